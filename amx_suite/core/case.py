@@ -1,0 +1,90 @@
+"""What is run: workload, precision, shape, and the run case that names one arm."""
+
+from __future__ import annotations
+
+__all__ = ["Mode", "Precision", "RunCase", "Shape", "Workload"]
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+from amx_suite.core.isa import Isa
+from amx_suite.errors import UsageError
+
+
+class Mode(StrEnum):
+    """What is done with a model."""
+
+    INFERENCE = "inference"
+    TRAINING = "training"
+
+
+class Precision(StrEnum):
+    """The number format of matrix products; FP64 is the arbiter of accuracy, never timed."""
+
+    FP64 = "fp64"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+class Shape(msgspec.Struct, frozen=True, order=True):
+    """Size of one step: ``batch`` items of ``size`` (image side in pixels, or tokens)."""
+
+    batch: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"b{self.batch}x{self.size}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shape:
+        """Read ``b16x224``; raises UsageError for anything else."""
+        match = re.fullmatch(r"b([1-9]\d*)x([1-9]\d*)", text)
+        if match is None:
+            raise UsageError(f"shape '{text}' is not of the form b16x224 (batch 16, size 224)")
+        return cls(int(match[1]), int(match[2]))
+
+
+class Workload(msgspec.Struct, frozen=True, order=True):
+    """A model and what is done with it."""
+
+    model: str
+    mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.model}-{self.mode}"
+
+
+class RunCase(msgspec.Struct, frozen=True):
+    """One thing that a worker can run; hashable.
+
+    ``threads`` counts compute threads. ``weights`` is ``random`` (seeded) or the user's file,
+    folder or name.
+    """
+
+    workload: Workload
+    engine: str
+    precision: Precision
+    isa: Isa
+    shape: Shape
+    threads: int
+    seed: int = 0
+    weights: str = "random"
+
+    @property
+    def name(self) -> str:
+        """The readable name used in test ids, such as ``resnet50-inference-bf16-amx-ipex``."""
+        return f"{self.workload}-{self.precision}-{self.isa}-{self.engine}"
+
+    @property
+    def arm(self) -> str:
+        """The name inside its trial, such as ``bf16@amx``."""
+        return f"{self.precision}@{self.isa}"
+
+    @property
+    def id(self) -> str:
+        """The full identity: the name, then shape, threads, seed and weights."""
+        weights = "" if self.weights == "random" else f"-w:{self.weights}"
+        return f"{self.name}-{self.shape}-t{self.threads}-s{self.seed}{weights}"

@@ -1,0 +1,58 @@
+"""A gate: the least speedup that is accepted, where it applies, and where the figure is from."""
+
+from __future__ import annotations
+
+__all__ = ["Gate", "Versus"]
+
+from enum import StrEnum
+
+import msgspec
+
+from amx_suite.core.case import Precision, RunCase, Shape, Workload
+from amx_suite.core.isa import Isa
+
+
+class Versus(StrEnum):
+    """What the AMX arm is compared with."""
+
+    FP32 = "fp32"
+    NO_AMX = "no-amx"
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Least accepted speedup of an AMX arm over its baseline, for one scope.
+
+    ``minimum`` is a ratio of seconds, baseline over candidate. ``engine`` None means every engine.
+    """
+
+    workload: Workload
+    precision: Precision
+    versus: Versus
+    shape: Shape
+    minimum: float
+    source: str
+    engine: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Readable identity: ``resnet50-inference-bf16-vs-fp32-b16x224``."""
+        engine = f"-{self.engine}" if self.engine else ""
+        return f"{self.workload}-{self.precision}-vs-{self.versus}-{self.shape}{engine}"
+
+    def covers(self, case: RunCase) -> bool:
+        """Whether this gate judges the given candidate arm."""
+        return (
+            case.isa is Isa.AMX
+            and case.workload == self.workload
+            and case.precision is self.precision
+            and case.shape == self.shape
+            and self.engine in (None, case.engine)
+        )
+
+    def is_baseline(self, case: RunCase) -> bool:
+        """Whether an arm of the same trial is what this gate compares with."""
+        if self.versus is Versus.FP32:
+            return case.precision is Precision.FP32
+        return case.precision is self.precision and not case.isa.allows_amx
+
+

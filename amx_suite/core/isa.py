@@ -1,0 +1,65 @@
+"""Instruction-set ceilings: what a process may use, and how each library is told so."""
+
+from __future__ import annotations
+
+__all__ = ["ISA_SPECS", "Isa", "IsaSpec"]
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Isa(StrEnum):
+    """A ceiling: the most capable instruction set a process may use."""
+
+    AVX512 = "avx512"
+    AVX512_VNNI = "avx512_vnni"
+    AVX512_BF16 = "avx512_bf16"
+    AMX = "amx"
+
+    @property
+    def spec(self) -> IsaSpec:
+        """How each library is told of this ceiling."""
+        return ISA_SPECS[self]
+
+    @property
+    def allows_amx(self) -> bool:
+        """Whether tile instructions may run; otherwise the process is jailed."""
+        return self is Isa.AMX
+
+
+class IsaSpec(msgspec.Struct, frozen=True):
+    """One ceiling in each library's own words.
+
+    Sources: ``onednn`` oneDNN dispatcher_control.md; ``aten`` IPEX csrc/cpu/dyndisp (stock PyTorch
+    knows only ``default``, ``avx2`` and ``avx512``); ``mkl`` oneMKL developer guide,
+    MKL_ENABLE_INSTRUCTIONS (E4 includes AMX, E3 is BF16 without, E2 is VNNI).
+    ``cpu_flags`` are the names in /proc/cpuinfo without which the ceiling cannot be reached.
+    """
+
+    onednn: str
+    aten: str
+    mkl: str
+    cpu_flags: tuple[str, ...]
+
+
+_AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
+
+ISA_SPECS: dict[Isa, IsaSpec] = {
+    Isa.AVX512: IsaSpec("AVX512_CORE", "avx512", "AVX512", _AVX512_FLAGS),
+    Isa.AVX512_VNNI: IsaSpec(
+        "AVX512_CORE_VNNI", "avx512_vnni", "AVX512_E2", (*_AVX512_FLAGS, "avx512_vnni")
+    ),
+    Isa.AVX512_BF16: IsaSpec(
+        "AVX512_CORE_BF16",
+        "avx512_bf16",
+        "AVX512_E3",
+        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16"),
+    ),
+    Isa.AMX: IsaSpec(
+        "DEFAULT",
+        "amx",
+        "AVX512_E4",
+        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"),
+    ),
+}

@@ -1,0 +1,58 @@
+"""What an engine is: the software stack that prepares a model.
+
+An engine knows nothing of particular models; it takes a module and example inputs, so the same code
+prepares ResNet50, BERT and a single operator. torch is imported inside the methods only.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Engine", "Forward", "PreparedTraining"]
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from amx_suite.core.case import Mode, Precision
+
+if TYPE_CHECKING:
+    import torch
+
+#: A prepared forward pass: the example inputs' shapes in, the model's output out.
+Forward = Callable[..., Any]
+
+
+class PreparedTraining(NamedTuple):
+    """A module and optimizer ready to train; ``autocast`` makes the forward pass's context."""
+
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    autocast: Callable[[], AbstractContextManager[Any]]
+
+
+class Engine(Protocol):
+    """One software stack. Instances are stateless; one row each in ``engines.ENGINES``."""
+
+    name: str
+
+    def why_unavailable(self) -> str | None:
+        """A sentence with the remedy if the engine cannot be used here, else None; no torch."""
+
+    def why_not(self, mode: Mode, precision: Precision) -> str | None:
+        """The reason if this engine has no such arm, else None; no torch."""
+
+    def prepare_inference(
+        self,
+        module: torch.nn.Module,
+        example_inputs: tuple[torch.Tensor, ...],
+        precision: Precision,
+        calibration: Sequence[tuple[torch.Tensor, ...]],
+    ) -> Forward:
+        """Prepare an evaluation-mode module; ``calibration`` serves INT8's observers."""
+
+    def prepare_training(
+        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
+    ) -> PreparedTraining:
+        """Prepare a training-mode module together with its optimizer."""
+
+    def read_back(self) -> dict[str, str]:
+        """What the engine's own libraries report as their effective ceiling, by library."""

@@ -1,0 +1,181 @@
+"""The words that parent and child exchange. Arrays travel beside a message, never inside it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Arrays",
+    "Checkpoint",
+    "Close",
+    "Done",
+    "Failed",
+    "FailureKind",
+    "Gradients",
+    "Hello",
+    "Launch",
+    "Losses",
+    "Operate",
+    "Outputs",
+    "Prepare",
+    "Prepared",
+    "Proof",
+    "Prove",
+    "Reply",
+    "Request",
+    "SliceTaken",
+    "TakeSlice",
+]
+
+from enum import StrEnum
+
+import msgspec
+
+from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.core.isa import Isa
+from amx_suite.workloads.base import Inputs
+
+
+class Launch(msgspec.Struct, frozen=True, tag=True):
+    """The first message: under which ceiling the child stands, and for which engine."""
+
+    isa: Isa
+    engine: str
+    threads: int
+    cpus: tuple[int, ...]
+    jail: bool
+
+
+class Prepare(msgspec.Struct, frozen=True, tag=True):
+    """Build and prepare the case's model, then warm up until a step's time is known.
+
+    A slice will then be as many steps as fill ``slice_seconds``, at least one.
+    """
+
+    case: RunCase
+    inputs: Inputs = Inputs()
+    slice_seconds: float = 0.3
+
+
+class TakeSlice(msgspec.Struct, frozen=True, tag=True):
+    """Time ``iterations`` consecutive steps."""
+
+    iterations: int
+
+
+class Outputs(msgspec.Struct, frozen=True, tag=True):
+    """The prepared inference model's logits for its first batch: array ``logits``."""
+
+
+class Losses(msgspec.Struct, frozen=True, tag=True):
+    """Train from the seeded start, dropout off, for ``steps`` steps: array ``losses`` [steps]."""
+
+    steps: int
+    batch: int
+
+
+class Gradients(msgspec.Struct, frozen=True, tag=True):
+    """Gradients of the first step from the seeded start, dropout off, by parameter name."""
+
+    batch: int
+
+
+class Prove(msgspec.Struct, frozen=True, tag=True):
+    """Run one untimed step with the kernel log on and read the permission back."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, tag=True):
+    """Write model and optimizer state to ``path``, atomically."""
+
+    path: str
+
+
+class Operate(msgspec.Struct, frozen=True, tag=True):
+    """Run one operator of ``workloads.operators`` under this child's ceiling and engine.
+
+    The arrays of the request are the operator's inputs by name; the reply's arrays are ``output``.
+    """
+
+    operator: str
+    precision: Precision
+    settings: dict[str, int] = {}
+
+
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """End in good order."""
+
+
+Request = (
+    Launch
+    | Prepare
+    | TakeSlice
+    | Outputs
+    | Losses
+    | Gradients
+    | Prove
+    | Checkpoint
+    | Operate
+    | Close
+)
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """The child stands under its ceiling; nothing but the standard library is imported yet."""
+
+    pid: int
+    jail: Jail
+
+
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """The model is ready. ``iterations`` steps fill a slice; ``versions`` are the packages used."""
+
+    iterations: int
+    step_seconds: float
+    items_per_step: int
+    unit: str
+    data: str
+    peak_bytes: int
+    versions: dict[str, str]
+
+
+class SliceTaken(msgspec.Struct, frozen=True, tag=True):
+    """``iterations`` steps took ``seconds`` by the child's monotonic clock."""
+
+    seconds: float
+    iterations: int
+
+
+class Arrays(msgspec.Struct, frozen=True, tag=True):
+    """Named arrays came beside this message."""
+
+
+class Proof(msgspec.Struct, frozen=True, tag=True):
+    """What provably ran, and the child's peak resident bytes."""
+
+    evidence: Evidence
+    read_back: dict[str, str]
+    peak_bytes: int
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The request was carried out and has no result."""
+
+
+class FailureKind(StrEnum):
+    """Why a request failed."""
+
+    ERROR = "error"
+    MEMORY = "memory"
+    NOT_APPLICABLE = "not applicable"
+    UNAVAILABLE = "unavailable"
+    USAGE = "usage"
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The request raised; the child lives on."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+Reply = Hello | Prepared | SliceTaken | Arrays | Proof | Done | Failed
