@@ -1,0 +1,99 @@
+"""A whole run: every check's outcome, every trial, and the one line that follows from them."""
+
+from __future__ import annotations
+
+__all__ = ["Check", "CheckOutcome", "Qualification", "RunSummary"]
+
+from enum import StrEnum
+
+import msgspec
+
+from amx_suite.core.trial import TrialResult
+from amx_suite.core.verdict import Verdict
+
+#: From this level on a run has gates; below it, presence and exactness are all that is asked.
+_FIRST_LEVEL_WITH_GATES = 2
+
+
+class CheckOutcome(StrEnum):
+    """How one test ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One conformance test: its id, how it ended, and why (one line, empty if it passed)."""
+
+    test_id: str
+    outcome: CheckOutcome
+    reason: str = ""
+
+
+class Qualification(StrEnum):
+    """The answer to "may this machine be accepted?"; ``exit_code`` is the contract's."""
+
+    QUALIFIED = "QUALIFIED"
+    NOT_QUALIFIED = "NOT QUALIFIED"
+    NOT_USABLE = "AMX NOT USABLE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> int:
+        """0 qualified, 1 a check failed, 3 AMX not usable here, 4 inconclusive."""
+        codes = {
+            Qualification.QUALIFIED: 0,
+            Qualification.NOT_QUALIFIED: 1,
+            Qualification.NOT_USABLE: 3,
+            Qualification.INCONCLUSIVE: 4,
+        }
+        return codes[self]
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """Everything a report needs.
+
+    ``amx_reason`` is the doctor's sentence with its remedy where AMX is not usable, else empty.
+    ``checks`` are conformance tests only, never the suite's selftests. ``interrupted`` says that
+    the run ended early, as by Ctrl-C.
+    """
+
+    level: int
+    engines: tuple[str, ...]
+    host: tuple[str, ...]
+    amx_usable: bool
+    amx_reason: str
+    checks: tuple[Check, ...]
+    trials: tuple[TrialResult, ...]
+    started: str
+    elapsed_seconds: float
+    interrupted: bool = False
+
+    def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:
+        """The checks that ended so."""
+        return tuple(check for check in self.checks if check.outcome is outcome)
+
+    @property
+    def gates_decided(self) -> int:
+        """How many gates were decided, for or against."""
+        return sum(
+            result.verdict in (Verdict.PASS, Verdict.FAIL, Verdict.NO_EVIDENCE)
+            for trial in self.trials
+            for result in trial.gates
+        )
+
+    @property
+    def qualification(self) -> Qualification:
+        """The answer. Not having measured is never QUALIFIED."""
+        if self.checks_that(CheckOutcome.FAILED):
+            return Qualification.NOT_QUALIFIED
+        if not self.amx_usable:
+            return Qualification.NOT_USABLE
+        unmeasured = self.level >= _FIRST_LEVEL_WITH_GATES and self.gates_decided == 0
+        nothing_ran = not self.checks_that(CheckOutcome.PASSED)
+        undecided = bool(self.checks_that(CheckOutcome.INCONCLUSIVE))
+        if self.interrupted or undecided or unmeasured or nothing_ran:
+            return Qualification.INCONCLUSIVE
+        return Qualification.QUALIFIED
