@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA_VERSION", "ArmFacts", "Environment", "Measurement", "Round", "Slice"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "ArmFacts",
+    "Environment",
+    "Measurement",
+    "Round",
+    "Slice",
+    "pairs_in",
+]
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -38,6 +48,14 @@ class Round(msgspec.Struct, frozen=True):
             if piece.case_id == case_id:
                 return piece.seconds_per_step
         return None
+
+
+def pairs_in(
+    rounds: Iterable[Round], baseline_id: str, candidate_id: str
+) -> tuple[tuple[float, float], ...]:
+    """(baseline, candidate) seconds per step for each round in which both had a turn."""
+    found = ((r.seconds_per_step(baseline_id), r.seconds_per_step(candidate_id)) for r in rounds)
+    return tuple((b, c) for b, c in found if b is not None and c is not None)
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -90,10 +108,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
     def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
         """(baseline, candidate) seconds per step for each round in which both had a turn."""
-        found = (
-            (r.seconds_per_step(baseline_id), r.seconds_per_step(candidate_id)) for r in self.rounds
-        )
-        return tuple((b, c) for b, c in found if b is not None and c is not None)
+        return pairs_in(self.rounds, baseline_id, candidate_id)
 
     def arm(self, case_id: str) -> ArmFacts:
         """Facts of the arm with that id; KeyError if the trial has no such arm."""

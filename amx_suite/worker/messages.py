@@ -42,7 +42,6 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
     engine: str
     threads: int
     cpus: tuple[int, ...]
-    jail: bool
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):

@@ -1,0 +1,169 @@
+"""The prepared workers of a trial, as many as memory holds."""
+
+from __future__ import annotations
+
+__all__ = ["ArmWorker", "MachineMemory", "StartWorker", "WorkerPool", "available_bytes"]
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from amx_suite.core.case import RunCase
+from amx_suite.core.evidence import Jail
+from amx_suite.core.measurement import ArmFacts
+from amx_suite.errors import NotApplicableError, WorkerMemoryError
+from amx_suite.worker.environment import ChildEnvironment
+from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+from amx_suite.workloads.base import Inputs
+
+#: An arm is started only if this many times the largest arm's peak is available.
+_HEADROOM = 1.25
+
+
+class ArmWorker(Protocol):
+    """What a trial needs of a worker; IsaWorker is one, the selftests have another."""
+
+    environment: ChildEnvironment
+    jail: Jail
+
+    def prepare(self, case: RunCase, inputs: Inputs) -> Prepared:
+        """Build, prepare and warm up."""
+
+    def take_slice(self, iterations: int) -> SliceTaken:
+        """Time that many steps."""
+
+    def prove(self) -> Proof:
+        """Run one untimed step and read the permission back."""
+
+    def outputs(self) -> Any:
+        """Logits of the prepared inference model."""
+
+    def losses(self, *, steps: int, batch: int) -> Any:
+        """Losses of the first training steps."""
+
+    def gradients(self, *, batch: int) -> dict[str, Any]:
+        """Gradients of the first training step."""
+
+    def checkpoint(self, path: str) -> None:
+        """Save model and optimizer state."""
+
+    def close(self) -> None:
+        """End in good order."""
+
+    def kill(self) -> None:
+        """End at once."""
+
+
+StartWorker = Callable[[RunCase], ArmWorker]
+MachineMemory = Callable[[], int]
+
+
+def available_bytes() -> int:
+    """Memory that new processes can use without swapping, in bytes."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+class WorkerPool:
+    """Starts, prepares and keeps one worker an arm.
+
+    ``unavailable`` maps the ids of arms that the engine does not have to the reason. ``facts`` holds
+    what is known of each arm prepared so far, ``versions`` the packages that the children used.
+    """
+
+    def __init__(
+        self,
+        start: StartWorker,
+        inputs: Inputs,
+        memory: MachineMemory = available_bytes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._start = start
+        self._inputs = inputs
+        self._memory = memory
+        self._clock = clock
+        self._workers: dict[str, ArmWorker] = {}
+        self._largest_peak = 0
+        self.unavailable: dict[str, str] = {}
+        self.facts: dict[str, ArmFacts] = {}
+        self.versions: dict[str, str] = {}
+        self.removed_variables: dict[str, str] = {}
+
+    @property
+    def live(self) -> frozenset[str]:
+        """Ids of the arms that are prepared now."""
+        return frozenset(self._workers)
+
+    def worker(self, case: RunCase) -> ArmWorker:
+        """The arm's prepared worker; starts it, and makes room for it, where needed."""
+        if case.id not in self._workers:
+            while self._workers and not self.has_room():
+                self._close(next(iter(self._workers)))
+            self.start(case)
+        return self._workers[case.id]
+
+    def has_room(self) -> bool:
+        """Whether memory holds one more arm as large as the largest seen so far."""
+        return self._memory() >= _HEADROOM * self._largest_peak
+
+    def start(self, case: RunCase) -> None:
+        """Start and prepare the arm's worker.
+
+        Raises NotApplicableError, and remembers why, if the engine does not have the arm.
+        """
+        if case.id in self.unavailable:
+            raise NotApplicableError(self.unavailable[case.id])
+        began = self._clock()
+        worker = self._start(case)
+        try:
+            prepared = worker.prepare(case, self._inputs)
+        except NotApplicableError as error:
+            worker.close()
+            self.unavailable[case.id] = str(error)
+            raise
+        except BaseException:
+            worker.kill()
+            raise
+        self._workers[case.id] = worker
+        self._largest_peak = max(self._largest_peak, prepared.peak_bytes)
+        self.versions.update(prepared.versions)
+        self.removed_variables.update(worker.environment.removed)
+        self.facts[case.id] = ArmFacts(
+            case=case,
+            prepare_seconds=self._clock() - began,
+            iterations=prepared.iterations,
+            items_per_step=prepared.items_per_step,
+            unit=prepared.unit,
+            peak_bytes=prepared.peak_bytes,
+            data=prepared.data,
+            variables=worker.environment.chosen,
+        )
+
+    def keep_only(self, ids: Iterable[str]) -> None:
+        """Close every worker whose arm is not among the given ids."""
+        for case_id in self.live - frozenset(ids):
+            self._close(case_id)
+
+    def require_pair(self) -> None:
+        """Raise WorkerMemoryError if fewer than two arms fit into memory."""
+        if len(self._workers) < 2:
+            needed = _HEADROOM * self._largest_peak / 2**30
+            raise WorkerMemoryError(
+                next(iter(self._workers), "trial"),
+                f"memory does not hold two arms at a time: {needed:.1f} GiB more are needed, "
+                f"{self._memory() / 2**30:.1f} GiB are available; free memory or choose a lower "
+                "level",
+            )
+
+    def close(self) -> None:
+        """Close every worker."""
+        self.keep_only(())
+
+    def kill(self) -> None:
+        """Kill every worker at once."""
+        while self._workers:
+            self._workers.popitem()[1].kill()
+
+    def _close(self, case_id: str) -> None:
+        self._workers.pop(case_id).close()

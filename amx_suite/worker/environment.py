@@ -1,0 +1,54 @@
+"""The environment a child starts with: what the case says, and nothing inherited unnoticed."""
+
+from __future__ import annotations
+
+__all__ = ["ChildEnvironment", "child_environment"]
+
+from collections.abc import Mapping
+
+import msgspec
+
+from amx_suite.core.isa import Isa
+
+#: Variables of these families steer numerics, instruction sets or threads, so a case sets its own
+#: and never inherits the user's. Sources: the manuals of oneDNN, oneMKL, OpenMP runtimes, ATen.
+_OWNED_PREFIXES = ("ONEDNN_", "DNNL_", "MKL_", "KMP_", "OMP_", "GOMP_", "ATEN_", "IPEX_")
+_OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
+
+
+class ChildEnvironment(msgspec.Struct, frozen=True):
+    """``variables`` is the child's whole environment; ``chosen`` the part that the case set.
+
+    ``removed`` holds the user's own values of owned variables, for the record.
+    """
+
+    variables: dict[str, str]
+    chosen: dict[str, str]
+    removed: dict[str, str]
+
+
+def _is_owned(name: str) -> bool:
+    return name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)
+
+
+def child_environment(isa: Isa, threads: int, inherited: Mapping[str, str]) -> ChildEnvironment:
+    """The environment of a child under a ceiling with that many compute threads.
+
+    Every library is told of the ceiling in its own words, since each reads only its own variable.
+    ``ONEDNN_DEFAULT_FPMATH_MODE=STRICT`` keeps FP32 from turning into BF16. Threads that wait must
+    not spin, or the next arm's slice pays for them.
+    """
+    spec = isa.spec
+    chosen = {
+        "ONEDNN_MAX_CPU_ISA": spec.onednn,
+        "ATEN_CPU_CAPABILITY": spec.aten,
+        "MKL_ENABLE_INSTRUCTIONS": spec.mkl,
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+    }
+    kept = {name: value for name, value in inherited.items() if not _is_owned(name)}
+    removed = {name: value for name, value in inherited.items() if _is_owned(name)}
+    return ChildEnvironment({**kept, **chosen}, chosen, removed)
