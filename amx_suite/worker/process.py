@@ -209,6 +209,9 @@ class IsaWorker:
             tail = self._stderr_tail()
             self.kill()
             raise ProtocolError(self.label, f"its answer cannot be read: {error}", tail) from None
+        except BaseException:  # Ctrl-C: the answer will come to nobody
+            self.kill()
+            raise
         if isinstance(reply, words.Failed):
             raise self._failure(reply)
         if not isinstance(reply, expected):

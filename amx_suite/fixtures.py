@@ -1,0 +1,192 @@
+"""The fixtures that the plugin offers to the suite's tests and to everyone else's.
+
+``amx_support`` gates a test on AMX being usable. ``isa_worker`` runs it once under each ceiling,
+each in its own subprocess; ``isa_workers`` is the same as a function, for tests that compare
+ceilings. ``amx_trial`` runs it once for each trial of the run. ``amx_row`` feeds pytest-benchmark.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmxRow",
+    "TrialAccess",
+    "amx_row",
+    "amx_settings",
+    "amx_support",
+    "amx_trial",
+    "isa_worker",
+    "isa_workers",
+]
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.isa import Isa
+from amx_suite.errors import AmxSuiteError
+from amx_suite.testing import baseline, state
+from amx_suite.testing.rows import VirtualClock, replay
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from amx_suite.core.gate import Gate
+    from amx_suite.core.verdict import GateResult
+    from amx_suite.options import Settings
+    from amx_suite.trial.session import TrialSession
+    from amx_suite.worker.process import IsaWorker
+
+
+@pytest.fixture(scope="session")
+def amx_settings(pytestconfig: pytest.Config) -> Settings:
+    """What the user asked for, every default filled in."""
+    return pytestconfig.stash[state.SETTINGS]
+
+
+@pytest.fixture(scope="session")
+def amx_support(pytestconfig: pytest.Config) -> state.HostView:
+    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``."""
+    view = state.host(pytestconfig)
+    if not view.support.usable:
+        text = view.support.sentence
+        if pytestconfig.stash[state.SETTINGS].require:
+            pytest.fail(f"AMX is required: {text}", pytrace=False)
+        pytest.skip(text)
+    return view
+
+
+@pytest.fixture(scope="session")
+def isa_workers(
+    amx_support: state.HostView, pytestconfig: pytest.Config
+) -> Iterator[Callable[[Isa, str], IsaWorker]]:
+    """A function from (ceiling, engine name) to a worker, one subprocess for each, kept."""
+    workers: dict[tuple[Isa, str], IsaWorker] = {}
+
+    def worker(isa: Isa, engine: str) -> IsaWorker:
+        if (isa, engine) not in workers:
+            workers[isa, engine] = state.worker_on(pytestconfig, isa, engine)
+        return workers[isa, engine]
+
+    yield worker
+    for started in workers.values():
+        started.close()
+
+
+@pytest.fixture
+def isa_worker(
+    request: pytest.FixtureRequest,
+    isa_workers: Callable[[Isa, str], IsaWorker],
+    amx_engine: str,
+) -> IsaWorker:
+    """A worker under one ceiling; the test runs once for each ceiling and engine."""
+    return isa_workers(request.param, amx_engine)
+
+
+class TrialAccess:
+    """What a test may ask of a trial; it is measured when its speed is first asked for."""
+
+    def __init__(self, session: TrialSession) -> None:
+        self._session = session
+        self.trial = session.trial
+        self.arms = session.arms
+
+    def arm(self, precision: Precision, isa: Isa) -> RunCase:
+        """The arm of that precision and ceiling; KeyError if the trial has none."""
+        for case in self.arms:
+            if case.precision is precision and case.isa is isa:
+                return case
+        raise KeyError(f"{precision}@{isa}")
+
+    def seconds(self, case: RunCase) -> tuple[float, ...]:
+        """Seconds per step of the arm, one for each round; skips if the engine has no such arm."""
+        measurement = self._session.result().measurement
+        missing = self._session.why_missing(case)
+        if missing is not None:
+            pytest.skip(f"NOT_APPLICABLE: {case.name}: {missing}")
+        return measurement.series(case.id)
+
+    def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
+        """(baseline, candidate) seconds per step of the rounds that had both."""
+        return self._session.result().measurement.pairs(baseline_id, candidate_id)
+
+    def verdict(self, gate: Gate) -> GateResult:
+        """The verdict on one of the trial's gates."""
+        results = self._session.result().gates
+        return next(result for result in results if result.gate == gate)
+
+    def outputs(self, case: RunCase) -> Any:
+        """Logits of the arm, float32 or float64, shape [batch, ...]."""
+        return self._session.outputs(case)
+
+    def losses(self, case: RunCase, *, steps: int, batch: int) -> Any:
+        """Losses of the arm's first training steps, shape [steps]."""
+        return self._session.losses(case, steps=steps, batch=batch)
+
+    def gradients(self, case: RunCase, *, batch: int) -> dict[str, Any]:
+        """Gradients of the arm's first training step, by parameter name."""
+        return self._session.gradients(case, batch=batch)
+
+
+@pytest.fixture
+def amx_trial(
+    request: pytest.FixtureRequest, amx_support: state.HostView, pytestconfig: pytest.Config
+) -> TrialAccess:
+    """One trial of the run; its workers start when something is asked of it."""
+    return TrialAccess(state.store(pytestconfig).session(request.param))
+
+
+class AmxRow:
+    """A pytest-benchmark row whose times were measured in a child."""
+
+    def __init__(self, benchmark: BenchmarkFixture, clock: VirtualClock, config: Any) -> None:
+        self._benchmark = benchmark
+        self._clock = clock
+        self._config = config
+
+    @property
+    def judged(self) -> bool:
+        """Whether this run judges speed: not under ``--benchmark-disable``."""
+        return not self._benchmark.disabled
+
+    def fill(self, seconds: Sequence[float], case_id: str, **facts: object) -> None:
+        """Fill the row with one round for each figure; ``facts`` go into its extra_info.
+
+        Fails the test if the baseline compared with measured another case.
+        """
+        self._benchmark.extra_info.update({"case": case_id, **facts})
+        try:
+            baseline.check_row(self._config._benchmarksession, self._benchmark.fullname, case_id)
+        except AmxSuiteError as error:
+            self._benchmark.has_error = True
+            pytest.fail(str(error), pytrace=False)
+        replay(self._benchmark, self._clock, seconds)
+
+
+@pytest.fixture
+def _amx_clock(request: pytest.FixtureRequest) -> VirtualClock:
+    # pytest-benchmark reads its timer from the marker when its fixture is made, after this one.
+    clock = VirtualClock()
+    group = request.node.get_closest_marker("benchmark")
+    chosen = group.kwargs if group else {}
+    request.node.add_marker(pytest.mark.benchmark(**{**chosen, "timer": clock}), append=False)
+    return clock
+
+
+@pytest.fixture
+def amx_row(
+    _amx_clock: VirtualClock, benchmark: BenchmarkFixture, pytestconfig: pytest.Config
+) -> AmxRow:
+    """This test's row in pytest-benchmark, filled from measured seconds.
+
+    Fails under xdist's ``-n``: pytest-benchmark would silently stop timing, and processes that run
+    beside each other time each other.
+    """
+    if hasattr(pytestconfig, "workerinput") and not pytestconfig.getoption("benchmark_disable"):
+        pytest.fail(
+            "timed tests need the machine to themselves: run them without -n, or leave speed out "
+            "with --benchmark-disable",
+            pytrace=False,
+        )
+    return AmxRow(benchmark, _amx_clock, pytestconfig)

@@ -1,0 +1,129 @@
+"""The pytest plugin: hooks without logic; what they call is in ``testing`` and ``report``."""
+
+from __future__ import annotations
+
+__all__ = ["SUMMARY"]
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from amx_suite.core.run import RunSummary
+from amx_suite.errors import AmxSuiteError
+from amx_suite.gates import load_gates
+from amx_suite.options import Settings, add_options
+from amx_suite.testing import baseline, outcome, parametrize, selection, show, state
+from amx_suite.testing.collector import Collector
+
+if TYPE_CHECKING:
+    from pytest_benchmark.session import BenchmarkSession
+
+pytest_plugins = ["amx_suite.fixtures"]
+
+#: Where a finished run leaves its summary in ``config.stash``.
+SUMMARY = pytest.StashKey[RunSummary]()
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn the suite's errors into pytest's usage errors: one line and exit code 4."""
+    try:
+        yield
+    except AmxSuiteError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the suite's options."""
+    add_options(parser.getgroup("amx", "Intel AMX conformance").addoption, "amx-")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read settings and gates once; a bad one is a usage error before anything runs."""
+    config.stash[state.COLLECTOR] = collector = Collector()
+    config.pluginmanager.register(collector, "amx_suite.collector")
+    with _usage_errors():
+        settings = config.stash[state.SETTINGS] = Settings.from_pytest(config)
+        state.check_engines(settings)
+        config.stash[state.GATES] = load_gates(settings.gates)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse a baseline that pytest-benchmark could not read."""
+    with _usage_errors():
+        baseline.check_loaded(session.config._benchmarksession)  # type: ignore[attr-defined]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Two lines about the host, one about the run."""
+    return [*state.host(config).header, state.run_line(config.stash[state.SETTINGS])]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each trial, arm, gate, engine or ceiling that a test asks for."""
+    stash = metafunc.config.stash
+    with _usage_errors():
+        parametrize.generate(metafunc, stash[state.SETTINGS], stash[state.GATES])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what lies above the level; keep the tests of one trial together."""
+    kept, above = selection.split_by_level(items, config.stash[state.SETTINGS].level)
+    if above:
+        config.hook.pytest_deselected(items=above)
+    items[:] = selection.trials_first(kept)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the row of a test that did not pass from becoming a baseline."""
+    report = yield
+    row = getattr(item, "funcargs", {}).get("benchmark")
+    if row is not None and not report.passed:
+        row.has_error = True
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Give INCONCLUSIVE its own letter and its own count in the last line."""
+    if outcome.is_inconclusive(report):
+        return "inconclusive", "I", "INCONCLUSIVE"
+    return None
+
+
+def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
+    """Stable facts only."""
+    return baseline.machine_info(state.host(config).fingerprint)
+
+
+def pytest_benchmark_compare_machine_info(
+    machine_info: Mapping[str, Any], compared_benchmark: Mapping[str, Any]
+) -> None:
+    """Refuse a baseline of another machine or of other software."""
+    with _usage_errors():
+        baseline.check_machine(machine_info, compared_benchmark.get("machine_info", {}))
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Put the whole run, raw rounds included, beside pytest-benchmark's rows."""
+    output_json[baseline.OUR_KEY] = msgspec.to_builtins(state.summary(config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End all workers and leave the summary for whoever started pytest."""
+    state.store(session.config).close()
+    session.config.stash[SUMMARY] = state.summary(session.config)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show the table of arms and gates, if any was measured."""
+    show.results(terminalreporter, state.summary(config))

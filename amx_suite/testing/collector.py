@@ -1,0 +1,80 @@
+"""Gathers the outcome of every conformance test of a run."""
+
+from __future__ import annotations
+
+__all__ = ["Collector"]
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from amx_suite.core.run import Check, CheckOutcome, RunSummary
+from amx_suite.core.trial import TrialResult
+from amx_suite.testing.outcome import is_inconclusive, one_line
+from amx_suite.testing.selection import CONFORMANCE_MARKERS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from amx_suite.host import Support
+    from amx_suite.options import Settings
+
+
+class Collector:
+    """Checks by test id; ``now`` is a monotonic clock in seconds.
+
+    Registered with pytest as a plugin of its own, since these hooks come without the config.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._began = now()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._checks: dict[str, Check] = {}
+        self.interrupted = False
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that the run ended early."""
+        self.interrupted = True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a phase's report of a test; whatever failed or skipped in any phase stands."""
+        if not any(marker in report.keywords for marker in CONFORMANCE_MARKERS):
+            return
+        decisive = report.when == "call" or not report.passed
+        if not decisive:
+            return
+        earlier = self._checks.get(report.nodeid)
+        if earlier is not None and earlier.outcome is CheckOutcome.FAILED:
+            return
+        self._checks[report.nodeid] = Check(report.nodeid, _outcome(report), one_line(report))
+
+    def summary(
+        self,
+        settings: Settings,
+        host: tuple[str, ...],
+        support: Support,
+        trials: tuple[TrialResult, ...],
+    ) -> RunSummary:
+        """The run as it stands."""
+        return RunSummary(
+            level=settings.level,
+            engines=settings.engines,
+            host=host,
+            amx_usable=support.usable,
+            amx_reason="" if support.usable else support.sentence,
+            checks=tuple(self._checks.values()),
+            trials=trials,
+            started=self._started,
+            elapsed_seconds=self._now() - self._began,
+            interrupted=self.interrupted,
+        )
+
+
+def _outcome(report: pytest.TestReport) -> CheckOutcome:
+    if is_inconclusive(report):
+        return CheckOutcome.INCONCLUSIVE
+    if report.skipped:
+        return CheckOutcome.SKIPPED
+    return CheckOutcome.PASSED if report.passed else CheckOutcome.FAILED

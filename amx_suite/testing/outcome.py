@@ -1,0 +1,71 @@
+"""From a gate's verdict to a test's outcome."""
+
+from __future__ import annotations
+
+__all__ = [
+    "INCONCLUSIVE_PREFIX",
+    "is_inconclusive",
+    "one_line",
+    "raise_for",
+    "record",
+]
+
+from collections.abc import Callable
+
+import pytest
+
+from amx_suite.core.verdict import GateResult, Verdict
+
+#: How a skip that stands for INCONCLUSIVE begins, so that reports can tell it from other skips.
+INCONCLUSIVE_PREFIX = "INCONCLUSIVE: "
+
+
+def record(result: GateResult, add: Callable[[str, object], None]) -> None:
+    """Add the verdict, speedup and reason as properties; pytest writes them into its junit file."""
+    add("amx_gate", result.gate.id)
+    add("amx_verdict", str(result.verdict))
+    add("amx_reason", result.reason)
+    add("amx_minimum", f"{result.gate.minimum:g}")
+    if result.speedup is not None:
+        add("amx_speedup", f"{result.speedup.ratio:.4f}")
+        add("amx_pairs", str(result.speedup.pairs))
+        if result.speedup.low is not None:
+            add("amx_speedup_low", f"{result.speedup.low:.4f}")
+            add("amx_speedup_high", f"{result.speedup.high:.4f}")
+
+
+def raise_for(result: GateResult, *, strict: bool) -> None:
+    """Return on PASS; otherwise end the test as the verdict says.
+
+    FAIL and NO_EVIDENCE fail it, NOT_APPLICABLE skips it, INCONCLUSIVE is an outcome of its own
+    unless ``strict`` makes it a failure.
+    """
+    text = f"{result.verdict}: {result.gate.id}: {result.reason}"
+    if result.remedy:
+        text += f"; {result.remedy}"
+    if result.verdict.is_failure or (strict and result.verdict is Verdict.INCONCLUSIVE):
+        pytest.fail(text, pytrace=False)
+    if result.verdict is not Verdict.PASS:
+        pytest.skip(text)
+
+
+def is_inconclusive(report: pytest.TestReport) -> bool:
+    """Whether this skip stands for an INCONCLUSIVE verdict."""
+    return report.skipped and _skip_reason(report).startswith(INCONCLUSIVE_PREFIX)
+
+
+def one_line(report: pytest.TestReport) -> str:
+    """Why the test did not pass, in one line; empty if it passed."""
+    if report.passed:
+        return ""
+    if report.skipped:
+        return _skip_reason(report)
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else report.longreprtext
+    return next((line.strip() for line in text.splitlines() if line.strip()), "failed")
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr or "")

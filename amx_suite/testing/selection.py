@@ -1,0 +1,80 @@
+"""Which trials and which tests a run has, from the settings alone."""
+
+from __future__ import annotations
+
+__all__ = ["CONFORMANCE_MARKERS", "bound_cpus", "split_by_level", "trials_for", "trials_first"]
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from amx_suite.core.case import Mode, Shape, Workload
+from amx_suite.core.trial import Trial
+from amx_suite.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from amx_suite.options import Settings
+    from amx_suite.workloads.base import ModelWorkload
+
+#: Markers of the tests that judge a machine; all others are the suite's own.
+CONFORMANCE_MARKERS = ("detection", "instruction", "dispatch", "correctness", "performance")
+
+
+def trials_for(settings: Settings, engine: str) -> tuple[Trial, ...]:
+    """One trial for each workload and mode that the level includes, at the level's shape."""
+    return tuple(
+        Trial.of(
+            Workload(model, mode),
+            engine,
+            shape,
+            threads=settings.threads,
+            seed=settings.seed,
+            weights=settings.weights_of(model),
+        )
+        for model, workload in WORKLOADS.items()
+        for mode in Mode
+        if (shape := _shape_at(workload, mode, settings.level)) is not None
+    )
+
+
+def _shape_at(workload: ModelWorkload, mode: Mode, level: int) -> Shape | None:
+    """The workload's shape at the highest of its levels that is not above the given one."""
+    levels = [known for (m, known) in workload.shapes if m is mode and known <= level]
+    return workload.shapes[mode, max(levels)] if levels else None
+
+
+def bound_cpus(threads: int) -> tuple[int, ...]:
+    """The CPUs that workers are bound to: the first ``threads`` that this process may use."""
+    return tuple(sorted(os.sched_getaffinity(0))[:threads])
+
+
+def split_by_level(
+    items: Iterable[pytest.Item], level: int
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Items to run, and items whose ``level`` marker lies above the run's level."""
+    kept: list[pytest.Item] = []
+    above: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("level")
+        (above if marker and marker.args[0] > level else kept).append(item)
+    return kept, above
+
+
+def trials_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The items with all tests of one trial beside each other, otherwise in their order.
+
+    A trial's workers are closed when another trial is asked for, so tests that share one must not
+    be apart.
+    """
+    first_seen: dict[str, int] = {}
+    keyed: list[tuple[int, pytest.Item]] = []
+    for index, item in enumerate(items):
+        callspec = getattr(item, "callspec", None)
+        trial = callspec.params.get("amx_trial") if callspec else None
+        if isinstance(trial, Trial):
+            keyed.append((first_seen.setdefault(trial.name, index), item))
+        else:
+            keyed.append((index, item))
+    return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]

@@ -1,0 +1,26 @@
+"""The results on pytest's terminal."""
+
+from __future__ import annotations
+
+__all__ = ["results"]
+
+from typing import TYPE_CHECKING
+
+from amx_suite.report.table import render_table
+
+if TYPE_CHECKING:
+    import pytest
+
+    from amx_suite.core.run import RunSummary
+
+#: Narrower than this the columns wrap so much that the table cannot be read.
+_LEAST_WIDTH = 100
+
+
+def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
+    """Write the table of arms and gates in a section of its own; nothing without a trial."""
+    if not summary.trials:
+        return
+    terminal.section("AMX speedups")
+    for trial in summary.trials:
+        terminal.write_line(render_table(trial, width=max(_LEAST_WIDTH, terminal._tw.fullwidth)))
