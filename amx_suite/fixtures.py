@@ -27,6 +27,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
 from amx_suite.errors import AmxSuiteError
 from amx_suite.testing import baseline, state
+from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def amx_support(pytestconfig: pytest.Config) -> state.HostView:
     """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``."""
     view = state.host(pytestconfig)
     if not view.support.usable:
-        text = view.support.sentence
+        text = why_not_usable(view.support)
         if pytestconfig.stash[state.SETTINGS].require:
             pytest.fail(f"AMX is required: {text}", pytrace=False)
         pytest.skip(text)

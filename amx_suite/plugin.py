@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = config.stash[state.SETTINGS] = Settings.from_pytest(config)
         state.check_engines(settings)
         config.stash[state.GATES] = load_gates(settings.gates)
+        baseline.check_argument(config.getoption("benchmark_compare"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["OUR_KEY", "check_loaded", "check_machine", "check_row", "machine_info"]
+__all__ = [
+    "OUR_KEY",
+    "check_argument",
+    "check_loaded",
+    "check_machine",
+    "check_row",
+    "machine_info",
+]
 
 import importlib.metadata
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.measurement import SCHEMA_VERSION
@@ -39,6 +47,18 @@ def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
             "versions": {name: _version(name) for name in _PACKAGES},
         },
     }
+
+
+def check_argument(compare: object) -> None:
+    """Raise ResultsFileError if --benchmark-compare took a folder or test for its own value.
+
+    Its value is optional, so in ``--benchmark-compare tests/`` the folder counts as the value.
+    """
+    if isinstance(compare, str) and (Path(compare).is_dir() or compare.endswith(".py")):
+        raise ResultsFileError(
+            f"--benchmark-compare took '{compare}' for the run to compare with; write "
+            "--benchmark-compare=NUMBER, or put the option last"
+        )
 
 
 def check_machine(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
@@ -86,8 +106,8 @@ def check_loaded(session: BenchmarkSession) -> None:
             f"--benchmark-compare={session.compare}: no baseline in {session.storage} matches; "
             f"{_REMEDY}"
         )
-    loaded = [path for path in session.compared_mapping or {}]
-    unread = [file for file in wanted if not any(str(file).endswith(str(p)) for p in loaded)]
+    loaded = tuple(str(path) for path in session.compared_mapping or {})
+    unread = [file for file in wanted if not str(file).endswith(loaded)]
     if unread:
         names = ", ".join(str(file) for file in unread)
         raise ResultsFileError(

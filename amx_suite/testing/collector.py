@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
-from amx_suite.testing.outcome import is_inconclusive, one_line
+from amx_suite.testing.outcome import is_inconclusive, one_line, why_not_usable
 from amx_suite.testing.selection import CONFORMANCE_MARKERS
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Collector:
             engines=settings.engines,
             host=host,
             amx_usable=support.usable,
-            amx_reason="" if support.usable else support.sentence,
+            amx_reason=why_not_usable(support),
             checks=tuple(self._checks.values()),
             trials=trials,
             started=self._started,

@@ -8,6 +8,7 @@ __all__ = [
     "one_line",
     "raise_for",
     "record",
+    "why_not_usable",
 ]
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from amx_suite.core.verdict import GateResult, Verdict
+from amx_suite.host import Support
 
 #: How a skip that stands for INCONCLUSIVE begins, so that reports can tell it from other skips.
 INCONCLUSIVE_PREFIX = "INCONCLUSIVE: "
@@ -69,3 +71,8 @@ def _skip_reason(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return report.longrepr[2].removeprefix("Skipped: ")
     return str(report.longrepr or "")
+
+
+def why_not_usable(support: Support) -> str:
+    """Reason code, sentence and remedy in one line; empty where AMX is usable."""
+    return "" if support.usable else f"{support.reason}: {support.explanation}"

@@ -28,9 +28,8 @@ from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError
-from amx_suite.host import HostFacts, Support, detect
+from amx_suite.host import HostFacts, Support, detect, host_traits
 from amx_suite.host.doctor import header_lines
-from amx_suite.host.fingerprint import fingerprint
 from amx_suite.options import Settings
 from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, trials_for
@@ -63,7 +62,7 @@ def host(config: pytest.Config) -> HostView:
     if _HOST not in config.stash:
         facts, support = detect()
         config.stash[_HOST] = HostView(
-            facts, support, tuple(header_lines(facts, support)), fingerprint(facts)
+            facts, support, tuple(header_lines(facts, support)), host_traits(facts)
         )
     return config.stash[_HOST]
 

@@ -1,0 +1,61 @@
+"""A pytest plugin (``-p fake_machine``) that puts a fake machine under the suite.
+
+The host has AMX and the workers are fakes, so that whole runs end in a second. The variable
+FAKE_MACHINE, a JSON object, changes the machine: ``usable`` false hides AMX, ``seconds`` and
+``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence, ``faults``
+maps "ARM STEP" to ``died`` or ``interrupt``.
+"""
+
+import itertools
+import json
+import os
+
+from fake_trial import FakeWorker, World
+
+from amx_suite.errors import WorkerDiedError
+from amx_suite.host import Finding, HostFacts, Reason, Support
+from amx_suite.testing import state
+
+_SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))
+_FAULTS = {
+    "died": WorkerDiedError("fake", "it was killed by SIGKILL"),
+    "interrupt": KeyboardInterrupt(),
+}
+
+
+def _world():
+    world = World()
+    for arm, seconds in _SCRIPT.get("seconds", {}).items():
+        endless = itertools.cycle(seconds) if isinstance(seconds, list) else None
+        world.seconds[arm] = endless.__next__ if endless else seconds
+    world.amx_share.update(_SCRIPT.get("amx_share", {}))
+    for where, fault in _SCRIPT.get("faults", {}).items():
+        world.faults[tuple(where.split(" ", 1))] = _FAULTS[fault]
+    return world
+
+
+_WORLD = _world()
+
+
+def _detect(*, run_tiles=True):
+    usable = _SCRIPT.get("usable", True)
+    missing = Finding(Reason.NO_SILICON, "No AMX on the fake machine.", "Buy another.")
+    facts = HostFacts(system="linux", machine="x86_64", kernel_release="fake")
+    return facts, Support(usable, () if usable else (missing,))
+
+
+class _Case:
+    """Until ``prepare`` names the case, a worker knows only its label."""
+
+    def __init__(self, isa, label):
+        self.isa, self.arm, self.id = isa, label, label
+
+
+class _Worker(FakeWorker):
+    def prepare(self, case, inputs):
+        self.case = case
+        return super().prepare(case, inputs)
+
+
+state.detect = _detect
+state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, label))

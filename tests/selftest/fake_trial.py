@@ -1,0 +1,95 @@
+"""A fake machine: its clock, its memory, and workers that take the seconds they are told to."""
+
+from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
+from amx_suite.errors import NotApplicableError
+from amx_suite.worker.environment import ChildEnvironment
+from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+
+GIB = 2**30
+
+
+class World:
+    """A machine with a clock, memory, and arms of given speed; the workers tell it what they do."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.free = 64 * GIB
+        self.seconds = {
+            "fp32@avx512": 0.9,
+            "bf16@avx512_bf16": 1.2,
+            "bf16@amx": 0.15,
+            "int8@avx512_vnni": 0.24,
+            "int8@amx": 0.16,
+        }
+        self.peak = 1 * GIB
+        self.amx_share = dict.fromkeys(self.seconds, 0.99)
+        self.permission = {arm: arm.endswith("@amx") for arm in self.seconds}
+        self.refused = {}
+        self.faults = {}
+        self.log = []
+        self.live = set()
+        self.most_live = 0
+        self.ended = {}
+
+    def speed(self, arm):
+        """Seconds per step; a callable in ``seconds`` is asked anew each time."""
+        value = self.seconds[arm]
+        return value() if callable(value) else value
+
+
+class FakeWorker:
+    def __init__(self, world, case):
+        self.world, self.case = world, case
+        self.environment = ChildEnvironment({}, {"ONEDNN_MAX_CPU_ISA": "X"}, {"OMP_X": "1"})
+        self.jail = Jail.NOT_ASKED if case.isa.allows_amx else Jail.HELD
+
+    def prepare(self, case, inputs):
+        self._do("prepare")
+        if case.arm in self.world.refused:
+            raise NotApplicableError(self.world.refused[case.arm])
+        self.world.now += 5
+        self.world.live.add(case.id)
+        self.world.most_live = max(self.world.most_live, len(self.world.live))
+        self.world.free -= self.world.peak
+        return Prepared(2, 0.1, 16, "images", "synthetic", self.world.peak, {"torch": "2.8.0"})
+
+    def take_slice(self, iterations):
+        self._do("slice")
+        seconds = self.world.speed(self.case.arm) * iterations
+        self.world.now += seconds
+        return SliceTaken(seconds, iterations)
+
+    def prove(self):
+        self._do("prove")
+        share = self.world.amx_share[self.case.arm] if self.case.isa.allows_amx else 0.0
+        kernels = (
+            KernelUse("convolution", "brgconv:avx10_1_512_amx", Family.AMX, 50, 100 * share),
+            KernelUse("convolution", "jit:avx512_core", Family.AVX512, 4, 100 * (1 - share)),
+        )
+        permission = self.world.permission[self.case.arm]
+        evidence = Evidence(self.case.isa, self.jail, permission, "isa", kernels)
+        return Proof(evidence, {}, self.world.peak)
+
+    def outputs(self):
+        return self._do("outputs")
+
+    def checkpoint(self, path):
+        self._do(f"checkpoint {path}")
+
+    def close(self):
+        self._end("close")
+
+    def kill(self):
+        self._end("kill")
+
+    def _end(self, how):
+        self.world.ended[self.case.arm] = how
+        if self.case.id in self.world.live:
+            self.world.live.remove(self.case.id)
+            self.world.free += self.world.peak
+
+    def _do(self, what):
+        self.world.log.append((self.case.arm, what))
+        fault = self.world.faults.get((self.case.arm, what))
+        if fault is not None:
+            raise fault

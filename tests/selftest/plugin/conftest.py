@@ -1,0 +1,51 @@
+"""Whole pytest runs of the suite's performance tests on a fake machine."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def run_suite(run_suite_in, tmp_path):
+    """Run pytest in the test's folder; returns the finished process, output in ``stdout``."""
+    return functools.partial(run_suite_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def run_suite_in():
+    """As ``run_suite``, in the folder that is given first."""
+
+    def run(folder, *arguments, machine=None, tests=ROOT / "tests" / "performance", environ=None):
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
+        own |= {
+            "PYTHONPATH": str(ROOT / "tests" / "selftest"),
+            "FAKE_MACHINE": json.dumps(machine or {}),
+            "COLUMNS": "150",
+            **(environ or {}),
+        }
+        command = [
+            *(sys.executable, "-m", "pytest", "-p", "fake_machine", "-p", "no:cacheprovider"),
+            *(f"--rootdir={ROOT}", f"--config-file={ROOT / 'pytest.ini'}"),
+            # First, since options such as --benchmark-compare would take it for their value.
+            str(tests),
+            *map(str, arguments),
+        ]
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=own,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,252 @@
+"""What the person at the terminal sees: outcomes, letters, exit codes, rows, files."""
+
+import json
+import re
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+
+pytestmark = pytest.mark.selftest
+
+SLOW = {"seconds": {"bf16@amx": 0.8}}
+
+
+def rows(path):
+    return {row["name"]: row for row in json.loads(path.read_text())["benchmarks"]}
+
+
+def test_a_good_machine_passes_and_shows_its_table(run_suite):
+    done = run_suite("--amx-level", "3")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d+ passed in", done.stdout)
+    assert "AMX speedups" in done.stdout
+    assert "resnet50-inference-ipex b16x224: preparing fp32@avx512 (1 of 5)" in done.stdout
+    assert "PASS" in done.stdout
+
+
+def test_test_ids_read_like_their_cases(run_suite):
+    listed = run_suite("--amx-level", "3", "--collect-only", "-q").stdout
+    assert "test_arm[resnet50-inference-bf16-amx-ipex]" in listed
+    assert "test_speedup[bert-training-bf16-amx-ipex-vs-no-amx]" in listed
+
+
+def test_a_slow_arm_fails_its_gates_only(run_suite):
+    done = run_suite("-rf", machine=SLOW)
+    assert done.returncode == 1
+    failed = re.findall(r"^FAILED .*\[(.*?)\]", done.stdout, re.MULTILINE)
+    assert failed == ["gemm-inference-bf16-amx-ipex-vs-fp32", "gemm-inference-bf16-amx-ipex-vs-no-amx"]
+    assert "below the minimum" in done.stdout
+
+
+def test_fast_without_evidence_fails(run_suite):
+    done = run_suite(machine={"amx_share": {"int8@amx": 0.0}})
+    assert done.returncode == 1
+    assert "NO_EVIDENCE: gemm-inference-int8-vs-fp32" in done.stdout
+
+
+class TestInconclusive:
+    UNSURE = {"seconds": {"bf16@amx": [0.1, 0.9]}}
+
+    def test_is_an_outcome_of_its_own(self, run_suite):
+        done = run_suite("--amx-budget", "1", machine=self.UNSURE)
+        assert done.returncode == 0
+        assert re.search(r"\d+ passed.*2 inconclusive", done.stdout)
+        assert "skipped" not in done.stdout.splitlines()[-1]
+
+    def test_fails_if_strict(self, run_suite):
+        done = run_suite("--amx-budget", "1", "--amx-strict", machine=self.UNSURE)
+        assert done.returncode == 1
+        assert re.search(r"2 failed", done.stdout)
+
+
+class TestWithoutAmx:
+    HIDDEN = {"usable": False}
+
+    def test_skips_with_code_sentence_and_remedy(self, run_suite):
+        done = run_suite("-rs", machine=self.HIDDEN)
+        assert done.returncode == 0
+        assert "no-silicon: No AMX on the fake machine. Buy another." in done.stdout
+        assert "passed" not in done.stdout.splitlines()[-1]
+
+    def test_fails_if_required(self, run_suite):
+        done = run_suite("--amx-require", machine=self.HIDDEN)
+        assert done.returncode == 1
+        assert "AMX is required: no-silicon" in done.stdout
+
+    def test_may_be_required_by_the_environment(self, run_suite):
+        done = run_suite(machine=self.HIDDEN, environ={"AMX_SUITE_REQUIRE": "1"})
+        assert done.returncode == 1
+
+
+class TestRows:
+    def test_hold_the_childs_own_figures(self, run_suite, tmp_path):
+        run_suite("--benchmark-json", "out.json")
+        found = rows(tmp_path / "out.json")
+        arm = found["test_arm[gemm-inference-bf16-amx-ipex]"]
+        assert arm["stats"]["median"] == pytest.approx(0.15)
+        assert arm["stats"]["rounds"] == 8
+        ratio = found["test_speedup[gemm-inference-bf16-amx-ipex-vs-fp32]"]
+        assert ratio["stats"]["median"] == pytest.approx(0.15 / 0.9)
+        assert ratio["extra_info"]["verdict"] == "PASS"
+
+    def test_the_whole_run_stands_beside_them(self, run_suite, tmp_path):
+        run_suite("--benchmark-json", "out.json")
+        written = json.loads((tmp_path / "out.json").read_text())
+        (trial,) = written["amx_suite"]["trials"]
+        assert len(trial["measurement"]["rounds"]) == 8
+        assert trial["measurement"]["arms"][2]["evidence"]["kernels"]
+        assert not [key for key in written["machine_info"] if "hz" in key.lower()]
+
+    def test_of_a_failed_check_are_no_baseline(self, run_suite, tmp_path):
+        run_suite("--benchmark-save", "night", machine=SLOW)
+        (saved,) = tmp_path.glob(".benchmarks/*/0001_night.json")
+        names = rows(saved)
+        assert "test_speedup[gemm-inference-int8-amx-ipex-vs-fp32]" in names
+        assert "test_speedup[gemm-inference-bf16-amx-ipex-vs-fp32]" not in names
+
+    def test_junit_holds_verdict_speedup_and_reason(self, run_suite, tmp_path):
+        run_suite("--junitxml", "junit.xml", machine=SLOW)
+        cases = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")
+        properties = {
+            case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+            for case in cases
+        }
+        found = properties["test_speedup[gemm-inference-bf16-amx-ipex-vs-fp32]"]
+        assert found["amx_verdict"] == "FAIL"
+        assert float(found["amx_speedup"]) == pytest.approx(0.9 / 0.8, rel=1e-3)
+        assert "below the minimum" in found["amx_reason"]
+
+
+class TestBenchmarkOptions:
+    def test_disable_runs_each_arm_once_and_judges_no_speed(self, run_suite):
+        done = run_suite("--benchmark-disable", "-rs", machine=SLOW)
+        assert done.returncode == 0
+        assert "speed is not judged under --benchmark-disable" in done.stdout
+        assert re.search(r"5 passed, 4 skipped", done.stdout)
+
+    def test_skip_starts_no_worker(self, run_suite):
+        done = run_suite("--benchmark-skip")
+        assert done.returncode == 0
+        assert "preparing" not in done.stdout
+        assert re.search(r"9 skipped", done.stdout)
+
+    def test_only_leaves_out_what_is_no_row(self, run_suite, tmp_path):
+        other = tmp_path / "test_other.py"
+        other.write_text("def test_other(amx_trial):\n    amx_trial.outputs(amx_trial.arms[0])\n")
+        done = run_suite("--benchmark-only", other)
+        assert re.search(r"9 passed, 1 skipped", done.stdout)
+
+    def test_xdist_is_refused_for_timed_tests(self, run_suite):
+        done = run_suite("-n", "1")
+        assert done.returncode == 1
+        assert "timed tests need the machine to themselves" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def stored(run_suite_in, tmp_path_factory):
+    """A folder with a saved baseline."""
+    folder = tmp_path_factory.mktemp("stored")
+    done = run_suite_in(folder, "--benchmark-save", "night")
+    assert done.returncode == 0, done.stdout
+    return folder / ".benchmarks"
+
+
+class TestCompare:
+    @pytest.fixture
+    def baseline(self, stored, tmp_path):
+        shutil.copytree(stored, tmp_path / ".benchmarks")
+        (saved,) = tmp_path.glob(".benchmarks/*/0001_night.json")
+        return saved
+
+    def test_the_same_again_passes(self, run_suite, baseline):
+        done = run_suite("--benchmark-compare", "--benchmark-compare-fail", "median:5%")
+        assert done.returncode == 0, done.stdout
+        assert "0001_nigh" in done.stdout
+
+    def test_a_slower_arm_fails_the_comparison(self, run_suite, baseline):
+        slower = {"seconds": {"bf16@amx": 0.2}}
+        done = run_suite(
+            "--benchmark-compare", "--benchmark-compare-fail", "median:5%", machine=slower
+        )
+        assert done.returncode != 0
+        assert "Performance has regressed" in done.stdout
+
+    def test_a_missing_baseline_is_refused(self, run_suite):
+        done = run_suite("--benchmark-compare", "0042")
+        assert done.returncode == 4
+        assert "no baseline" in done.stdout
+        assert "--benchmark-save" in done.stdout
+
+    def test_a_path_taken_for_the_run_to_compare_with_is_explained(self, run_suite, tmp_path):
+        done = run_suite("--benchmark-compare", tmp_path)
+        assert done.returncode == 4
+        assert "--benchmark-compare took" in done.stdout
+        assert "--benchmark-compare=NUMBER" in done.stdout
+
+    def test_garbage_is_refused_by_name(self, run_suite, baseline):
+        baseline.write_text('{"benchmarks": [{')
+        done = run_suite("--benchmark-compare")
+        assert done.returncode == 4
+        assert "0001_night.json is not a readable pytest-benchmark file" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            (lambda info: info.pop("amx_suite"), "was not written by amx-suite"),
+            (lambda info: info["amx_suite"].update(schema_version=0), "schema version 0"),
+            (lambda info: info["amx_suite"]["versions"].update(torch="1.0"), "torch was '1.0'"),
+            (
+                lambda info: info["amx_suite"]["fingerprint"].update(cores="9999"),
+                "cores was '9999'",
+            ),
+        ],
+        ids=["foreign", "stale", "other torch", "other machine"],
+    )
+    def test_what_cannot_be_compared_is_refused_by_name(
+        self, run_suite, baseline, change, complaint
+    ):
+        content = json.loads(baseline.read_text())
+        change(content["machine_info"])
+        baseline.write_text(json.dumps(content))
+        done = run_suite("--benchmark-compare")
+        assert done.returncode == 4
+        assert complaint in done.stdout
+
+    def test_another_case_under_the_same_name_is_refused(self, run_suite, baseline):
+        done = run_suite("--benchmark-compare", "--amx-seed", "7")
+        assert done.returncode == 1
+        assert re.search(r"measured gemm-\S+-s0, this run measures gemm-\S+-s7", done.stdout)
+
+
+class TestFaults:
+    def test_a_lost_worker_fails_every_test_of_its_trial_once(self, run_suite):
+        done = run_suite(machine={"faults": {"bf16@amx slice": "died"}})
+        assert done.returncode == 1
+        assert "9 failed" in done.stdout
+        assert done.stdout.count("preparing") == 5, "the trial is not started anew"
+        assert "killed by SIGKILL" in done.stdout
+
+    def test_ctrl_c_reports_what_was_measured(self, run_suite, tmp_path):
+        faults = {"faults": {"int8@amx prove": "interrupt"}}
+        done = run_suite("--benchmark-json", "out.json", machine=faults)
+        assert done.returncode == 2
+        assert "AMX speedups" in done.stdout
+        assert "KeyboardInterrupt" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (["--amx-engine", "ipx"], "unknown engine .*'ipx'.*Did you mean 'ipex'"),
+            (["--amx-level", "9"], "--amx-level: got '9', expected a whole number"),
+            (["--amx-gates", "/nowhere.toml"], "/nowhere.toml"),
+            (["--amx-weights", "resnet51=x"], "unknown model .*'resnet51'"),
+        ],
+    )
+    def test_bad_input_is_a_usage_error_before_anything_runs(
+        self, run_suite, arguments, complaint
+    ):
+        done = run_suite(*arguments)
+        assert done.returncode == 4
+        assert re.search(complaint, done.stdout)
+        assert "Traceback" not in done.stdout

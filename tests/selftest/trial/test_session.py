@@ -1,0 +1,235 @@
+"""Trials on a fake machine: order, verdicts, evidence, memory, faults, interruption."""
+
+import msgspec
+import pytest
+
+from amx_suite.core.case import Mode, Precision, Shape, Workload
+from amx_suite.core.gate import Versus
+from amx_suite.core.verdict import Verdict
+from amx_suite.errors import WorkerDiedError, WorkerMemoryError
+from amx_suite.trial.groups import group_arms
+from amx_suite.trial.session import MIN_ROUNDS
+
+pytestmark = pytest.mark.selftest
+
+
+def slices(world):
+    return [arm for arm, what in world.log if what == "slice"]
+
+
+def only(result):
+    (gate,) = result.gates
+    return gate
+
+
+def test_a_fast_arm_with_evidence_passes_in_the_fewest_rounds(make_session, vocabulary):
+    result = make_session([vocabulary.gate(3.0)]).result()
+    assert only(result).verdict is Verdict.PASS
+    assert only(result).speedup.ratio == pytest.approx(6.0)
+    assert len(result.measurement.rounds) == MIN_ROUNDS
+
+
+def test_a_slow_arm_fails_with_reason_and_remedy(make_session, vocabulary):
+    gate = only(make_session([vocabulary.gate(7.0)]).result())
+    assert gate.verdict is Verdict.FAIL
+    assert "6.00x over fp32@avx512" in gate.reason
+    assert "below the minimum of 7x" in gate.reason
+    assert gate.remedy
+
+
+def test_an_arm_around_its_gate_is_inconclusive_and_stops_at_the_budget(
+    make_session, vocabulary, world, alternating
+):
+    world.seconds["bf16@amx"] = alternating(0.299, 0.301)
+    session = make_session([vocabulary.gate(3.0)], budget_seconds=100)
+    result = session.result()
+    assert only(result).verdict is Verdict.INCONCLUSIVE
+    assert "--amx-budget" in only(result).remedy
+    round_seconds = 2 * sum(v for k, v in world.seconds.items() if k != "bf16@amx") + 0.6
+    assert len(result.measurement.rounds) == pytest.approx(100 / round_seconds, abs=1)
+
+
+def test_no_amx_is_compared_within_the_precision(make_session, vocabulary):
+    gates = [
+        vocabulary.gate(7.5, Versus.NO_AMX),
+        vocabulary.gate(1.4, Versus.NO_AMX, Precision.INT8),
+    ]
+    bf16, int8 = make_session(gates).result().gates
+    assert bf16.speedup.ratio == pytest.approx(8.0)
+    assert int8.speedup.ratio == pytest.approx(1.5)
+    assert (bf16.verdict, int8.verdict) == (Verdict.PASS, Verdict.PASS)
+
+
+def test_gates_of_other_shapes_are_not_asked(make_session, vocabulary):
+    other = msgspec.structs.replace(vocabulary.gate(3.0), shape=Shape(1, 224))
+    assert make_session([other]).result().gates == ()
+
+
+def test_fast_without_amx_kernels_is_no_evidence(make_session, vocabulary, world):
+    world.amx_share["bf16@amx"] = 0.2
+    gate = only(make_session([vocabulary.gate(3.0)]).result())
+    assert gate.verdict is Verdict.NO_EVIDENCE
+    assert "20%" in gate.reason
+    assert "jit:avx512_core" in gate.reason
+
+
+def test_an_amx_arm_without_the_permission_is_no_evidence(make_session, vocabulary, world):
+    world.permission["bf16@amx"] = False
+    gate = only(make_session([vocabulary.gate(3.0)]).result())
+    assert gate.verdict is Verdict.NO_EVIDENCE
+    assert "permission" in gate.reason
+
+
+@pytest.mark.parametrize("permission", [True, None], ids=["held", "unknown"])
+def test_a_baseline_that_may_have_used_amx_is_no_evidence(
+    make_session, vocabulary, world, permission
+):
+    world.permission["fp32@avx512"] = permission
+    gate = only(make_session([vocabulary.gate(3.0)]).result())
+    assert gate.verdict is Verdict.NO_EVIDENCE
+    assert "fp32@avx512" in gate.reason
+
+
+def test_every_round_has_every_arm_in_an_order_drawn_from_the_seed(make_session, world):
+    def orders(seed):
+        world.log.clear()
+        make_session(seed=seed).result()
+        taken = slices(world)
+        return [tuple(taken[i : i + 5]) for i in range(0, len(taken), 5)]
+
+    first, again, other = orders(1), orders(1), orders(2)
+    assert first == again
+    assert first != other
+    assert all(sorted(order) == sorted(world.seconds) for order in first)
+    assert len(set(first)) > 1, "the order is not the same in every round"
+
+
+def test_a_limit_of_one_round_is_kept(make_session, vocabulary):
+    assert len(make_session([vocabulary.gate(3)], rounds=1).result().measurement.rounds) == 1
+
+
+def test_evidence_is_taken_after_the_last_slice(make_session, world):
+    make_session().result()
+    last_slice = max(i for i, (_, what) in enumerate(world.log) if what == "slice")
+    first_proof = min(i for i, (_, what) in enumerate(world.log) if what == "prove")
+    assert last_slice < first_proof
+
+
+def test_an_arm_the_engine_lacks_is_not_applicable_and_the_others_go_on(
+    make_session, vocabulary, world
+):
+    world.refused["int8@amx"] = "no INT8 in this engine"
+    session = make_session([vocabulary.gate(3), vocabulary.gate(3, precision=Precision.INT8)])
+    bf16, int8 = session.result().gates
+    assert bf16.verdict is Verdict.PASS
+    assert int8.verdict is Verdict.NOT_APPLICABLE
+    assert "no INT8 in this engine" in int8.reason
+    assert session.why_missing(session.arms[4]) == "no INT8 in this engine"
+    assert world.ended["int8@amx"] == "close"
+
+
+def test_facts_of_the_arms_are_in_the_measurement(make_session):
+    measurement = make_session().result().measurement
+    facts = measurement.arms[0]
+    assert (facts.prepare_seconds, facts.items_per_step, facts.unit) == (5, 16, "images")
+    assert facts.variables == {"ONEDNN_MAX_CPU_ISA": "X"}
+    assert measurement.environment.removed_variables == {"OMP_X": "1"}
+    assert measurement.environment.versions == {"torch": "2.8.0"}
+
+
+class TestMemory:
+    def test_arms_that_do_not_fit_run_in_groups_beside_their_baselines(
+        self, make_session, vocabulary, world
+    ):
+        world.free = 3.5 * vocabulary.gib
+        gates = [
+            vocabulary.gate(3.0, versus, precision)
+            for precision in (Precision.BF16, Precision.INT8)
+            for versus in Versus
+        ]
+        gates = [g for g in gates if (g.precision, g.versus) != (Precision.INT8, Versus.NO_AMX)]
+        result = make_session(gates).result()
+        assert world.most_live == 3
+        assert [gate.verdict for gate in result.gates] == [Verdict.PASS] * 3
+        assert "3 of 5 arms at a time" in result.measurement.notes[0]
+        assert len(result.measurement.rounds) == 2 * MIN_ROUNDS
+
+    def test_an_arm_under_no_gate_still_runs(self, make_session, vocabulary, world):
+        world.free = 3.5 * vocabulary.gib
+        measurement = make_session([vocabulary.gate(3.0)]).result().measurement
+        assert {case.arm for case in (f.case for f in measurement.arms)} == set(world.seconds)
+        assert all(measurement.series(facts.case.id) for facts in measurement.arms)
+
+    def test_room_for_one_arm_only_is_an_error_with_a_remedy(
+        self, make_session, vocabulary, world
+    ):
+        world.free = 1.5 * vocabulary.gib
+        with pytest.raises(WorkerMemoryError, match="two arms at a time.*free memory"):
+            make_session([vocabulary.gate(3.0)]).result()
+        assert not world.live
+
+    def test_each_pair_lies_whole_in_a_group(self):
+        pairs = [frozenset(p) for p in ("ab", "ac", "db", "de")]
+        for capacity in (2, 3, 4, 5):
+            groups = group_arms(pairs, capacity)
+            assert all(any(pair <= group for group in groups) for pair in pairs)
+            assert all(len(group) <= capacity for group in groups)
+
+    def test_a_capacity_below_a_pair_is_refused(self):
+        with pytest.raises(ValueError, match="capacity of 2"):
+            group_arms([frozenset("ab")], 1)
+
+
+class TestFaults:
+    def test_a_worker_lost_in_a_round_ends_the_trial_once(self, make_session, vocabulary, world):
+        lost = WorkerDiedError("bf16@amx", "it was killed by SIGKILL")
+        world.faults["bf16@amx", "slice"] = lost
+        session = make_session([vocabulary.gate(3.0)])
+        for _ in range(2):
+            with pytest.raises(WorkerDiedError, match="SIGKILL"):
+                session.result()
+        assert [what for arm, what in world.log if arm == "bf16@amx"] == ["prepare", "slice"]
+        assert set(world.ended.values()) == {"kill"}
+        assert not world.live
+
+    def test_ctrl_c_keeps_what_was_measured(self, make_session, vocabulary, world):
+        session = make_session([vocabulary.gate(3.0)])
+        count = iter(range(100))
+
+        def speed():
+            if next(count) == 3:
+                raise KeyboardInterrupt
+            return 0.15
+
+        world.seconds["bf16@amx"] = speed
+        with pytest.raises(KeyboardInterrupt):
+            session.result()
+        assert not world.live
+        partial = session.so_far()
+        assert len(partial.measurement.rounds) == 3
+        assert only(partial).verdict is not Verdict.PASS
+
+    def test_a_worker_that_fails_to_prepare_is_killed(self, make_session, world):
+        world.faults["bf16@amx", "prepare"] = WorkerDiedError("bf16@amx", "exit code 1")
+        with pytest.raises(WorkerDiedError):
+            make_session().result()
+        assert world.ended["bf16@amx"] == "kill"
+        assert not world.live
+
+
+def test_outputs_come_from_the_measured_worker(make_session, world):
+    session = make_session()
+    session.result()
+    session.outputs(session.arms[2])
+    prepared = [arm for arm, what in world.log if what == "prepare"]
+    assert prepared.count("bf16@amx") == 1
+    session.close()
+    assert not world.live
+
+
+def test_training_checkpoints_are_saved_where_asked(make_session, world, tmp_path):
+    training = Workload("resnet50", Mode.TRAINING)
+    session = make_session(workload=training, checkpoints=tmp_path)
+    session.result()
+    saved = [what for _, what in world.log if what.startswith("checkpoint")]
+    assert saved == [f"checkpoint {tmp_path / case.id}.pt" for case in session.arms]
