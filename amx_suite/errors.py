@@ -18,6 +18,9 @@
         |-- WorkerFailedError    it reported an exception of its own
         `-- ProtocolError        its messages could not be understood
 
+Beside the tree stand ``tmul.jit.AssemblyError`` (a mistake in our own assembly) and
+``worker.jail.JailUnavailableError`` (raised before this package may be imported).
+
 Library code raises these and never exits; only the command line turns them into exit codes. Each
 message names the thing, what was expected, and what to do.
 """

@@ -48,10 +48,15 @@ def amx_settings(pytestconfig: pytest.Config) -> Settings:
 
 @pytest.fixture(scope="session")
 def amx_support(pytestconfig: pytest.Config) -> state.HostView:
-    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``."""
+    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``.
+
+    A CPU that has AMX and computes wrong or faults is no reason to skip: it fails every test.
+    """
     view = state.host(pytestconfig)
     if not view.support.usable:
         text = why_not_usable(view.support)
+        if view.support.defective:
+            pytest.fail(text, pytrace=False)
         if pytestconfig.stash[state.SETTINGS].require:
             pytest.fail(f"AMX is required: {text}", pytrace=False)
         pytest.skip(text)

@@ -74,6 +74,11 @@ class TestWithoutAmx:
         assert done.returncode == 1
         assert "AMX is required: no-silicon" in done.stdout
 
+    def test_a_cpu_that_computes_wrong_is_a_failure_not_a_skip(self, run_suite):
+        done = run_suite(machine={**self.HIDDEN, "reason": "wrong-result"})
+        assert done.returncode == 1
+        assert "skipped" not in done.stdout.splitlines()[-1]
+
     def test_may_be_required_by_the_environment(self, run_suite):
         done = run_suite(machine=self.HIDDEN, environ={"AMX_SUITE_REQUIRE": "1"})
         assert done.returncode == 1

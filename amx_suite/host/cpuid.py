@@ -1,0 +1,222 @@
+"""CPUID and XCR0 as this processor, or its hypervisor, reports them.
+
+The bits that matter to AMX are a table; see Intel's instruction set extensions reference, "CPUID",
+leaves 7, 1D and 1E.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AMX_BITS", "Cpuid", "Palette", "Registers", "read_cpuid", "survey"]
+
+import ctypes
+from collections.abc import Callable
+
+import msgspec
+
+from amx_suite.errors import AmxSuiteError
+from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
+
+#: Name of a feature: CPUID leaf and subleaf, register, bit.
+AMX_BITS: dict[str, tuple[str, str, int]] = {
+    "AMX-TILE": ("7.0", "edx", 24),
+    "AMX-BF16": ("7.0", "edx", 22),
+    "AMX-INT8": ("7.0", "edx", 25),
+    "AMX-FP16": ("7.1", "eax", 21),
+    "AMX-COMPLEX": ("7.1", "edx", 8),
+    "AMX-FP8": ("1E.1", "eax", 4),
+    "AMX-TF32": ("1E.1", "eax", 6),
+    "AMX-AVX512": ("1E.1", "eax", 7),
+    "AMX-MOVRS": ("1E.1", "eax", 8),
+}
+
+_OSXSAVE = ("1.0", "ecx", 27)
+_HYPERVISOR = ("1.0", "ecx", 31)
+
+#: Hypervisor signatures in leaf 0x40000000 and the names people know them by.
+_HYPERVISORS = {
+    "KVMKVMKVM": "KVM",
+    "Microsoft Hv": "Hyper-V",
+    "VMwareVMware": "VMware",
+    "XenVMMXenVMM": "Xen",
+    "TCGTCGTCGTCG": "QEMU TCG",
+    "bhyve bhyve ": "bhyve",
+    "ACRNACRNACRN": "ACRN",
+}
+
+_CPUID_FUNCTIONS = """
+define void @read_cpuid(i32 %leaf, i32 %subleaf, ptr %out) {
+  %r = call { i32, i32, i32, i32 } asm sideeffect "cpuid",
+    "={ax},={bx},={cx},={dx},{ax},{cx},~{dirflag},~{fpsr},~{flags}"(i32 %leaf, i32 %subleaf)
+  %a = extractvalue { i32, i32, i32, i32 } %r, 0
+  %b = extractvalue { i32, i32, i32, i32 } %r, 1
+  %c = extractvalue { i32, i32, i32, i32 } %r, 2
+  %d = extractvalue { i32, i32, i32, i32 } %r, 3
+  %out1 = getelementptr i32, ptr %out, i32 1
+  %out2 = getelementptr i32, ptr %out, i32 2
+  %out3 = getelementptr i32, ptr %out, i32 3
+  store i32 %a, ptr %out
+  store i32 %b, ptr %out1
+  store i32 %c, ptr %out2
+  store i32 %d, ptr %out3
+  ret void
+}
+
+define i64 @read_xcr0() {
+  %r = call { i32, i32 } asm sideeffect "xgetbv",
+    "={ax},={dx},{cx},~{dirflag},~{fpsr},~{flags}"(i32 0)
+  %low32 = extractvalue { i32, i32 } %r, 0
+  %high32 = extractvalue { i32, i32 } %r, 1
+  %low = zext i32 %low32 to i64
+  %high = zext i32 %high32 to i64
+  %shifted = shl i64 %high, 32
+  %all = or i64 %low, %shifted
+  ret i64 %all
+}
+"""
+
+
+class Registers(msgspec.Struct, frozen=True):
+    """What one CPUID leaf left in the four registers, 32 bits each."""
+
+    eax: int = 0
+    ebx: int = 0
+    ecx: int = 0
+    edx: int = 0
+
+
+class Palette(msgspec.Struct, frozen=True):
+    """Limits of one tile palette; sizes in bytes."""
+
+    total_bytes: int
+    tile_bytes: int
+    row_bytes: int
+    tiles: int
+    rows: int
+
+
+class Cpuid(msgspec.Struct, frozen=True):
+    """Observed leaves by ``LEAF.SUBLEAF`` in hexadecimal, such as ``1D.1``, and XCR0.
+
+    ``xcr0`` is None where the operating system does not let it be read; ``error`` says why nothing
+    could be read at all.
+    """
+
+    leaves: dict[str, Registers] = {}
+    xcr0: int | None = None
+    error: str = ""
+
+    def leaf(self, name: str) -> Registers:
+        """The leaf's registers; all zero, as CPUID has it, for one that does not exist."""
+        return self.leaves.get(name, Registers())
+
+    def has(self, where: tuple[str, str, int]) -> bool:
+        """Whether the bit (leaf, register, number) is set."""
+        leaf, register, bit = where
+        return bool(getattr(self.leaf(leaf), register) >> bit & 1)
+
+    @property
+    def amx_features(self) -> tuple[str, ...]:
+        """Names of the AMX features reported, in the table's order."""
+        return tuple(name for name, where in AMX_BITS.items() if self.has(where))
+
+    @property
+    def vendor(self) -> str:
+        """The vendor's signature in leaf 0, such as ``GenuineIntel``."""
+        leaf = self.leaf("0.0")
+        return _text(leaf.ebx, leaf.edx, leaf.ecx)
+
+    @property
+    def virtual(self) -> bool:
+        """Whether a hypervisor says that it is there."""
+        return self.has(_HYPERVISOR)
+
+    @property
+    def hypervisor(self) -> str:
+        """The hypervisor's name, ``unknown`` for one without a signature, empty for none."""
+        if not self.virtual:
+            return ""
+        leaf = self.leaf("40000000.0")
+        signature = _text(leaf.ebx, leaf.ecx, leaf.edx)
+        return _HYPERVISORS.get(signature, signature) or "unknown"
+
+    @property
+    def max_palette(self) -> int:
+        """The highest tile palette that can be configured; 0 means none."""
+        return self.leaf("1D.0").eax
+
+    @property
+    def palette1(self) -> Palette:
+        """Limits of palette 1, all zero where it is not described."""
+        leaf = self.leaf("1D.1")
+        return Palette(
+            total_bytes=leaf.eax & 0xFFFF,
+            tile_bytes=leaf.eax >> 16,
+            row_bytes=leaf.ebx & 0xFFFF,
+            tiles=leaf.ebx >> 16,
+            rows=leaf.ecx & 0xFFFF,
+        )
+
+    @property
+    def tile_states_possible(self) -> bool:
+        """Whether the processor can save both tile states (leaf D.0, low half of XCR0)."""
+        possible = self.leaf("D.0").eax
+        return bool(possible >> XTILECFG & possible >> XTILEDATA & 1)
+
+    @property
+    def tile_states_enabled(self) -> bool:
+        """Whether the operating system has both tile states switched on in XCR0."""
+        enabled = self.xcr0 or 0
+        return bool(enabled >> XTILECFG & enabled >> XTILEDATA & 1)
+
+
+def _text(*registers: int) -> str:
+    return b"".join(r.to_bytes(4, "little") for r in registers).decode("latin-1").rstrip("\0")
+
+
+def survey(cpuid: Callable[[int, int], Registers], xcr0: Callable[[], int]) -> Cpuid:
+    """Ask for every leaf that exists and tells of AMX.
+
+    A leaf beyond the highest one answers with another leaf's registers, so each is asked for only
+    where the one that announces it does.
+    """
+    found: dict[str, Registers] = {}
+
+    def ask(leaf: int, subleaf: int = 0) -> Registers:
+        registers = found[f"{leaf:X}.{subleaf:X}"] = cpuid(leaf, subleaf)
+        return registers
+
+    highest = ask(0x0).eax
+    ask(0x1)
+    if highest >= 0x7 and ask(0x7).eax >= 1:
+        ask(0x7, 1)
+    if highest >= 0xD:
+        for subleaf in (0, XTILECFG, XTILEDATA):
+            ask(0xD, subleaf)
+    if highest >= 0x1D and ask(0x1D).eax >= 1:
+        ask(0x1D, 1)
+    if highest >= 0x1E and ask(0x1E).eax >= 1:
+        ask(0x1E, 1)
+    if Cpuid(found).virtual:
+        ask(0x40000000)
+    # Without OSXSAVE the instruction that reads XCR0 is illegal.
+    return Cpuid(found, xcr0() if Cpuid(found).has(_OSXSAVE) else None)
+
+
+def read_cpuid() -> Cpuid:
+    """Read the CPU that this thread is on; without CPUID, an empty Cpuid with ``error`` set."""
+    # Late, because it is what costs: LLVM is loaded only by those who ask.
+    try:
+        from amx_suite.tmul.jit import load
+
+        library = load(_CPUID_FUNCTIONS, features=())
+    except (AmxSuiteError, ImportError, OSError) as error:
+        return Cpuid(error=str(error))
+    words = (ctypes.c_uint32 * 4)()
+    run = library.function("read_cpuid", ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)
+    xcr0: Callable[[], int] = library.function("read_xcr0", restype=ctypes.c_uint64)
+
+    def cpuid(leaf: int, subleaf: int) -> Registers:
+        run(leaf, subleaf, words)
+        return Registers(*words)
+
+    return survey(cpuid, xcr0)

@@ -1,0 +1,148 @@
+"""The doctor's answer for people, for programs and for pytest's header. Pure functions."""
+
+from __future__ import annotations
+
+__all__ = ["SCHEMA_VERSION", "DoctorReport", "header_lines", "render_json", "render_text"]
+
+import textwrap
+from collections.abc import Iterator
+
+import msgspec
+
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.fingerprint import host_traits, machine_id
+from amx_suite.host.reasons import Finding, Reason, Support
+from amx_suite.tmul.tile_probe import TileStatus
+from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
+
+#: Raised whenever the JSON changes its meaning or layout.
+SCHEMA_VERSION = 1
+
+_WIDTH = 100
+_LABEL_WIDTH = 13
+
+
+class DoctorReport(msgspec.Struct, frozen=True):
+    """The doctor's answer as ``amx-suite doctor --json`` writes it."""
+
+    usable: bool
+    reason: Reason | None
+    explanation: str
+    machine_id: str
+    findings: tuple[Finding, ...]
+    facts: HostFacts
+    schema_version: int = SCHEMA_VERSION
+
+
+def render_json(facts: HostFacts, support: Support) -> str:
+    """The report as indented JSON; read it back with ``msgspec.json.decode(..., DoctorReport)``."""
+    report = DoctorReport(
+        usable=support.usable,
+        reason=support.reason,
+        explanation=support.explanation,
+        machine_id=machine_id(host_traits(facts)),
+        findings=support.findings,
+        facts=facts,
+    )
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+
+
+def render_text(facts: HostFacts, support: Support) -> str:
+    """The verdict, every finding with its code and remedy, then the facts that matter."""
+    lines = [_verdict(support), ""]
+    for finding in support.findings:
+        lines += _render_finding(finding)
+    lines.append("Observed:")
+    for label, value in _fact_lines(facts):
+        lines += _wrap(f"  {label:<{_LABEL_WIDTH}}{value}", " " * (_LABEL_WIDTH + 2))
+    return "\n".join(lines)
+
+
+def header_lines(facts: HostFacts, support: Support) -> list[str]:
+    """Two lines for pytest's header: the verdict, and the host."""
+    kind = f"{facts.cpuid.hypervisor} guest" if facts.cpuid.virtual else "bare metal"
+    host = (
+        f"{facts.cpu_name}, {_counts(facts)}, {kind}, kernel {facts.kernel_release}, "
+        f"machine {machine_id(host_traits(facts))}"
+    )
+    cause = f": {support.root_cause.message}" if support.root_cause else ""
+    return [f"AMX: {_short_verdict(support)}{cause}", f"host: {host}"]
+
+
+def _short_verdict(support: Support) -> str:
+    return "usable" if support.usable else f"not usable [{support.reason}]"
+
+
+def _verdict(support: Support) -> str:
+    if support.usable:
+        return "AMX is usable on this machine."
+    return f"AMX is not usable on this machine: {support.reason}"
+
+
+def _render_finding(finding: Finding) -> Iterator[str]:
+    kind = "" if finding.blocking else "note "
+    yield from _wrap(f"  {kind}[{finding.reason}] {finding.message}", " " * 4)
+    if finding.remedy:
+        yield from _wrap(f"    What to do: {finding.remedy}", " " * 4)
+    yield ""
+
+
+def _wrap(text: str, indent: str) -> list[str]:
+    # Commands and options must survive to be copied.
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _fact_lines(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """What a reader needs to check the verdict, as (label, value)."""
+    yield "CPU", facts.cpu_name
+    if facts.cpuinfo.microcode:
+        yield "microcode", facts.cpuinfo.microcode
+    yield "CPUs", _counts(facts)
+    if facts.cpuid.leaves:
+        yield "AMX features", ", ".join(facts.cpuid.amx_features) or "none"
+        yield "hypervisor", facts.cpuid.hypervisor or "none"
+        yield "XCR0", _xcr0(facts)
+    yield "kernel", f"{facts.system} {facts.kernel_release} {facts.machine}"
+    if facts.runtimes:
+        yield "container", ", ".join(facts.runtimes)
+    if facts.permission is not None:
+        permission = facts.permission
+        yield (
+            "permission",
+            (
+                f"supported {permission.supported}, before {permission.before}, "
+                f"request {permission.request}, after {permission.after}"
+            ),
+        )
+        yield "tile run", _tiles(facts)
+    for name, value in sorted(facts.environment.items()):
+        yield "environment", f"{name}={value}"
+    yield "machine id", machine_id(host_traits(facts))
+
+
+def _counts(facts: HostFacts) -> str:
+    topology = facts.topology
+    cpus, cores, nodes = len(topology.cpus), len(topology.cores), len(topology.nodes)
+    return f"{cpus} CPUs on {cores} cores in {nodes} NUMA node{'' if nodes == 1 else 's'}"
+
+
+def _xcr0(facts: HostFacts) -> str:
+    xcr0 = facts.cpuid.xcr0
+    if xcr0 is None:
+        return "unreadable"
+    states = {"XTILECFG": XTILECFG, "XTILEDATA": XTILEDATA}
+    named = (f"{name} {'on' if xcr0 >> bit & 1 else 'off'}" for name, bit in states.items())
+    return f"{xcr0:#x} ({', '.join(named)})"
+
+
+def _tiles(facts: HostFacts) -> str:
+    if facts.tiles is None:
+        return "not tried"
+    right = sum(tile.status is TileStatus.OK for tile in facts.tiles)
+    return f"right on {right} of {len(facts.tiles)} CPUs"

@@ -1,0 +1,116 @@
+"""Everything that was observed of a host, before any judgement."""
+
+from __future__ import annotations
+
+__all__ = ["WATCHED_VARIABLES", "HostFacts", "collect"]
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from amx_suite.host.cpuid import Cpuid, read_cpuid
+from amx_suite.host.cpuinfo import CpuInfo, read_cpuinfo
+from amx_suite.host.permission import Permission, ask_permission
+from amx_suite.host.topology import Topology, read_topology
+from amx_suite.tmul.tile_probe import TileResult, probe_tiles
+
+#: Variables by which a library lowers its own ceiling. Sources: oneDNN dispatcher_control.md,
+#: ATen and IPEX dispatch, oneMKL developer guide.
+WATCHED_VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+)
+
+#: The build stamp that every gVisor sandbox shows as its kernel's (pkg/sentry/syscalls/linux).
+_GVISOR_STAMP = "Sun Jan 10 15:06:54 PST 2016"
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """One host as observed; ``judge`` tells what it means.
+
+    ``system`` is ``sys.platform`` and ``machine`` the kernel's name of the architecture.
+    ``runtimes`` are hints of a container or of a kernel that is not Linux itself. ``permission`` is
+    None where there is no such question, ``tiles`` None where no tile instruction was tried.
+    """
+
+    system: str
+    machine: str
+    kernel_release: str = ""
+    cpuid: Cpuid = Cpuid()
+    cpuinfo: CpuInfo = CpuInfo()
+    topology: Topology = Topology()
+    runtimes: tuple[str, ...] = ()
+    permission: Permission | None = None
+    tiles: tuple[TileResult, ...] | None = None
+    environment: dict[str, str] = {}
+
+    @property
+    def is_x86_64_linux(self) -> bool:
+        """Whether AMX can exist here at all."""
+        return self.system == "linux" and self.machine == "x86_64"
+
+    @property
+    def allowed_cpus(self) -> tuple[int, ...]:
+        """CPUs that this process may use."""
+        return self.topology.cpus
+
+    @property
+    def cpu_name(self) -> str:
+        """The CPU for people: brand, family, model and stepping. Nothing is decided by it."""
+        info = self.cpuinfo
+        vendor = info.vendor or self.cpuid.vendor
+        if info.family < 0:
+            return info.brand or vendor or self.machine
+        numbers = f"family {info.family} model {info.model} stepping {info.stepping}"
+        return f"{info.brand or 'unnamed CPU'} ({vendor} {numbers})"
+
+
+def runtime_hints(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of containers and stand-in kernels that left a trace here."""
+    try:
+        version = (root / "proc/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        version = ""
+    traces = {
+        "gvisor": "gvisor" in version.lower() or _GVISOR_STAMP in version,
+        "wsl": "microsoft" in version.lower(),
+        "gramine": (root / "dev/attestation").exists(),
+        "docker": (root / ".dockerenv").exists(),
+        "podman": (root / "run/.containerenv").exists(),
+        "kubernetes": "KUBERNETES_SERVICE_HOST" in environment,
+    }
+    found = [name for name, seen in traces.items() if seen]
+    # systemd's convention: the manager of a container names itself in this variable.
+    named = environment.get("container", "")
+    return [*found, named] if named and named not in found else found
+
+
+def collect(*, run_tiles: bool = True) -> HostFacts:
+    """Observe this host; takes well under a second where no CPU misbehaves.
+
+    The tile instruction is run on every allowed CPU, in a child process, but only where the kernel
+    grants the permission; ``run_tiles=False`` leaves it out.
+    """
+    system, machine = sys.platform, platform.machine()
+    facts = HostFacts(
+        system=system,
+        machine=machine,
+        kernel_release=platform.release(),
+        cpuinfo=read_cpuinfo(),
+        topology=read_topology() if system == "linux" else Topology(),
+        runtimes=tuple(runtime_hints()),
+        environment={name: os.environ[name] for name in WATCHED_VARIABLES if name in os.environ},
+    )
+    if not facts.is_x86_64_linux:
+        return facts
+    permission = ask_permission()
+    tiles = None
+    if run_tiles and permission.granted:
+        tiles = probe_tiles(facts.allowed_cpus)
+    return msgspec.structs.replace(facts, cpuid=read_cpuid(), permission=permission, tiles=tiles)

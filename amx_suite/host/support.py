@@ -1,0 +1,207 @@
+"""From what was observed to whether AMX can be used, and if not, why: the root cause first.
+
+The stages follow each other as causes do: a CPU without AMX makes the kernel refuse as well, so
+only the first stage that fails is reported. Nothing is decided by the CPU's name or the kernel's
+version: guests carry other names, and distributions carry AMX support back.
+"""
+
+from __future__ import annotations
+
+__all__ = ["judge"]
+
+from collections.abc import Iterator
+
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.notes import notes_on
+from amx_suite.host.permission import Answer
+from amx_suite.host.reasons import REMEDIES, Finding, Reason, Support
+from amx_suite.tmul.tile_probe import TileResult, TileStatus
+
+#: What a system-call filter may answer in place of the kernel. Sources: Docker's, Podman's and
+#: systemd's default profiles (EPERM, ENOSYS), LSM hooks (EACCES).
+_FILTER_ERRNOS = ("EPERM", "EACCES", "ENOSYS")
+_STAND_IN_KERNELS = ("gvisor", "gramine", "wsl")
+
+_FAILED = (TileStatus.SIGNAL, TileStatus.TIMEOUT)
+_MOST_CPUS_NAMED = 8
+
+
+def judge(facts: HostFacts) -> Support:
+    """Say whether AMX can be used on the observed host. Pure: the same facts, the same answer."""
+    blocking: list[Finding] = []
+    for stage in (_platform, _processor, _kernel, _permission, _first_use):
+        blocking = list(stage(facts))
+        if blocking:
+            break
+    # A system-call filter is nobody's consequence: it would stand in the way next.
+    if blocking and all(f.reason is not Reason.SYSCALL_FILTERED for f in blocking):
+        blocking += _filtered(facts)
+    return Support(usable=not blocking, findings=(*blocking, *notes_on(facts)))
+
+
+def _no(reason: Reason, message: str) -> Finding:
+    return Finding(reason, message, REMEDIES[reason])
+
+
+def _platform(facts: HostFacts) -> Iterator[Finding]:
+    if facts.system != "linux":
+        yield _no(Reason.NOT_LINUX, f"This is {facts.system}; AMX is supported on Linux only.")
+    elif facts.machine != "x86_64":
+        yield _no(
+            Reason.NOT_X86_64, f"This machine is {facts.machine}; AMX belongs to x86-64 CPUs."
+        )
+    elif facts.cpuid.error or not facts.cpuid.leaves:
+        why = facts.cpuid.error or "nothing was read"
+        yield _no(Reason.CPUID_UNREADABLE, f"CPUID could not be read: {why}.")
+
+
+def _processor(facts: HostFacts) -> Iterator[Finding]:
+    cpuid = facts.cpuid
+    features = cpuid.amx_features
+    if "AMX-TILE" not in features:
+        # A guest cannot tell a mask from a host without AMX, except where the vendor has none.
+        if cpuid.virtual and cpuid.vendor == "GenuineIntel":
+            yield _no(
+                Reason.HYPERVISOR_MASK,
+                f"The hypervisor ({cpuid.hypervisor}) does not show AMX to this guest (CPUID 7.0 "
+                "EDX bit 24 is 0), or its host has none.",
+            )
+        else:
+            yield _no(
+                Reason.NO_SILICON,
+                f"This {cpuid.vendor} CPU reports no AMX (CPUID 7.0 EDX bit 24 is 0): it has none, "
+                "or the firmware keeps it off.",
+            )
+        return
+    missing = [name for name in ("AMX-BF16", "AMX-INT8") if name not in features]
+    if missing:
+        yield _no(
+            Reason.TYPES_MISSING,
+            f"The CPU reports AMX-TILE without {' and '.join(missing)}, which every AMX CPU has.",
+        )
+    holes = []
+    if cpuid.max_palette < 1 or not (cpuid.palette1.tiles and cpuid.palette1.tile_bytes):
+        holes.append("leaf 1D describes no tile palette")
+    if not cpuid.tile_states_possible:
+        holes.append("leaf D has no tile states")
+    if holes:
+        where = f"The hypervisor ({cpuid.hypervisor})" if cpuid.virtual else "This CPU"
+        yield _no(
+            Reason.INCONSISTENT_CPUID,
+            f"{where} reports AMX-TILE, and yet CPUID {' and '.join(holes)}.",
+        )
+
+
+def _kernel(facts: HostFacts) -> Iterator[Finding]:
+    permission = facts.permission
+    supported = permission.supported if permission else Answer()
+    stand_in = [name for name in facts.runtimes if name in _STAND_IN_KERNELS]
+    if supported.value is None and stand_in:
+        yield _no(
+            Reason.STAND_IN_KERNEL,
+            f"The system calls are answered by {stand_in[0]}, which does not know the tile "
+            f"permission (ARCH_GET_XCOMP_SUPP: {supported}).",
+        )
+    elif supported.errno == "EINVAL":
+        # Such a kernel leaves XCR0 without the tile states too, so this comes before that.
+        yield _no(
+            Reason.KERNEL_TOO_OLD,
+            "The kernel does not know the tile permission (ARCH_GET_XCOMP_SUPP: EINVAL), so it is "
+            "from before Linux 5.16.",
+        )
+    elif not facts.cpuid.tile_states_enabled:
+        xcr0 = "unreadable" if facts.cpuid.xcr0 is None else f"{facts.cpuid.xcr0:#x}"
+        yield _no(
+            Reason.OS_NOT_ENABLED,
+            f"The CPU has AMX, and the kernel left its state off (XCR0 bits 17 and 18 are not both "
+            f"set: XCR0 is {xcr0}).",
+        )
+    elif facts.cpuinfo.flags and "amx_tile" not in facts.cpuinfo.flags:
+        yield _no(
+            Reason.OS_NOT_ENABLED,
+            "The CPU has AMX, and the kernel was told to do without it (/proc/cpuinfo lacks "
+            "amx_tile).",
+        )
+
+
+def _is_filtered(answer: Answer) -> bool:
+    return answer.errno in _FILTER_ERRNOS or answer.signal == "SIGSYS"
+
+
+def _filtered(facts: HostFacts) -> Iterator[Finding]:
+    permission = facts.permission
+    if permission is None:
+        return
+    for answer in (permission.supported, permission.before, permission.request):
+        if _is_filtered(answer):
+            yield _no(
+                Reason.SYSCALL_FILTERED,
+                "A system-call filter, as containers and sandboxes set it, keeps this process from "
+                f"asking for the tile permission ({answer}).",
+            )
+            return
+
+
+def _permission(facts: HostFacts) -> Iterator[Finding]:
+    permission = facts.permission
+    if permission is None:
+        yield _no(Reason.PERMISSION_UNKNOWN, "The kernel was not asked for the tile permission.")
+        return
+    filtered = list(_filtered(facts))
+    request = permission.request
+    if filtered:
+        yield from filtered
+    elif request.errno == "ENOSPC":
+        yield _no(
+            Reason.SMALL_SIGALTSTACK,
+            "The kernel refuses the tile permission because a thread's alternate signal stack is "
+            "too small to hold the tiles (ENOSPC).",
+        )
+    elif request.errno:
+        yield _no(
+            Reason.KERNEL_REFUSES,
+            f"The kernel knows AMX and refuses the tile permission ({request}).",
+        )
+    elif request.value is None:
+        why = permission.error or f"the process that asked ended: {request}"
+        yield _no(
+            Reason.PERMISSION_UNKNOWN, f"Whether the kernel permits tiles is not known: {why}."
+        )
+    elif not permission.granted:
+        yield _no(
+            Reason.KERNEL_REFUSES,
+            "The kernel granted the tile permission and does not list it afterwards "
+            f"(ARCH_GET_XCOMP_PERM: {permission.after}).",
+        )
+
+
+def _first_use(facts: HostFacts) -> Iterator[Finding]:
+    tiles = facts.tiles or ()
+    failed = [t for t in tiles if t.status in _FAILED]
+    wrong = [t for t in tiles if t.status is TileStatus.WRONG]
+    settled = {t.cpu for t in tiles if t.status is TileStatus.OK} | {
+        t.cpu for t in (*failed, *wrong)
+    }
+    reported = {t.cpu: t for t in tiles}
+    untried = [
+        reported.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))
+        for cpu in facts.allowed_cpus
+        if cpu not in settled
+    ]
+    if failed:
+        yield _no(
+            Reason.FIRST_USE_FAILS,
+            f"A tile instruction ends the process or hangs on {_cpus(failed)}.",
+        )
+    if wrong:
+        yield _no(Reason.WRONG_RESULT, f"A tile multiplication is wrong on {_cpus(wrong)}.")
+    if untried or not settled:
+        where = _cpus(untried) if untried else "any CPU"
+        yield _no(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
+
+
+def _cpus(results: list[TileResult]) -> str:
+    """CPUs in words: ``2 CPUs: 0 (SIGILL), 7 (SIGILL)``."""
+    named = ", ".join(f"{r.cpu} ({r.detail or r.status})" for r in results[:_MOST_CPUS_NAMED])
+    more = ", ..." if len(results) > _MOST_CPUS_NAMED else ""
+    return f"{len(results)} CPU{'s' if len(results) > 1 else ''}: {named}{more}"

@@ -1,0 +1,135 @@
+"""CPUs, cores, NUMA nodes, caches and memory, as far as /sys and /proc tell."""
+
+from __future__ import annotations
+
+__all__ = ["Cache", "Core", "Topology", "parse_cpu_list", "read_topology"]
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class Core(msgspec.Struct, frozen=True):
+    """A physical core: the CPUs on it that this process may use, and all its hardware threads.
+
+    ``package`` and ``node`` are -1 where unknown.
+    """
+
+    cpus: tuple[int, ...]
+    siblings: tuple[int, ...]
+    package: int = -1
+    node: int = -1
+
+
+class Cache(msgspec.Struct, frozen=True):
+    """One cache of the first allowed CPU; ``shared_by`` counts the CPUs that share it."""
+
+    level: int
+    kind: str
+    size_bytes: int
+    shared_by: int
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """What this process may run on. ``memory_bytes`` is the machine's, 0 where unknown."""
+
+    cores: tuple[Core, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    memory_bytes: int = 0
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """All allowed CPUs, ascending."""
+        return tuple(sorted(cpu for core in self.cores for cpu in core.cpus))
+
+    @property
+    def one_cpu_per_core(self) -> tuple[int, ...]:
+        """The first allowed CPU of each core: compute threads placed so share no tile unit."""
+        return tuple(core.cpus[0] for core in self.cores)
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """NUMA nodes that hold an allowed CPU."""
+        return tuple(sorted({core.node for core in self.cores}))
+
+    @property
+    def threads_per_core(self) -> int:
+        """Hardware threads of the widest core."""
+        return max((len(core.siblings) for core in self.cores), default=1)
+
+
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """Read the kernel's notation, such as ``0-3,8``; empty for anything else."""
+    cpus: list[int] = []
+    for part in filter(None, text.strip().split(",")):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None:
+            return ()
+        cpus.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(cpus)
+
+
+def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/")) -> Topology:
+    """Read it for the allowed CPUs, by default this process's.
+
+    Files that are missing cost only what they tell: without them every CPU is a core of its own.
+    """
+    cpus = tuple(sorted(os.sched_getaffinity(0) if allowed is None else allowed))
+    system = root / "sys/devices/system"
+    node_of = _node_of_each_cpu(system / "node")
+    cores: dict[tuple[int, ...], Core] = {}
+    for cpu in cpus:
+        folder = system / f"cpu/cpu{cpu}/topology"
+        siblings = parse_cpu_list(_text(folder / "thread_siblings_list")) or (cpu,)
+        if siblings not in cores:
+            mine = tuple(sibling for sibling in siblings if sibling in cpus)
+            package = _number(folder / "physical_package_id")
+            cores[siblings] = Core(mine or (cpu,), siblings, package, node_of.get(cpu, -1))
+    return Topology(
+        cores=tuple(cores.values()),
+        caches=_caches(system / f"cpu/cpu{cpus[0]}/cache") if cpus else (),
+        memory_bytes=_memory_bytes(root / "proc/meminfo"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int:
+    text = _text(path)
+    return int(text) if text.isdecimal() else -1
+
+
+def _node_of_each_cpu(folder: Path) -> dict[int, int]:
+    node_of: dict[int, int] = {}
+    for path in folder.glob("node[0-9]*"):
+        for cpu in parse_cpu_list(_text(path / "cpulist")):
+            node_of[cpu] = int(path.name.removeprefix("node"))
+    return node_of
+
+
+def _caches(folder: Path) -> tuple[Cache, ...]:
+    found = []
+    for path in sorted(folder.glob("index[0-9]*")):
+        size = re.fullmatch(r"(\d+)([KMG]?)", _text(path / "size"))
+        level = _number(path / "level")
+        if size is None or level < 0:
+            continue
+        shared = parse_cpu_list(_text(path / "shared_cpu_list"))
+        size_bytes = int(size[1]) * _UNITS[size[2]]
+        found.append(Cache(level, _text(path / "type").lower(), size_bytes, len(shared) or 1))
+    return tuple(found)
+
+
+def _memory_bytes(path: Path) -> int:
+    match = re.search(r"^MemTotal:\s+(\d+) kB$", _text(path), re.MULTILINE)
+    return int(match[1]) << 10 if match else 0

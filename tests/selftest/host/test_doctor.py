@@ -1,0 +1,96 @@
+"""The doctor's wording, its JSON, the header, and what it costs to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from recorded_hosts import RecordedHost, host, hosts
+
+from amx_suite.host import judge
+from amx_suite.host.doctor import DoctorReport, header_lines, render_json, render_text
+
+pytestmark = pytest.mark.selftest
+
+every_host = pytest.mark.parametrize("recorded", hosts(), ids=lambda each: each.name)
+
+
+@every_host
+def test_the_text_has_the_verdict_and_every_finding(recorded: RecordedHost) -> None:
+    support = judge(recorded.facts)
+    text = render_text(recorded.facts, support)
+    first = text.splitlines()[0]
+    if support.usable:
+        assert first == "AMX is usable on this machine."
+    else:
+        assert first == f"AMX is not usable on this machine: {support.reason}"
+    unwrapped = " ".join(text.split())
+    for finding in support.findings:
+        kind = "" if finding.blocking else "note "
+        assert f"{kind}[{finding.reason}] {finding.message}" in unwrapped
+        assert finding.remedy in unwrapped
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@every_host
+def test_the_header_is_two_lines(recorded: RecordedHost) -> None:
+    support = judge(recorded.facts)
+    verdict, machine = header_lines(recorded.facts, support)
+    assert "\n" not in verdict + machine
+    known = "AMX: usable" if support.usable else f"AMX: not usable [{support.reason}]: "
+    assert verdict.startswith(known)
+    assert machine.startswith("host: ")
+
+
+@every_host
+def test_the_json_holds_everything_and_reads_back(recorded: RecordedHost) -> None:
+    support = judge(recorded.facts)
+    text = render_json(recorded.facts, support)
+    document = json.loads(text)
+    assert document["schema_version"] == 1
+    assert document["usable"] is support.usable
+    assert document["reason"] == recorded.expected.reason
+    report = msgspec.json.decode(text, type=DoctorReport)
+    assert report.facts == recorded.facts
+    assert report.findings == support.findings
+
+
+def test_the_text_shows_the_facts_behind_the_verdict() -> None:
+    facts = host("os-not-enabled").facts
+    text = render_text(facts, judge(facts))
+    assert "XCR0         0x2e7 (XTILECFG off, XTILEDATA off)" in text
+    assert "AMX features AMX-TILE, AMX-BF16, AMX-INT8" in text
+    assert "request EOPNOTSUPP" in text
+    assert "tile run     not tried" in text
+    assert "8 CPUs on 4 cores in 1 NUMA node" in text
+
+
+def test_the_header_names_the_host() -> None:
+    facts = host("guest-masked-name").facts
+    verdict, machine = header_lines(facts, judge(facts))
+    assert verdict == "AMX: usable"
+    assert "family 6 model 167" in machine
+    assert "KVM guest" in machine
+    assert "2 CPUs on 2 cores" in machine
+
+
+def test_a_count_of_right_cpus_is_shown() -> None:
+    facts = host("wrong-on-one-cpu").facts
+    assert "right on 7 of 8 CPUs" in render_text(facts, judge(facts))
+
+
+def test_the_doctor_starts_without_the_heavy_libraries() -> None:
+    # LLVM is loaded when CPUID is read, not before; nothing else is loaded ever.
+    program = (
+        "import sys\n"
+        "import amx_suite.host.doctor, amx_suite.host\n"
+        "heavy = {'llvmlite', 'numpy', 'scipy', 'torch', 'pytest', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,320 @@
+"""What is read from /proc and /sys: CPU, topology, container hints, and all together."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from recorded_hosts import host
+
+from amx_suite.host import HostFacts, collect, detect, facts, host_traits, judge, machine_id
+from amx_suite.host.cpuinfo import CpuInfo, parse_cpuinfo, read_cpuinfo
+from amx_suite.host.permission import Answer, Permission
+from amx_suite.host.topology import Cache, Core, Topology, parse_cpu_list, read_topology
+from amx_suite.tmul.tile_probe import TileResult, TileStatus
+
+pytestmark = pytest.mark.selftest
+
+_CPUINFO = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 143
+model name\t: Intel(R) Xeon(R) Platinum 8480+
+stepping\t: 8
+microcode\t: 0x2b0004b1
+flags\t\t: fpu amx_bf16 avx512_fp16 amx_tile amx_int8
+
+processor\t: 1
+vendor_id\t: Nobody
+"""
+
+
+def test_cpuinfo_is_that_of_the_first_processor() -> None:
+    assert parse_cpuinfo(_CPUINFO.splitlines(keepends=True)) == CpuInfo(
+        vendor="GenuineIntel",
+        family=6,
+        model=143,
+        stepping=8,
+        brand="Intel(R) Xeon(R) Platinum 8480+",
+        microcode="0x2b0004b1",
+        flags=("fpu", "amx_bf16", "avx512_fp16", "amx_tile", "amx_int8"),
+    )
+
+
+def test_cpuinfo_of_another_architecture_is_empty_not_an_error() -> None:
+    arm = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n"
+    assert parse_cpuinfo(arm.splitlines()) == CpuInfo()
+
+
+def test_a_missing_cpuinfo_is_empty(tmp_path: Path) -> None:
+    assert read_cpuinfo(tmp_path / "cpuinfo") == CpuInfo()
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [
+        ("0", (0,)),
+        ("0-3,8", (0, 1, 2, 3, 8)),
+        ("0,56\n", (0, 56)),
+        ("", ()),
+        ("none", ()),
+        ("3-", ()),
+    ],
+)
+def test_cpu_lists(text: str, cpus: tuple[int, ...]) -> None:
+    assert parse_cpu_list(text) == cpus
+
+
+def _write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def _two_socket_tree(root: Path) -> None:
+    """Two packages of two cores with two threads each; CPU n and n+4 are siblings."""
+    for cpu in range(8):
+        folder = f"sys/devices/system/cpu/cpu{cpu}"
+        core = cpu % 4
+        _write(
+            root,
+            {
+                f"{folder}/topology/thread_siblings_list": f"{core},{core + 4}",
+                f"{folder}/topology/physical_package_id": str(core // 2),
+                f"{folder}/cache/index0/level": "1",
+                f"{folder}/cache/index0/type": "Data",
+                f"{folder}/cache/index0/size": "48K",
+                f"{folder}/cache/index0/shared_cpu_list": f"{core},{core + 4}",
+                f"{folder}/cache/index1/level": "3",
+                f"{folder}/cache/index1/type": "Unified",
+                f"{folder}/cache/index1/size": "105M",
+                f"{folder}/cache/index1/shared_cpu_list": "0-1,4-5",
+            },
+        )
+    _write(
+        root,
+        {
+            "sys/devices/system/node/node0/cpulist": "0-1,4-5",
+            "sys/devices/system/node/node1/cpulist": "2-3,6-7",
+            "proc/meminfo": "MemTotal:       527958016 kB\nMemFree:  1 kB",
+        },
+    )
+
+
+def test_topology_of_a_two_socket_machine(tmp_path: Path) -> None:
+    _two_socket_tree(tmp_path)
+    topology = read_topology(range(8), root=tmp_path)
+    assert topology.cores == (
+        Core((0, 4), (0, 4), 0, 0),
+        Core((1, 5), (1, 5), 0, 0),
+        Core((2, 6), (2, 6), 1, 1),
+        Core((3, 7), (3, 7), 1, 1),
+    )
+    assert topology.caches == (
+        Cache(1, "data", 48 << 10, 2),
+        Cache(3, "unified", 105 << 20, 4),
+    )
+    assert topology.memory_bytes == 527958016 << 10
+    assert topology.one_cpu_per_core == (0, 1, 2, 3)
+    assert topology.cpus == tuple(range(8))
+    assert topology.nodes == (0, 1)
+    assert topology.threads_per_core == 2
+
+
+def test_topology_tells_allowed_cpus_from_their_siblings(tmp_path: Path) -> None:
+    _two_socket_tree(tmp_path)
+    topology = read_topology({1, 4, 5}, root=tmp_path)
+    assert topology.cores == (Core((1, 5), (1, 5), 0, 0), Core((4,), (0, 4), 0, 0))
+    assert topology.one_cpu_per_core == (1, 4)
+
+
+def test_without_files_every_cpu_is_a_core_of_its_own(tmp_path: Path) -> None:
+    topology = read_topology([3, 1], root=tmp_path)
+    assert topology == Topology((Core((1,), (1,)), Core((3,), (3,))))
+    assert topology.threads_per_core == 1
+
+
+def test_without_cpus_there_is_nothing(tmp_path: Path) -> None:
+    assert read_topology([], root=tmp_path) == Topology()
+
+
+def test_this_machines_topology_has_exactly_the_allowed_cpus() -> None:
+    assert set(read_topology().cpus) == os.sched_getaffinity(0)
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "expected"),
+    [
+        ({}, {}, []),
+        ({"proc/version": "Linux version 6.1.0-13-amd64"}, {}, []),
+        ({"proc/version": "Linux version 4.19.0-gvisor #1 SMP"}, {}, ["gvisor"]),
+        (
+            {"proc/version": "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016"},
+            {},
+            ["gvisor"],
+        ),
+        ({"proc/version": "Linux version 5.15.1-microsoft-standard-WSL2"}, {}, ["wsl"]),
+        ({"dev/attestation/quote": ""}, {}, ["gramine"]),
+        ({".dockerenv": ""}, {"container": "docker"}, ["docker"]),
+        ({"run/.containerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),
+        ({}, {"container": "lxc"}, ["lxc"]),
+    ],
+)
+def test_runtime_hints(
+    tmp_path: Path,
+    files: dict[str, str],
+    environment: dict[str, str],
+    expected: list[str] | None,
+) -> None:
+    _write(tmp_path, files)
+    found = facts.runtime_hints(tmp_path, environment)
+    assert found == (["podman", "kubernetes"] if expected is None else expected)
+
+
+class _Probes:
+    """Stands in for what ``collect`` asks, and counts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, permission: Permission) -> None:
+        self.tile_runs: list[tuple[int, ...]] = []
+        good = host("sapphire-rapids").facts
+
+        def run(cpus: tuple[int, ...]) -> tuple[TileResult, ...]:
+            self.tile_runs.append(cpus)
+            return tuple(TileResult(cpu, TileStatus.OK) for cpu in cpus)
+
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+        monkeypatch.setattr(facts, "ask_permission", lambda: permission)
+        monkeypatch.setattr(facts, "read_cpuid", lambda: good.cpuid)
+        monkeypatch.setattr(facts, "read_cpuinfo", lambda: good.cpuinfo)
+        monkeypatch.setattr(facts, "read_topology", lambda: good.topology)
+        monkeypatch.setattr(facts, "runtime_hints", list)
+        monkeypatch.setattr(facts, "probe_tiles", run)
+
+
+def _granted() -> Permission:
+    permission = host("sapphire-rapids").facts.permission
+    assert permission is not None
+    return permission
+
+
+def test_tiles_are_run_on_every_allowed_cpu_once_permitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probes = _Probes(monkeypatch, _granted())
+    observed, support = detect()
+    assert probes.tile_runs == [observed.allowed_cpus]
+    assert support.usable
+
+
+def test_no_tile_is_run_without_the_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = msgspec.structs.replace(_granted(), request=Answer(errno="EOPNOTSUPP"))
+    probes = _Probes(monkeypatch, refused)
+    assert collect().tiles is None
+    assert probes.tile_runs == []
+
+
+def test_the_tile_run_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = _Probes(monkeypatch, _granted())
+    assert not judge(collect(run_tiles=False)).usable
+    assert probes.tile_runs == []
+
+
+def test_only_the_watched_variables_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Probes(monkeypatch, _granted())
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    for name in facts.WATCHED_VARIABLES[1:]:
+        monkeypatch.delenv(name, raising=False)
+    assert collect().environment == {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+
+def test_on_another_architecture_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Probes(monkeypatch, _granted())
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    observed = collect()
+    assert observed.permission is None
+    assert observed.cpuid.leaves == {}
+    assert not judge(observed).usable
+
+
+def test_this_machine_is_observed_and_judged() -> None:
+    observed, support = detect()
+    assert support == judge(observed)
+    assert support.usable or support.explanation
+    if observed.is_x86_64_linux:
+        assert observed.permission is not None
+        assert observed.permission.error == ""
+        assert (observed.tiles is not None) == observed.permission.granted
+
+
+def test_the_fingerprint_is_stable_and_holds_nothing_volatile() -> None:
+    first, second = host_traits(collect(run_tiles=False)), host_traits(collect(run_tiles=False))
+    assert first == second
+    assert all(isinstance(value, str) for value in first.values())
+    assert platform.node() not in first.values()
+
+
+def _changed(part: str, **changes: object) -> HostFacts:
+    good = host("sapphire-rapids").facts
+    return msgspec.structs.replace(
+        good, **{part: msgspec.structs.replace(getattr(good, part), **changes)}
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _changed("cpuinfo", microcode="0x2b000603"),
+        _changed("cpuinfo", stepping=7),
+        _changed("cpuinfo", flags=("avx512f",)),
+        _changed("topology", memory_bytes=64 << 30),
+        _changed("topology", cores=host("sapphire-rapids").facts.topology.cores[:2]),
+        _changed("topology", caches=()),
+        msgspec.structs.replace(host("sapphire-rapids").facts, kernel_release="6.9"),
+        host("guest-masked-name").facts,
+    ],
+)
+def test_another_machine_has_another_id(other: HostFacts) -> None:
+    good = host("sapphire-rapids").facts
+    assert machine_id(host_traits(other)) != machine_id(host_traits(good))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        msgspec.structs.replace(host("sapphire-rapids").facts, environment={"X": "1"}),
+        msgspec.structs.replace(host("sapphire-rapids").facts, tiles=None, permission=None),
+        _changed("cpuinfo", flags=(*host("sapphire-rapids").facts.cpuinfo.flags, "xfd_new")),
+    ],
+)
+def test_what_does_not_change_speed_does_not_change_the_id(same: HostFacts) -> None:
+    good = host("sapphire-rapids").facts
+    assert machine_id(host_traits(same)) == machine_id(host_traits(good))
+
+
+@pytest.mark.parametrize(
+    ("kib", "gib"),
+    [
+        (0, "0"),
+        (16_300_000, "16"),
+        (16_100_000, "16"),
+        (527_958_016, "512"),
+        (520_000_000, "512"),
+        (1_056_000_000, "1024"),
+    ],
+)
+def test_memory_is_what_is_installed_not_what_the_kernel_left(kib: int, gib: str) -> None:
+    assert host_traits(_changed("topology", memory_bytes=kib << 10))["memory_gib"] == gib
+
+
+def test_the_id_is_short_and_of_the_traits_alone() -> None:
+    assert len(machine_id({"a": "b"})) == 12
+    assert machine_id({"a": "1", "b": "2"}) == machine_id({"b": "2", "a": "1"})
+    assert machine_id({"a": "1"}) != machine_id({"a": "2"})

@@ -1,0 +1,135 @@
+"""Asking the kernel in a child: answers, refusals, and children that are killed for asking."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import pytest
+
+from amx_suite.host import amx_permission_held
+from amx_suite.host.permission import Answer, Permission, ask_permission
+from amx_suite.tmul import xcomp
+
+pytestmark = pytest.mark.selftest
+
+on_x86_64_linux = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="asks an x86-64 Linux kernel"
+)
+
+
+def _program(body: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", f"import os, signal, sys, time\n{body}")
+
+
+def _says(*lines: str) -> str:
+    return "".join(f"print({line!r}, flush=True)\n" for line in lines)
+
+
+def test_a_granted_permission() -> None:
+    said = _says("supported 393959", "before 131815", "request 0", "after 393959")
+    permission = ask_permission(program=_program(said))
+    assert permission.granted
+    assert permission.request == Answer(value=0)
+    # Bit 17 alone, which every process has, is no permission.
+    assert not permission.before.has_tiles
+    assert permission.after.has_tiles
+
+
+def test_a_refusal_keeps_its_errno() -> None:
+    said = _says("supported 231", "before 231", "request EOPNOTSUPP", "after 231")
+    permission = ask_permission(program=_program(said))
+    assert permission.request == Answer(errno="EOPNOTSUPP")
+    assert not permission.granted
+    assert permission.error == ""
+
+
+@pytest.mark.parametrize(
+    ("answered", "killed_by"),
+    [
+        ((), "supported"),
+        (("supported 231",), "before"),
+        (("supported 231", "before 231"), "request"),
+        (("supported 231", "before 231", "request 0"), "after"),
+    ],
+)
+def test_a_filter_that_kills_is_laid_to_its_question(
+    answered: tuple[str, ...], killed_by: str
+) -> None:
+    program = _program(_says(*answered) + "os.kill(os.getpid(), signal.SIGSYS)")
+    permission = ask_permission(program=program)
+    assert getattr(permission, killed_by) == Answer(signal="SIGSYS")
+    assert permission.error == ""
+    assert not permission.granted
+
+
+def test_a_child_that_fails_is_an_error_not_an_answer() -> None:
+    permission = ask_permission(program=_program("sys.exit('no ctypes here')"))
+    assert permission == Permission(error="the process that asks failed: no ctypes here")
+
+
+def test_a_child_that_cannot_start_is_an_error() -> None:
+    assert "did not run" in ask_permission(program=("/no/such/python",)).error
+
+
+def test_a_child_that_hangs_is_an_error() -> None:
+    permission = ask_permission(program=_program("time.sleep(600)"), timeout_seconds=0.2)
+    assert "timed out" in permission.error
+
+
+def test_lines_that_are_no_answers_are_passed_over() -> None:
+    said = _says("warning: something", "supported 231", "before 231", "request EPERM", "after 231")
+    assert ask_permission(program=_program(said)).request == Answer(errno="EPERM")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Answer(value=0x602E7), "0x602e7"),
+        (Answer(errno="EPERM"), "EPERM"),
+        (Answer(signal="SIGSYS"), "SIGSYS"),
+        (Answer(), "not asked"),
+    ],
+)
+def test_answers_read_well(answer: Answer, text: str) -> None:
+    assert str(answer) == text
+
+
+@on_x86_64_linux
+def test_asking_in_a_child_changes_nothing_here() -> None:
+    before = amx_permission_held()
+    permission = ask_permission()
+    assert permission.error == ""
+    assert permission.request != Answer()
+    assert amx_permission_held() == before
+
+
+@on_x86_64_linux
+def test_a_question_that_no_kernel_knows_is_refused_with_an_errno() -> None:
+    reply = xcomp._arch_prctl(0x1FFF, 0)
+    assert reply.value is None
+    # The kernel's own answer, or that of a filter around this run.
+    assert xcomp.errno_name(reply.errno) in ("EINVAL", "EPERM", "ENOSYS")
+
+
+def test_elsewhere_the_call_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On 64-bit Arm the same number is another system call.
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert xcomp.errno_name(xcomp.supported().errno) == "ENOSYS"
+    assert amx_permission_held() is None
+
+
+@pytest.mark.parametrize(
+    ("mask", "held"), [(1 << 18, True), (1 << 17, False), (0xE7, False), (None, None)]
+)
+def test_permission_held_is_bit_18(
+    monkeypatch: pytest.MonkeyPatch, mask: int | None, held: bool | None
+) -> None:
+    monkeypatch.setattr(xcomp, "permitted", lambda: xcomp.XcompReply(mask))
+    assert amx_permission_held() is held
+
+
+def test_errnos_have_the_kernels_names() -> None:
+    assert xcomp.errno_name(95) == "EOPNOTSUPP"
+    assert xcomp.errno_name(22) == "EINVAL"
+    assert xcomp.errno_name(9999) == "errno 9999"
