@@ -85,15 +85,19 @@ class RunSummary(msgspec.Struct, frozen=True):
         )
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether this level asks for speed and no gate was decided."""
+        return self.level >= _FIRST_LEVEL_WITH_GATES and self.gates_decided == 0
+
+    @property
     def qualification(self) -> Qualification:
         """The answer. Not having measured is never QUALIFIED."""
         if self.checks_that(CheckOutcome.FAILED):
             return Qualification.NOT_QUALIFIED
         if not self.amx_usable:
             return Qualification.NOT_USABLE
-        unmeasured = self.level >= _FIRST_LEVEL_WITH_GATES and self.gates_decided == 0
         nothing_ran = not self.checks_that(CheckOutcome.PASSED)
         undecided = bool(self.checks_that(CheckOutcome.INCONCLUSIVE))
-        if self.interrupted or undecided or unmeasured or nothing_ran:
+        if self.interrupted or undecided or self.unmeasured or nothing_ran:
             return Qualification.INCONCLUSIVE
         return Qualification.QUALIFIED

@@ -1,0 +1,144 @@
+"""The command line: ``doctor``, ``qualify`` and ``list``.
+
+Errors of the suite become one line on standard error and an exit code: 2 for what the user can put
+right (a bad option, a folder that cannot be written), 1 for the rest.
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from amx_suite import __version__
+from amx_suite.errors import AmxSuiteError, OutputError, UsageError
+
+_EXIT_NOT_USABLE = 3
+#: What a shell reports for a process that a pipe's closed end, or Ctrl-C, ended (128 + signal).
+_EXIT_BROKEN_PIPE = 141
+_EXIT_INTERRUPTED = 130
+
+#: Columns of a listing that goes into a file or a pipe.
+_WIDE = 130
+
+#: What ``list`` can vary; the other options do not change a run case.
+_LIST_OPTIONS = ("gates", "threads", "seed", "weights")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are the suite's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; never raises for the user's mistakes."""
+    try:
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        code = command(arguments)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse ends --help and --version so
+        return stop.code if isinstance(stop.code, int) else 0
+    except AmxSuiteError as error:
+        print(f"amx-suite: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError | OutputError) else 1
+    except BrokenPipeError:
+        # Else the interpreter would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("amx-suite: interrupted", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from amx_suite.options import add_options
+
+    parser = _Parser(
+        prog="amx-suite",
+        description="Is Intel AMX present, exact, used, accurate and fast here, in PyTorch?",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"amx-suite {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="say whether AMX is usable here, and if not why and what to do",
+        epilog="Exit codes: 0 usable, 3 not usable.",
+        allow_abbrev=False,
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.set_defaults(command=_doctor)
+
+    qualify = commands.add_parser(
+        "qualify",
+        help="run the conformance tests and write results.json, junit.xml and summary.md",
+        epilog="Exit codes: 0 qualified, 1 a check failed, 2 usage, 3 AMX not usable here, "
+        "4 inconclusive.",
+        allow_abbrev=False,
+    )
+    add_options(qualify.add_argument, "")
+    qualify.set_defaults(command=_qualify)
+
+    listing = commands.add_parser(
+        "list", help="show every run case with its gates and needs", allow_abbrev=False
+    )
+    listing.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(listing.add_argument, "", _LIST_OPTIONS)
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from amx_suite.host import detect
+    from amx_suite.host.doctor import render_json, render_text
+
+    facts, support = detect()
+    render = render_json if arguments.json else render_text
+    print(render(facts, support).rstrip("\n"))
+    return 0 if support.usable else _EXIT_NOT_USABLE
+
+
+def _qualify(arguments: argparse.Namespace) -> int:
+    from amx_suite.options import Settings
+    from amx_suite.qualify import qualify
+
+    return qualify(Settings.from_namespace(arguments))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from amx_suite.engines import ENGINES
+    from amx_suite.gates import load_gates
+    from amx_suite.options import Settings
+    from amx_suite.report.listing import case_rows, idle_gates, render_listing
+    from amx_suite.workloads import WORKLOADS
+
+    settings = Settings.from_namespace(arguments)
+    gates = load_gates(settings.gates)
+    rows = case_rows(
+        ENGINES,
+        WORKLOADS,
+        gates,
+        threads=settings.threads,
+        seed=settings.seed,
+        weights=dict(settings.weights),
+    )
+    idle = idle_gates(rows, gates)
+    if arguments.json:
+        listing = {"cases": rows, "gates": gates, "idle_gates": idle}
+        print(msgspec.json.format(msgspec.json.encode(listing)).decode())
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+        print(render_listing(rows, idle, width=width), end="")
+    return 0

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import amx_suite.host
+from amx_suite import cli
+from amx_suite.engines import ENGINES
+from amx_suite.errors import AmxSuiteError, OutputError, WorkerError
+from amx_suite.gates import load_gates
+
+pytestmark = pytest.mark.selftest
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AMX_SUITE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("usable", "code"), [(True, 0), (False, 3)])
+def test_doctor_exits_by_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, usable: bool, code: int
+) -> None:
+    monkeypatch.setattr(amx_suite.host, "detect", lambda: ("facts", SimpleNamespace(usable=usable)))
+    monkeypatch.setattr("amx_suite.host.doctor.render_text", lambda facts, support: "words\n")
+    assert cli.main(["doctor"]) == code
+
+
+def test_doctor_json_is_one_object_and_agrees_with_the_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = cli.main(["doctor", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert code == (0 if answer["usable"] else 3)
+    assert answer["usable"] or answer["reason"]
+
+
+def test_list_names_every_case_once_for_each_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--threads", "1", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    cases = {case["id"]: case for case in listing["cases"]}
+    assert len(cases) == len(listing["cases"])
+    assert {case["engine"] for case in cases.values()} == set(ENGINES)
+    amx = cases["resnet50-inference-bf16-amx-ipex-b16x224-t1-s0"]
+    assert amx["level"] == 3
+    assert amx["gates"] == [
+        "resnet50-inference-bf16-vs-fp32-b16x224-ipex",
+        "resnet50-inference-bf16-vs-no-amx-b16x224-ipex",
+    ]
+    assert "amx_tile" in amx["cpu_flags"]
+    fp32 = cases["resnet50-inference-fp32-avx512-ipex-b16x224-t1-s0"]
+    assert fp32["gates"] == []
+    assert "amx_tile" not in fp32["cpu_flags"]
+
+
+def test_every_shipped_gate_judges_a_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    assert listing["idle_gates"] == []
+    assert len(listing["gates"]) == len(load_gates(None))
+
+
+def test_list_points_at_a_gate_that_judges_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "gates.toml"
+    table.write_text(
+        '[[gate]]\nmodel = "bert"\nmode = "training"\nprecision = "bf16"\nversus = "fp32"\n'
+        'shape = "b17x128"\nminimum = 1.5\nsource = "a slip"\n'
+    )
+    assert cli.main(["list", "--gates", str(table)]) == 0
+    out = capsys.readouterr().out
+    assert "gate bert-training-bf16-vs-fp32-b17x128: judges no case" in out
+    assert "engine ipex: " in out
+    assert "amx needs the CPU flags avx512f" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "arguments are required: COMMAND"),
+        (["measure"], "invalid choice: 'measure'"),
+        (["qualify", "--level", "9"], "--level: got '9', expected a whole number from 1 to 4"),
+        (["qualify", "--lev", "2"], "unrecognized arguments: --lev"),
+        (["qualify", "--engine", "nope"], "unknown engine in --engine 'nope'"),
+        (["qualify", "--amx-level", "2"], "unrecognized arguments: --amx-level"),
+        (["list", "--gates", "/absent.toml"], "/absent.toml: expected a readable TOML table"),
+        (["doctor", "now"], "unrecognized arguments: now"),
+    ],
+)
+def test_usage_errors_are_one_line_and_2(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("amx-suite: error: ")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+def test_a_bad_variable_is_a_usage_error_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AMX_SUITE_THREADS", "many")
+    assert cli.main(["list"]) == 2
+    assert "AMX_SUITE_THREADS: got 'many'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OutputError("cannot write"), 2),
+        (WorkerError("case", "died"), 1),
+        (AmxSuiteError("other"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_become_exit_codes_without_a_traceback(
+    error: BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(amx_suite.host, "detect", fail)
+    assert cli.main(["doctor"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith("amx-suite: ")
+    assert "Traceback" not in err
+
+
+def test_version_and_help_are_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"amx-suite {amx_suite.__version__}\n"
+    assert cli.main(["qualify", "--help"]) == 0
+    assert "AMX_SUITE_BUDGET" in capsys.readouterr().out
+
+
+HEAVY = ("torch", "numpy", "transformers", "torchvision", "intel_extension_for_pytorch")
+
+
+@pytest.mark.parametrize("argv", [["doctor"], ["list"], ["list", "--json"], ["--help"]], ids=str)
+def test_quick_commands_work_from_any_folder_without_the_heavy_packages(
+    argv: list[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from amx_suite.cli import main; code = main(sys.argv[1:])\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *argv], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode in ((0, 3) if argv == ["doctor"] else (0,)), ended.stderr
+    assert ended.stdout
+    # Far above the 1.5 s that people notice: it is torch (several seconds) that must not creep in.
+    assert time.monotonic() - began < 10
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "amx_suite", "list", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert listing.stdout is not None
+    assert listing.stderr is not None
+    listing.stdout.close()
+    assert listing.stderr.read() == b""
+    listing.stderr.close()
+    assert listing.wait() == 141

@@ -1,0 +1,124 @@
+"""Runs made up for the selftests of reports and of the command line."""
+
+from __future__ import annotations
+
+import msgspec
+
+from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
+from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.isa import Isa
+from amx_suite.core.measurement import ArmFacts, Environment, Measurement, Round, Slice
+from amx_suite.core.run import Check, CheckOutcome, RunSummary
+from amx_suite.core.trial import TrialResult
+from amx_suite.core.verdict import GateResult, Speedup, Verdict
+
+SHAPE = Shape(16, 224)
+RESNET = Workload("resnet50", Mode.INFERENCE)
+
+FP32 = RunCase(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
+BF16 = RunCase(RESNET, "ipex", Precision.BF16, Isa.AVX512_BF16, SHAPE, 2)
+AMX = RunCase(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
+
+#: Milliseconds of one step of each arm: FP32 over AMX is 4, BF16 over AMX is 5.
+STEP_MS = {FP32: 800.0, BF16: 1000.0, AMX: 200.0}
+
+AMX_EVIDENCE = Evidence(
+    Isa.AMX,
+    Jail.NOT_ASKED,
+    amx_permission=True,
+    onednn_isa="Intel AVX-512 with AMX",
+    kernels=(
+        KernelUse("convolution", "brgconv:avx512_core_amx", Family.AMX, 54, 199.2),
+        KernelUse("matmul", "brg_matmul:avx512_core_bf16", Family.AVX512_BF16, 1, 0.8),
+    ),
+)
+JAILED = Evidence(Isa.AVX512_BF16, Jail.HELD, amx_permission=False)
+
+
+def gate(versus: Versus = Versus.FP32, minimum: float = 2.39) -> Gate:
+    return Gate(RESNET, Precision.BF16, versus, SHAPE, minimum, "0.75 x 868 / 272", "ipex")
+
+
+def gate_result(
+    verdict: Verdict = Verdict.PASS, *, versus: Versus = Versus.FP32, remedy: str = ""
+) -> GateResult:
+    baseline = FP32 if versus is Versus.FP32 else BF16
+    ratio = STEP_MS[baseline] / STEP_MS[AMX]
+    return GateResult(
+        gate(versus),
+        AMX.id,
+        baseline.id,
+        verdict,
+        f"{ratio:.2f}x over {baseline.arm}",
+        remedy,
+        Speedup(ratio, ratio - 0.1, ratio + 0.1, 0.95, 8),
+    )
+
+
+def arm(case: RunCase, evidence: Evidence | None) -> ArmFacts:
+    return ArmFacts(case, 3.0, 2, 16, "images", 2**30, "synthetic images", {}, evidence)
+
+
+def trial_result(*gates: GateResult, rounds: int = 8, notes: tuple[str, ...] = ()) -> TrialResult:
+    environment = Environment(
+        host={"kernel": "6.1"},
+        versions={"torch": "2.8.0"},
+        removed_variables={"OMP_NUM_THREADS": "7"},
+        cpus=(0, 1),
+    )
+    slices = tuple(Slice(case.id, 2 * ms / 1e3, 2) for case, ms in STEP_MS.items())
+    measurement = Measurement(
+        trial="resnet50-inference-ipex",
+        seed=0,
+        started="2025-11-22T08:00:00+00:00",
+        environment=environment,
+        arms=(arm(FP32, JAILED), arm(BF16, JAILED), arm(AMX, AMX_EVIDENCE)),
+        rounds=tuple(Round(index, slices) for index in range(rounds)),
+        notes=notes,
+    )
+    return TrialResult(measurement, gates)
+
+
+def empty_trial_result() -> TrialResult:
+    """A trial none of whose arms could be prepared."""
+    full = trial_result()
+    return TrialResult(msgspec.structs.replace(full.measurement, arms=(), rounds=()), ())
+
+
+PASSED = Check("tests/performance/test_speed.py::test_speed[a]", CheckOutcome.PASSED)
+SKIPPED = Check("tests/dispatch/test_b.py::test_b", CheckOutcome.SKIPPED, "level 3 only")
+FAILED = Check("tests/correctness/test_c.py::test_c", CheckOutcome.FAILED, "SQNR 12 dB, not 30")
+UNDECIDED = Check("tests/performance/test_d.py::test_d", CheckOutcome.INCONCLUSIVE, "too noisy")
+
+
+def summary(
+    *checks: Check,
+    trials: tuple[TrialResult, ...] = (),
+    amx_reason: str = "",
+    interrupted: bool = False,
+    level: int = 2,
+) -> RunSummary:
+    return RunSummary(
+        level=level,
+        engines=("ipex",),
+        host=("a CPU", "AMX: usable"),
+        amx_usable=not amx_reason,
+        amx_reason=amx_reason,
+        checks=checks,
+        trials=trials,
+        started="2025-11-22T08:00:00+00:00",
+        elapsed_seconds=125.0,
+        interrupted=interrupted,
+    )
+
+
+NO_AMX = "the hypervisor hides AMX (hypervisor_mask): pass the CPU's AMX flags to the guest"
+
+#: One run of each answer.
+QUALIFIED = summary(PASSED, SKIPPED, trials=(trial_result(gate_result()),))
+NOT_QUALIFIED = summary(PASSED, FAILED, trials=(trial_result(gate_result()),))
+NOT_USABLE = summary(SKIPPED, amx_reason=NO_AMX)
+INCONCLUSIVE = summary(
+    PASSED, UNDECIDED, trials=(trial_result(gate_result(Verdict.INCONCLUSIVE, remedy="wait")),)
+)
