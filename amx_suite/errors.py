@@ -84,7 +84,7 @@ class EngineUnavailableError(AmxSuiteError):
 
 
 class NotApplicableError(AmxSuiteError):
-    """This engine or version cannot do what the case asks; the message is the reason in one line."""
+    """This engine or version cannot do what the case asks; the message is the reason."""
 
 
 class WorkerError(AmxSuiteError):

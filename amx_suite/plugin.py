@@ -15,11 +15,12 @@ from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError
 from amx_suite.gates import load_gates
 from amx_suite.options import Settings, add_options
+from amx_suite.report import ensure_writable, render_markdown, write_atomically
 from amx_suite.testing import baseline, outcome, parametrize, selection, show, state
 from amx_suite.testing.collector import Collector
 
 if TYPE_CHECKING:
-    from pytest_benchmark.session import BenchmarkSession
+    pass
 
 pytest_plugins = ["amx_suite.fixtures"]
 
@@ -50,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
         state.check_engines(settings)
         config.stash[state.GATES] = load_gates(settings.gates)
         baseline.check_argument(config.getoption("benchmark_compare"))
+        if settings.output is not None:
+            ensure_writable(settings.output)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -119,8 +122,12 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End all workers and leave the summary for whoever started pytest."""
-    state.store(session.config).close()
-    session.config.stash[SUMMARY] = state.summary(session.config)
+    config = session.config
+    state.store(config).close()
+    summary = config.stash[SUMMARY] = state.summary(config)
+    output = config.stash[state.SETTINGS].output
+    if output is not None:
+        write_atomically(output / "summary.md", render_markdown(summary))
 
 
 def pytest_terminal_summary(

@@ -54,5 +54,3 @@ class Gate(msgspec.Struct, frozen=True):
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32
         return case.precision is self.precision and not case.isa.allows_amx
-
-

@@ -62,7 +62,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Where a measurement was taken.
 
     ``versions`` maps package to version; ``removed_variables`` are the user's variables that were
-    kept from the workers, with the values they had; ``cpus`` are the CPUs the workers were bound to.
+    kept from the workers, with the values they had; ``cpus`` are those the workers were bound to.
     """
 
     host: dict[str, str]
@@ -74,8 +74,8 @@ class Environment(msgspec.Struct, frozen=True):
 class ArmFacts(msgspec.Struct, frozen=True):
     """What is known of one arm besides its timings.
 
-    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step; ``data`` says what the
-    inputs were; ``variables`` is the part of the child's environment that the case set.
+    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step; ``data`` says what
+    the inputs were; ``variables`` is the part of the child's environment that the case set.
     """
 
     case: RunCase

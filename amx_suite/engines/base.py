@@ -6,7 +6,7 @@ prepares ResNet50, BERT and a single operator. torch is imported inside the meth
 
 from __future__ import annotations
 
-__all__ = ["Engine", "Forward", "PreparedTraining"]
+__all__ = ["Engine", "Forward", "PreparedTraining", "plain_gradients"]
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -33,6 +33,8 @@ class Engine(Protocol):
     """One software stack. Instances are stateless; one row each in ``engines.ENGINES``."""
 
     name: str
+    #: The installed packages that this engine's results depend on, as named in the index.
+    distributions: tuple[str, ...]
 
     def why_unavailable(self) -> str | None:
         """A sentence with the remedy if the engine cannot be used here, else None; no torch."""
@@ -47,12 +49,30 @@ class Engine(Protocol):
         precision: Precision,
         calibration: Sequence[tuple[torch.Tensor, ...]],
     ) -> Forward:
-        """Prepare an evaluation-mode module; ``calibration`` serves INT8's observers."""
+        """Prepare an evaluation-mode module; ``calibration`` serves INT8's observers.
+
+        The engine owns the module from here on and may change it in place.
+        """
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
     ) -> PreparedTraining:
-        """Prepare a training-mode module together with its optimizer."""
+        """Prepare a training-mode module together with its optimizer, both owned from here on."""
+
+    def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
+        """Each parameter's gradient after a backward pass, by the model's own parameter names.
+
+        In the layout of the unprepared model: an engine that packs weights unpacks here.
+        """
 
     def read_back(self) -> dict[str, str]:
         """What the engine's own libraries report as their effective ceiling, by library."""
+
+
+def plain_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The gradients of a module whose parameters are in their ordinary layout, by name."""
+    return {
+        name: parameter.grad
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }

@@ -76,9 +76,7 @@ def check_machine(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     for section in ("fingerprint", "versions"):
         saved = there.get(section, {})
         differing = sorted(
-            name
-            for name in {*here[section], *saved}
-            if here[section].get(name) != saved.get(name)
+            name for name in {*here[section], *saved} if here[section].get(name) != saved.get(name)
         )
         if differing:
             changes = "; ".join(

@@ -74,8 +74,6 @@ def _narrowed(metafunc: pytest.Metafunc, settings: Settings) -> Iterator[Trial]:
 
 def _no_engine(width: int) -> list[Any]:
     """One skipped parameter that says why no engine is available."""
-    reasons = "; ".join(
-        f"{name}: {engine.why_unavailable()}" for name, engine in ENGINES.items()
-    )
+    reasons = "; ".join(f"{name}: {engine.why_unavailable()}" for name, engine in ENGINES.items())
     skip = pytest.mark.skip(reason=f"no engine is available here: {reasons}")
     return [pytest.param(*[None] * width, id="no-engine", marks=skip)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CONFORMANCE_MARKERS", "bound_cpus", "split_by_level", "trials_for", "trials_first"]
+__all__ = ["CONFORMANCE_MARKERS", "bound_cpus", "split_by_level", "trials_first", "trials_for"]
 
 import os
 from collections.abc import Iterable, Sequence

@@ -16,6 +16,7 @@ __all__ = [
     "worker_on",
 ]
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from amx_suite.worker.process import IsaWorker
 
 SETTINGS = pytest.StashKey[Settings]()
-GATES = pytest.StashKey[tuple[Gate, ...]]()
+GATES = pytest.StashKey[Sequence[Gate]]()
 COLLECTOR = pytest.StashKey[Collector]()
 _HOST = pytest.StashKey["HostView"]()
 _STORE = pytest.StashKey[TrialStore]()

@@ -22,9 +22,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 class TerminalProgress:
     """Rewrites one line on a terminal, writes a line now and then into a log."""
 
-    def __init__(
-        self, config: pytest.Config, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, config: pytest.Config, now: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._now = now
         self._last_line = -_SECONDS_BETWEEN_LINES

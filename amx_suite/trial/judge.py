@@ -124,8 +124,10 @@ def _doubt_amx(evidence: Evidence | None) -> tuple[str, str] | None:
         ran = sorted(evidence.kernels, key=lambda use: -use.milliseconds)[:3]
         names = ", ".join(f"{use.kind} {use.implementation}" for use in ran) or "none logged"
         return (
-            f"only {evidence.amx_share:.0%} of the matrix primitives' time was on AMX kernels "
-            f"(more than {_LEAST_AMX_SHARE:.0%} expected); most time: {names}",
+            (
+                f"only {evidence.amx_share:.0%} of the matrix primitives' time was on AMX kernels "
+                f"(more than {_LEAST_AMX_SHARE:.0%} expected); most time: {names}"
+            ),
             "check that oneDNN is built with AMX and that nothing lowers its ISA",
         )
     return None

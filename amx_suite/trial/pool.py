@@ -68,8 +68,8 @@ def available_bytes() -> int:
 class WorkerPool:
     """Starts, prepares and keeps one worker an arm.
 
-    ``unavailable`` maps the ids of arms that the engine does not have to the reason. ``facts`` holds
-    what is known of each arm prepared so far, ``versions`` the packages that the children used.
+    ``unavailable`` maps the ids of arms that the engine does not have to the reason. ``facts``
+    holds what is known of each arm prepared so far, ``versions`` the children's packages.
     """
 
     def __init__(

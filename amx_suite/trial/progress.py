@@ -19,7 +19,7 @@ class Progress(Protocol):
     def round_done(
         self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
     ) -> None:
-        """A round is finished: ``decided`` of ``gates`` are decided; seconds spent of the budget."""
+        """A round is finished: ``decided`` of ``gates`` are decided; both times in seconds."""
 
     def proving(self, trial: Trial, case: RunCase) -> None:
         """The arm's untimed evidence step is about to run."""

@@ -180,11 +180,10 @@ class TrialSession:
         cases = [case for case in self._cases(group) if case.id in self._pool.live]
         by_id = {case.id: case for case in cases}
         began = self._clock()
-        done = 0
-        for order in orders([case.id for case in cases], self.trial.seed):
+        endless = orders([case.id for case in cases], self.trial.seed)
+        for done, order in enumerate(endless, start=1):
             pieces = [self._take_slice(by_id[case_id]) for case_id in order]
             self._rounds.append(Round(len(self._rounds), tuple(pieces)))
-            done += 1
             decided, gates = self._decided(group)
             elapsed = self._clock() - began
             self._progress.round_done(self.trial, done, decided, gates, elapsed, budget)
@@ -225,4 +224,3 @@ class TrialSession:
 
     def _cases(self, ids: frozenset[str]) -> list[RunCase]:
         return [case for case in self.arms if case.id in ids]
-

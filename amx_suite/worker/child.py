@@ -84,8 +84,7 @@ def serve(sock: socket.socket, jail: Jail, make: Callable[[Launch, Jail], Servin
                 reply = Failed(FailureKind.ERROR, "the first message must be Launch")
             else:
                 reply, results = serving.handle(request, arrays)
-        except Exception as error:
-            # A session maps the failures it knows; whatever else happens must reach the parent.
+        except Exception as error:  # noqa: BLE001 - whatever happens must reach the parent
             message = f"{type(error).__name__}: {error}"
             reply = Failed(FailureKind.ERROR, message, traceback.format_exc())
         try:

@@ -1,4 +1,4 @@
-"""Why a child is gone or silent: exit codes, signals, the kernel's memory killer, stopped processes."""
+"""Why a child is gone or silent: exit codes, signals, the memory killer, stopped processes."""
 
 from __future__ import annotations
 

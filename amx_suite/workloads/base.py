@@ -22,6 +22,7 @@ class Inputs(msgspec.Struct, frozen=True):
     """Where a workload may find the user's own data and whether it may download any.
 
     ``data`` is the folder that holds (or shall hold) CIFAR-10; None means synthetic images.
+    ``download`` also lets a model's weights be fetched by name.
     """
 
     data: str | None = None
@@ -41,27 +42,36 @@ class ModelWorkload(Protocol):
     name: str
     unit: str
     channels_last: bool
+    #: The installed packages that define this model, as named in the index.
+    distributions: tuple[str, ...]
     #: The shape of each mode at each level at which it runs: ``{(mode, level): shape}``.
     shapes: dict[tuple[Mode, int], Shape]
 
     def items_per_step(self, shape: Shape) -> int:
         """How many ``unit`` one step of this shape processes."""
 
-    def build(self, case: RunCase, *, deterministic: bool = False) -> torch.nn.Module:
+    def build(
+        self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
+    ) -> torch.nn.Module:
         """The model, seeded by ``case.seed`` or with the weights that ``case.weights`` names.
 
         ``deterministic`` switches dropout off, so that arms can be compared step by step.
         Floating point parameters are FP64 for ``Precision.FP64``, else FP32. In the mode
-        (``eval`` or ``train``) of the case.
+        (``eval`` or ``train``) of the case. Its output is one tensor.
+
+        Raises UsageError for weights that cannot be used.
         """
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
-        """``count`` batches of ``case.shape``, seeded, and a sentence saying what the data is."""
+        """``count`` batches of ``case.shape``, seeded, and a sentence saying what the data is.
 
-    def loss(self, output: object, targets: torch.Tensor) -> torch.Tensor:
-        """The scalar training loss of the module's output."""
+        The first batches do not depend on ``count``. Raises UsageError for data that cannot be used.
+        """
 
-    def logits(self, output: object) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The scalar training loss of the module's output, in FP32 or wider."""
+
+    def logits(self, output: torch.Tensor) -> torch.Tensor:
         """The tensor that accuracy is judged on, shape [batch, ...], from the module's output."""
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -35,7 +35,10 @@ def test_a_slow_arm_fails_its_gates_only(run_suite):
     done = run_suite("-rf", machine=SLOW)
     assert done.returncode == 1
     failed = re.findall(r"^FAILED .*\[(.*?)\]", done.stdout, re.MULTILINE)
-    assert failed == ["gemm-inference-bf16-amx-ipex-vs-fp32", "gemm-inference-bf16-amx-ipex-vs-no-amx"]
+    assert failed == [
+        "gemm-inference-bf16-amx-ipex-vs-fp32",
+        "gemm-inference-bf16-amx-ipex-vs-no-amx",
+    ]
     assert "below the minimum" in done.stdout
 
 
@@ -112,7 +115,7 @@ class TestRows:
 
     def test_junit_holds_verdict_speedup_and_reason(self, run_suite, tmp_path):
         run_suite("--junitxml", "junit.xml", machine=SLOW)
-        cases = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")
+        cases = ET.parse(tmp_path / "junit.xml").iter("testcase")
         properties = {
             case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
             for case in cases
@@ -248,9 +251,7 @@ class TestFaults:
             (["--amx-weights", "resnet51=x"], "unknown model .*'resnet51'"),
         ],
     )
-    def test_bad_input_is_a_usage_error_before_anything_runs(
-        self, run_suite, arguments, complaint
-    ):
+    def test_bad_input_is_a_usage_error_before_anything_runs(self, run_suite, arguments, complaint):
         done = run_suite(*arguments)
         assert done.returncode == 4
         assert re.search(complaint, done.stdout)

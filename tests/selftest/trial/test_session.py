@@ -160,11 +160,9 @@ class TestMemory:
         assert {case.arm for case in (f.case for f in measurement.arms)} == set(world.seconds)
         assert all(measurement.series(facts.case.id) for facts in measurement.arms)
 
-    def test_room_for_one_arm_only_is_an_error_with_a_remedy(
-        self, make_session, vocabulary, world
-    ):
+    def test_room_for_one_arm_only_is_an_error_with_a_remedy(self, make_session, vocabulary, world):
         world.free = 1.5 * vocabulary.gib
-        with pytest.raises(WorkerMemoryError, match="two arms at a time.*free memory"):
+        with pytest.raises(WorkerMemoryError, match=r"two arms at a time.*free memory"):
             make_session([vocabulary.gate(3.0)]).result()
         assert not world.live
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -62,10 +63,15 @@ class FakeSession:
             ok = libc.syscall(ARCH_PRCTL, REQUEST_PERMISSION, XTILEDATA) == 0
             return np.array(0 if ok else ctypes.get_errno())
         if command == "about":
-            stdin_is_null = os.readlink("/proc/self/fd/0") == os.devnull
+            stdin_is_null = Path("/proc/self/fd/0").readlink() == Path(os.devnull)
             return np.array(
-                [os.getpid(), os.getpgid(0), os.getppid(), len(os.sched_getaffinity(0)),
-                 int(stdin_is_null)]
+                [
+                    os.getpid(),
+                    os.getpgid(0),
+                    os.getppid(),
+                    len(os.sched_getaffinity(0)),
+                    int(stdin_is_null),
+                ]
             )
         if command == "environment":
             text = "\n".join(f"{name}={value}" for name, value in os.environ.items())

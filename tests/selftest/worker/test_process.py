@@ -111,7 +111,7 @@ def test_a_child_killed_in_the_middle_is_named(start_fake):
 
 
 def test_sigill_in_the_jail_accuses_the_library(start_fake):
-    with pytest.raises(WorkerDiedError, match="SIGILL.*ignores its ceiling"):
+    with pytest.raises(WorkerDiedError, match=r"SIGILL.*ignores its ceiling"):
         command(start_fake(Isa.AVX512), "signal", number=signal.SIGILL)
 
 

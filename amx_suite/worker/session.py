@@ -1,0 +1,235 @@
+"""What a child does with each request: the arm it holds, and how failures are told."""
+
+from __future__ import annotations
+
+__all__ = ["Session"]
+
+import gc
+import importlib.metadata
+import os
+import re
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amx_suite.core.case import Mode, Precision
+from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.engines import engine_for
+from amx_suite.engines.base import Engine
+from amx_suite.errors import (
+    EngineUnavailableError,
+    NotApplicableError,
+    OutputError,
+    UsageError,
+)
+from amx_suite.worker import arm as arms
+from amx_suite.worker import messages as words
+from amx_suite.worker.capture import onednn_log
+from amx_suite.worker.verbose import parse_log
+from amx_suite.workloads import workload
+from amx_suite.workloads.base import Inputs, ModelWorkload
+from amx_suite.workloads.operators import build_operator
+
+if TYPE_CHECKING:
+    from amx_suite.worker.protocol import ArrayMap
+
+#: How PyTorch's allocator and the C++ runtime say that memory ran out; both raise RuntimeError.
+_OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
+    re.IGNORECASE,
+)
+_KIND_OF_ERROR: tuple[tuple[type[Exception], words.FailureKind], ...] = (
+    (NotApplicableError, words.FailureKind.NOT_APPLICABLE),
+    (EngineUnavailableError, words.FailureKind.UNAVAILABLE),
+    (UsageError, words.FailureKind.USAGE),
+    (OutputError, words.FailureKind.USAGE),
+    (MemoryError, words.FailureKind.MEMORY),
+)
+
+
+class Session:
+    """Answers the requests of one child. Holds at most one prepared arm.
+
+    ``jail`` is what came of the attempt to have the kernel refuse AMX. PyTorch is imported by the
+    first request that needs it.
+    """
+
+    def __init__(self, launch: words.Launch, jail: Jail) -> None:
+        self._launch = launch
+        self._jail = jail
+        self._prepare: words.Prepare | None = None
+        self._arm: arms.Arm | None = None
+        self._onednn_isa = ""
+        self._torch_is_set_up = False
+
+    def handle(self, request: words.Request, arrays: ArrayMap) -> tuple[words.Reply, ArrayMap]:
+        """Carry out one request. Whatever it raises becomes a ``Failed``; the child lives on."""
+        try:
+            return self._carry_out(request, arrays)
+        except Exception as error:
+            return _failed(error), {}
+
+    def _carry_out(
+        self, request: words.Request, arrays: ArrayMap
+    ) -> tuple[words.Reply, ArrayMap]:
+        match request:
+            case words.Prepare():
+                return self._prepare_case(request), {}
+            case words.TakeSlice(iterations):
+                return words.SliceTaken(self._take_slice(iterations), iterations), {}
+            case words.Prove():
+                return self._prove(), {}
+            case words.Outputs():
+                arm = self._prepared_arm()
+                if not isinstance(arm, arms.InferenceArm):
+                    raise NotApplicableError(f"{arm.case.name} trains: it has losses, no outputs")
+                return words.Arrays(), arm.outputs()
+            case words.Losses(steps, batch):
+                asked, model, stack = self._last_prepared()
+                found = arms.first_losses(asked.case, asked.inputs, model, stack, steps, batch)
+                gc.collect()  # a prepared model refers to itself and would stay beside the next
+                return words.Arrays(), found
+            case words.Gradients(batch):
+                asked, model, stack = self._last_prepared()
+                found = arms.first_gradients(asked.case, asked.inputs, model, stack, batch)
+                gc.collect()
+                return words.Arrays(), found
+            case words.Checkpoint(path):
+                arm = self._prepared_arm()
+                if not isinstance(arm, arms.TrainingArm):
+                    raise NotApplicableError(f"{arm.case.name} does not train: nothing to save")
+                arm.save(Path(path))
+                return words.Done(), {}
+            case words.Operate():
+                return words.Arrays(), self._operate(request, arrays)
+        raise ValueError(f"a session has no answer to {type(request).__name__}")
+
+    def _prepare_case(self, request: words.Prepare) -> words.Prepared:
+        case = request.case
+        if case.isa is not self._launch.isa or case.engine != self._launch.engine:
+            raise ValueError(
+                f"case {case.id} came to a child for {self._launch.engine} at {self._launch.isa}"
+            )
+        self._set_up(request.inputs)
+        model, stack = workload(case.workload.model), engine_for(case.engine, case.precision)
+        # The former arm's memory must be free before the next one is built.
+        self._arm = None
+        gc.unfreeze()
+        gc.collect()
+        self._prepare = request
+        arm = arms.prepare_arm(case, request.inputs, model, stack)
+        timing = arms.warm_up(arm, request.slice_seconds)
+        self._arm = arm
+        gc.collect()
+        gc.freeze()
+        return words.Prepared(
+            iterations=timing.iterations,
+            step_seconds=timing.step_seconds,
+            items_per_step=model.items_per_step(case.shape),
+            unit=model.unit,
+            data=arm.data,
+            peak_bytes=peak_bytes(),
+            versions=_versions((*stack.distributions, *model.distributions, "numpy")),
+        )
+
+    def _take_slice(self, iterations: int) -> float:
+        if iterations < 1:
+            raise ValueError(f"a slice has at least one step, not {iterations}")
+        return arms.time_steps(self._prepared_arm(), iterations)
+
+    def _prove(self) -> words.Proof:
+        from amx_suite.host.permission import amx_permission_held
+
+        arm = self._prepared_arm()
+        with arm.guard():
+            log = parse_log(onednn_log(arm.step))
+        # oneDNN announces itself once in a process, with the first line it logs.
+        self._onednn_isa = log.isa or self._onednn_isa
+        stack = engine_for(arm.case.engine, arm.case.precision)
+        evidence = Evidence(
+            isa=self._launch.isa,
+            jail=self._jail,
+            amx_permission=amx_permission_held(),
+            onednn_isa=self._onednn_isa,
+            kernels=log.kernels,
+        )
+        return words.Proof(evidence, stack.read_back(), peak_bytes())
+
+    def _operate(self, request: words.Operate, arrays: ArrayMap) -> ArrayMap:
+        self._set_up(Inputs())
+        import torch
+
+        stack = engine_for(self._launch.engine, request.precision)
+        if (reason := stack.why_not(Mode.INFERENCE, request.precision)) is not None:
+            raise NotApplicableError(reason)
+        built = build_operator(request.operator, request.precision, arrays, request.settings)
+        with torch.no_grad():
+            # INT8 is calibrated on the very input: the operator's error is wanted, not the recipe's.
+            forward = stack.prepare_inference(
+                built.module, built.inputs, request.precision, [built.inputs]
+            )
+            output = forward(*built.inputs)
+        exact = request.precision is Precision.FP64
+        wide = output.double() if exact else output.float()
+        return {"output": wide.contiguous().numpy()}
+
+    def _set_up(self, inputs: Inputs) -> None:
+        """Fix what must be fixed before any model is built; the libraries are imported here."""
+        if not inputs.download:
+            # Read when the library is imported; without it, names of models are looked up online.
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        if self._torch_is_set_up:
+            return
+        import torch
+
+        torch.set_num_threads(self._launch.threads)
+        torch.set_float32_matmul_precision("highest")
+        self._torch_is_set_up = True
+
+    def _prepared_arm(self) -> arms.Arm:
+        if self._arm is None:
+            raise ValueError("nothing is prepared: Prepare comes first")
+        return self._arm
+
+    def _last_prepared(self) -> tuple[words.Prepare, ModelWorkload, Engine]:
+        asked = self._prepare
+        if asked is None:
+            raise ValueError("nothing is prepared: Prepare comes first")
+        case = asked.case
+        return asked, workload(case.workload.model), engine_for(case.engine, case.precision)
+
+
+def peak_bytes() -> int:
+    """This process's peak resident memory (VmHWM of /proc/self/status), 0 if it is not told."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _failed(error: Exception) -> words.Failed:
+    kind = words.FailureKind.ERROR
+    for known, its_kind in _KIND_OF_ERROR:
+        if isinstance(error, known):
+            kind = its_kind
+            break
+    else:
+        if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+            kind = words.FailureKind.MEMORY
+    expected = kind in (
+        words.FailureKind.NOT_APPLICABLE,
+        words.FailureKind.UNAVAILABLE,
+        words.FailureKind.USAGE,
+    )
+    message = str(error) if expected else f"{type(error).__name__}: {error}"
+    return words.Failed(kind, message, "" if expected else traceback.format_exc())
+
+
+def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in dict.fromkeys(distributions):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,26 @@
+"""Floor 1: the models that are measured, one file and one row each."""
+
+from __future__ import annotations
+
+__all__ = ["WORKLOADS", "workload"]
+
+from amx_suite.errors import UnknownNameError
+from amx_suite.workloads.base import ModelWorkload
+from amx_suite.workloads.bert import Bert
+from amx_suite.workloads.gemm import Gemm
+from amx_suite.workloads.resnet50 import ResNet50
+
+#: Every model, cheapest first. A new workload is one file and one row here.
+WORKLOADS: dict[str, ModelWorkload] = {
+    "gemm": Gemm(),
+    "resnet50": ResNet50(),
+    "bert": Bert(),
+}
+
+
+def workload(name: str) -> ModelWorkload:
+    """The workload of that name; raises UnknownNameError."""
+    try:
+        return WORKLOADS[name]
+    except KeyError:
+        raise UnknownNameError("workload", name, WORKLOADS) from None
