@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from amx_suite.trial.sequential import DECISIVE, e_value, weigh
 from amx_suite.trial.speedup import paired_speedup
@@ -53,6 +52,8 @@ def test_swapping_the_arms_inverts_the_ratio(pairs):
 
 @pytest.mark.parametrize("count", [6, 9, 14, 25])
 def test_the_interval_is_where_wilcoxons_exact_test_stops_rejecting(count):
+    from scipy import stats  # slow to import, and collecting tests must not be
+
     generator = np.random.default_rng(count)
     pairs = [(math.exp(x), 1.0) for x in generator.normal(0.7, 0.1, count)]
     found = paired_speedup(pairs)
