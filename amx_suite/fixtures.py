@@ -25,7 +25,7 @@ import pytest
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
-from amx_suite.errors import AmxSuiteError
+from amx_suite.errors import AmxSuiteError, NotApplicableError
 from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from amx_suite.core.gate import Gate
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
+    from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
 
@@ -122,6 +123,13 @@ class TrialAccess:
         results = self._session.result().gates
         return next(result for result in results if result.gate == gate)
 
+    def doubt(self, case: RunCase) -> Doubt | None:
+        """What the arm's evidence leaves unproven; skips if the engine has no such arm."""
+        try:
+            return self._session.doubt(case)
+        except NotApplicableError as error:
+            pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
+
     def outputs(self, case: RunCase) -> Any:
         """Logits of the arm, float32 or float64, shape [batch, ...]."""
         return self._session.outputs(case)
@@ -141,6 +149,14 @@ def amx_trial(
 ) -> TrialAccess:
     """One trial of the run; its workers start when something is asked of it."""
     return TrialAccess(state.store(pytestconfig).session(request.param))
+
+    def arbiter_outputs(self) -> Any:
+        """FP64 logits of the same model and data, shape [batch, ...]."""
+        return self._session.arbiter_outputs()
+
+    def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
+        """FP64 gradients of the first training step, by parameter name."""
+        return self._session.arbiter_gradients(batch=batch)
 
 
 class AmxRow:

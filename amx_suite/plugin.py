@@ -44,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read settings and gates once; a bad one is a usage error before anything runs."""
+    for line in selection.MARKER_LINES:
+        config.addinivalue_line("markers", line)
     config.stash[state.COLLECTOR] = collector = Collector()
     config.pluginmanager.register(collector, "amx_suite.collector")
     with _usage_errors():

@@ -33,13 +33,18 @@ class Family(StrEnum):
 
 
 class KernelUse(msgspec.Struct, frozen=True):
-    """Executions of one primitive kind on one implementation: count and total milliseconds."""
+    """Executions of one primitive kind on one implementation: count and total milliseconds.
+
+    ``data_type`` is the source operand's, in oneDNN's words (``f32``, ``bf16``, ``u8``), with
+    ``/fpm:MODE`` behind it where a lower math mode was allowed; empty where the log does not say.
+    """
 
     kind: str
     implementation: str
     family: Family
     count: int
     milliseconds: float
+    data_type: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
     ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM read after the work: False proves that no
     instruction in the process can have used a tile. None: the kernel does not know the question.
+    ``step_milliseconds`` is the evidence step's wall time, kernel log and all. ``read_back`` is
+    what each library reports as its own ceiling.
     """
 
     isa: Isa
@@ -54,6 +61,8 @@ class Evidence(msgspec.Struct, frozen=True):
     amx_permission: bool | None
     onednn_isa: str = ""
     kernels: tuple[KernelUse, ...] = ()
+    step_milliseconds: float = 0.0
+    read_back: dict[str, str] = {}
 
     #: Primitive kinds that AMX can serve; the share is taken over these.
     MATRIX_KINDS = ("convolution", "deconvolution", "inner_product", "matmul")
@@ -61,7 +70,25 @@ class Evidence(msgspec.Struct, frozen=True):
     @property
     def matrix_milliseconds(self) -> float:
         """Milliseconds in matrix primitives (matmul, convolution, inner product)."""
-        return sum(use.milliseconds for use in self.kernels if use.kind in self.MATRIX_KINDS)
+        return sum(use.milliseconds for use in self.matrix_kernels)
+
+    @property
+    def matrix_kernels(self) -> tuple[KernelUse, ...]:
+        """The kernels of matrix primitives, slowest first."""
+        found = [use for use in self.kernels if use.kind in self.MATRIX_KINDS]
+        return tuple(sorted(found, key=lambda use: -use.milliseconds))
+
+    @property
+    def unseen_share(self) -> float:
+        """Share of the step's wall time that no logged primitive covers, 0 to 1.
+
+        Kernels of other libraries and Python's own time are in it. Executions of oneDNN Graph are
+        left out, since the primitives inside them are logged as well.
+        """
+        if self.step_milliseconds <= 0:
+            return 0.0
+        seen = sum(u.milliseconds for u in self.kernels if not u.kind.startswith("graph:"))
+        return max(0.0, 1.0 - seen / self.step_milliseconds)
 
     @property
     def amx_share(self) -> float:
@@ -69,11 +96,7 @@ class Evidence(msgspec.Struct, frozen=True):
         total = self.matrix_milliseconds
         if total <= 0:
             return 0.0
-        amx = sum(
-            use.milliseconds
-            for use in self.kernels
-            if use.family is Family.AMX and use.kind in self.MATRIX_KINDS
-        )
+        amx = sum(use.milliseconds for use in self.matrix_kernels if use.family is Family.AMX)
         return amx / total
 
     @property

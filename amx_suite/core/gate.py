@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Gate", "Versus"]
+__all__ = ["DEFAULT_AMX_SHARE", "Gate", "Versus"]
 
 from enum import StrEnum
 
@@ -10,6 +10,10 @@ import msgspec
 
 from amx_suite.core.case import Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
+
+
+#: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
+DEFAULT_AMX_SHARE = 0.5
 
 
 class Versus(StrEnum):
@@ -22,7 +26,9 @@ class Versus(StrEnum):
 class Gate(msgspec.Struct, frozen=True):
     """Least accepted speedup of an AMX arm over its baseline, for one scope.
 
-    ``minimum`` is a ratio of seconds, baseline over candidate. ``engine`` None means every engine.
+    ``minimum`` is a ratio of seconds, baseline over candidate. ``amx_share`` is the share of its
+    matrix primitives' time, 0 to 1, that the arm must spend on AMX kernels, and exceed. ``engine``
+    None means every engine.
     """
 
     workload: Workload
@@ -32,6 +38,7 @@ class Gate(msgspec.Struct, frozen=True):
     minimum: float
     source: str
     engine: str | None = None
+    amx_share: float = DEFAULT_AMX_SHARE
 
     @property
     def id(self) -> str:

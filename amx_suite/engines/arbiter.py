@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from amx_suite.core.case import Mode, Precision
-from amx_suite.engines.base import Forward, PreparedTraining, plain_gradients
+from amx_suite.core.isa import Isa
+from amx_suite.engines.base import Ceiling, Forward, PreparedTraining, plain_gradients
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ class Arbiter:
     """
 
     name = "arbiter"
-    distributions = ("torch",)
+    distributions: tuple[str, ...] = ("torch",)
 
     def why_unavailable(self) -> str | None:
         """Never: PyTorch itself is all it needs."""
@@ -60,3 +61,7 @@ class Arbiter:
         import torch
 
         return {"torch": torch.backends.cpu.get_cpu_capability()}
+
+    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
+        """None: its results depend on no ceiling."""
+        return {}

@@ -6,19 +6,27 @@ prepares ResNet50, BERT and a single operator. torch is imported inside the meth
 
 from __future__ import annotations
 
-__all__ = ["Engine", "Forward", "PreparedTraining", "plain_gradients"]
+__all__ = ["Ceiling", "Engine", "Forward", "PreparedTraining", "plain_gradients"]
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from amx_suite.core.case import Mode, Precision
+from amx_suite.core.isa import Isa
 
 if TYPE_CHECKING:
     import torch
 
 #: A prepared forward pass: the example inputs' shapes in, the model's output out.
 Forward = Callable[..., Any]
+
+
+class Ceiling(NamedTuple):
+    """What a library should report as its ceiling, and the variable that told it so."""
+
+    report: str
+    variable: str
 
 
 class PreparedTraining(NamedTuple):
@@ -67,6 +75,9 @@ class Engine(Protocol):
 
     def read_back(self) -> dict[str, str]:
         """What the engine's own libraries report as their effective ceiling, by library."""
+
+    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
+        """What ``read_back`` must hold under a ceiling, for the libraries that can express it."""
 
 
 def plain_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,8 +1,8 @@
 """Intel Extension for PyTorch: the published recipe for AMX.
 
-Source: the extension's own examples (``examples/cpu/features`` of release 2.8) for ``ipex.optimize``
-with tracing and freezing, autocast training, and static INT8 quantization. The extension is no
-longer developed; 2.8.0, for PyTorch 2.8, is its last release.
+Source: the extension's own examples (``examples/cpu`` of release 2.8) for ``ipex.optimize`` with
+tracing and freezing, autocast training, and static INT8 quantization. The extension is no longer
+developed; 2.8.0, for PyTorch 2.8, is its last release.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ __all__ = ["Ipex"]
 import importlib
 import importlib.metadata
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
-from amx_suite.engines.base import Forward, PreparedTraining
+from amx_suite.core.isa import Isa
+from amx_suite.engines.base import Ceiling, Forward, PreparedTraining
 from amx_suite.errors import EngineUnavailableError, NotApplicableError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Ipex:
     """The extension's eager training and traced inference. torch is imported in methods only."""
 
     name = "ipex"
-    distributions = ("torch", _DISTRIBUTION)
+    distributions: tuple[str, ...] = ("torch", _DISTRIBUTION)
 
     def why_unavailable(self) -> str | None:
         """Whether the extension and the PyTorch it was built for are installed; imports neither."""
@@ -88,8 +88,8 @@ class Ipex:
                 ready = ipex.optimize(module, dtype=dtype, inplace=True)
             # The model's shapes and weights are fixed, so tracing cannot miss a branch; checking
             # the trace would run the whole model three times more.
-            traced = torch.jit.trace(ready, example_inputs, check_trace=False)
-            frozen: Forward = torch.jit.freeze(traced)
+            trace: Any = torch.jit.trace
+            frozen: Forward = torch.jit.freeze(trace(ready, example_inputs, check_trace=False))
             for _ in range(_FUSING_RUNS):
                 frozen(*example_inputs)
         return frozen
@@ -107,9 +107,7 @@ class Ipex:
         bf16 = precision is Precision.BF16
         dtype = torch.bfloat16 if bf16 else torch.float32
         ready, fitted = ipex.optimize(module, optimizer=optimizer, dtype=dtype, inplace=True)
-        autocast: partial[AbstractContextManager[Any]] = partial(
-            torch.autocast, "cpu", torch.bfloat16, enabled=bf16
-        )
+        autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=bf16)
         return PreparedTraining(ready, fitted, autocast)
 
     def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
@@ -136,6 +134,14 @@ class Ipex:
             "ipex-onednn": str(native._get_current_onednn_isa_level()),
             "torch": torch.backends.cpu.get_cpu_capability(),
         }
+
+    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
+        """The extension and its oneDNN report the very level; PyTorch knows no level above AVX512.
+
+        The extension passes ATEN_CPU_CAPABILITY on to its oneDNN (csrc/cpu/dyndisp).
+        """
+        expected = Ceiling(isa.spec.aten.upper(), "ATEN_CPU_CAPABILITY")
+        return {"ipex": expected, "ipex-onednn": expected}
 
     def _extension(self, mode: Mode, precision: Precision) -> Any:
         """The imported extension, once it is certain that it can serve."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from amx_suite.core.case import Mode, Precision, Shape, Workload
-from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate, Versus
 from amx_suite.core.trial import arms_of
 from amx_suite.engines import ENGINES
 from amx_suite.errors import GateTableError, UsageError
@@ -23,7 +23,7 @@ from amx_suite.workloads import WORKLOADS
 DEFAULT_TABLE = Path(__file__).with_name("default.toml")
 
 _REQUIRED = ("model", "mode", "precision", "versus", "shape", "minimum", "source")
-_KEYS = (*_REQUIRED, "engine")
+_KEYS = (*_REQUIRED, "engine", "amx_share")
 
 _HEADER = re.compile(r"\s*\[\[\s*gate\s*\]\]")
 
@@ -147,6 +147,7 @@ class _Entry:
             minimum=self._minimum(),
             source=self._source(),
             engine=self._name("engine", sorted(ENGINES)) if "engine" in self.row else None,
+            amx_share=self._share() if "amx_share" in self.row else DEFAULT_AMX_SHARE,
         )
 
     def _wrong(self, key: str, expected: str, found: str | None = None) -> GateTableError:
@@ -167,16 +168,26 @@ class _Entry:
         except UsageError:
             raise self._wrong("shape", 'a shape like "b16x224" (batch 16, size 224)') from None
 
-    def _minimum(self) -> float:
-        value = self.row["minimum"]
-        minimum = math.nan
+    def _number(self, key: str) -> float:
+        """The number at a key, NaN if there is something else."""
+        value = self.row[key]
         # In TOML true is no number, but in Python it is.
         if isinstance(value, int | float) and not isinstance(value, bool):
             with contextlib.suppress(OverflowError):
-                minimum = float(value)
+                return float(value)
+        return math.nan
+
+    def _minimum(self) -> float:
+        minimum = self._number("minimum")
         if not (math.isfinite(minimum) and minimum > 0):
             raise self._wrong("minimum", "a finite number above 0")
         return minimum
+
+    def _share(self) -> float:
+        share = self._number("amx_share")
+        if not 0 <= share < 1:
+            raise self._wrong("amx_share", "a share of at least 0 and below 1")
+        return share
 
     def _source(self) -> str:
         value = self.row["source"]

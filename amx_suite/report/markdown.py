@@ -14,6 +14,7 @@ from amx_suite.core.measurement import ArmFacts, Environment
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
+from amx_suite.report.explain import explanation, needs_explaining
 from amx_suite.report.rows import Comparison, arm_rows, speedup_text, trial_title, verdict_text
 
 #: Implementations shown for each arm, those with the most time first.
@@ -29,6 +30,7 @@ def render_markdown(summary: RunSummary) -> str:
         ["## Host", *_bullets(summary.host or ("not recorded",))],
         ["## Speed", *_speed(summary.trials)],
         ["## Gates", *_gates(summary.trials)],
+        ["## Where the time went", *_explanations(summary.trials)],
         ["## Evidence", *_evidence(summary.trials)],
         ["## Data", *_bullets(_data(summary.trials))],
         ["## Environment", *_environments(summary.trials)],
@@ -108,6 +110,18 @@ def _gates(trials: Sequence[TrialResult]) -> list[str]:
     return [_table(("gate", "minimum", "speedup", "verdict", "reason", "source"), rows)]
 
 
+def _explanations(trials: Sequence[TrialResult]) -> list[str]:
+    blocks: list[str] = []
+    for trial in trials:
+        for result in trial.gates:
+            lines = explanation(trial, result) if needs_explaining(result) else ()
+            if lines:
+                blocks += [f"### {_plain(result.gate.id)}: {result.verdict}", *_bullets(lines)]
+    return blocks or [
+        "No gate was missed or nearly so, or nothing was recorded of those that were."
+    ]
+
+
 def _evidence(trials: Sequence[TrialResult]) -> list[str]:
     lines = [
         f"`{facts.case.id}`: {_proof(facts.evidence)}"
@@ -126,6 +140,9 @@ def _proof(evidence: Evidence | None) -> str:
         f"tile permission {permission[evidence.amx_permission]}",
         f"oneDNN ISA {_plain(evidence.onednn_isa or 'not reported')}",
         f"on AMX: {evidence.amx_share:.1%} of {evidence.matrix_milliseconds:.1f} matrix ms",
+        f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
+        "read back: "
+        + (", ".join(f"{k} {_plain(v)}" for k, v in evidence.read_back.items()) or "nothing"),
     ]
     most = sorted(evidence.kernels, key=lambda use: -use.milliseconds)[:_MOST_KERNELS]
     words += [

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CONFORMANCE_MARKERS", "bound_cpus", "split_by_level", "trials_first", "trials_for"]
+__all__ = [
+    "CONFORMANCE_MARKERS",
+    "MARKER_LINES",
+    "bound_cpus",
+    "split_by_level",
+    "trials_first",
+    "trials_for",
+]
 
 import os
 from collections.abc import Iterable, Sequence
@@ -18,8 +25,23 @@ if TYPE_CHECKING:
     from amx_suite.options import Settings
     from amx_suite.workloads.base import ModelWorkload
 
-#: Markers of the tests that judge a machine; all others are the suite's own.
-CONFORMANCE_MARKERS = ("detection", "instruction", "dispatch", "correctness", "performance")
+#: Markers of the tests that judge a machine, with the question each one asks.
+CONFORMANCE_MARKERS = {
+    "detection": 'is AMX present, and does every "no" name its reason',
+    "instruction": "each tile instruction bit for bit against a reference model",
+    "dispatch": "do the libraries use AMX where they may, and only there",
+    "correctness": "are outputs, gradients and losses accurate enough",
+    "performance": "is AMX as fast as its gates demand",
+}
+_OTHER_MARKERS = {
+    "selftest": "the suite's own tests; they pass on any Linux machine",
+    "level(n)": "the lowest level at which this conformance test runs",
+    "trials(model=..., mode=...)": "which trials a test of amx_trial runs for; all without it",
+}
+#: Every marker of the suite as pytest's configuration wants it.
+MARKER_LINES = tuple(
+    f"{name}: {meaning}" for name, meaning in {**CONFORMANCE_MARKERS, **_OTHER_MARKERS}.items()
+)
 
 
 def trials_for(settings: Settings, engine: str) -> tuple[Trial, ...]:
@@ -66,15 +88,16 @@ def trials_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """The items with all tests of one trial beside each other, otherwise in their order.
 
     A trial's workers are closed when another trial is asked for, so tests that share one must not
-    be apart.
+    be apart. The timed ones go first: the evidence taken after the last round serves the others.
     """
     first_seen: dict[str, int] = {}
-    keyed: list[tuple[int, pytest.Item]] = []
+    keyed: list[tuple[tuple[int, bool], pytest.Item]] = []
     for index, item in enumerate(items):
         callspec = getattr(item, "callspec", None)
         trial = callspec.params.get("amx_trial") if callspec else None
         if isinstance(trial, Trial):
-            keyed.append((first_seen.setdefault(trial.name, index), item))
+            untimed = item.get_closest_marker("performance") is None
+            keyed.append(((first_seen.setdefault(trial.name, index), untimed), item))
         else:
-            keyed.append((index, item))
+            keyed.append(((index, False), item))
     return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]

@@ -6,6 +6,7 @@ __all__ = ["results"]
 
 from typing import TYPE_CHECKING
 
+from amx_suite.report.explain import explanation, needs_explaining
 from amx_suite.report.table import render_table
 
 if TYPE_CHECKING:
@@ -24,3 +25,9 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
     terminal.section("AMX speedups")
     for trial in summary.trials:
         terminal.write_line(render_table(trial, width=max(_LEAST_WIDTH, terminal._tw.fullwidth)))
+        for result in trial.gates:
+            lines = explanation(trial, result) if needs_explaining(result) else ()
+            if lines:
+                terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
+            for line in lines:
+                terminal.write_line(f"  {line}")

@@ -7,17 +7,13 @@ __all__ = ["gates_of", "is_decided", "judge", "judge_gate"]
 from collections.abc import Iterable, Sequence
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Gate
 from amx_suite.core.measurement import Measurement
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
+from amx_suite.trial.proof import doubt_arm
 from amx_suite.trial.sequential import DECISIVE, SignEvidence, weigh
 from amx_suite.trial.speedup import paired_speedup
-
-#: An AMX arm must spend more than this share of its matrix primitives' time on AMX kernels: with
-#: less, most of what was timed is not AMX, whatever the ratio says.
-_LEAST_AMX_SHARE = 0.5
 
 
 def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[tuple[Gate, RunCase, RunCase], ...]:
@@ -89,11 +85,10 @@ def judge_gate(
             "no round was finished",
             "give the trial more time with --amx-budget",
         )
-    doubt = _doubt_amx(measurement.arm(candidate.id).evidence) or _doubt_no_amx(
-        baseline, measurement.arm(baseline.id).evidence
-    )
-    if doubt:
-        return result(Verdict.NO_EVIDENCE, *doubt)
+    for case in (candidate, baseline):
+        doubt = doubt_arm(case, measurement.arm(case.id).evidence, gate.amx_share)
+        if doubt:
+            return result(Verdict.NO_EVIDENCE, *doubt)
     measured = f"{speedup.ratio:.2f}x over {baseline.arm} in {speedup.pairs} rounds"
     if signs.e_above >= DECISIVE:
         return result(Verdict.PASS, f"{measured}, at least {gate.minimum:g}x")
@@ -108,43 +103,4 @@ def judge_gate(
         Verdict.INCONCLUSIVE,
         f"{measured}, too near {gate.minimum:g}x or too noisy to decide",
         "give the trial more time with --amx-budget, or quiet the machine",
-    )
-
-
-def _doubt_amx(evidence: Evidence | None) -> tuple[str, str] | None:
-    """Why it is not proven that an AMX arm used AMX, with the remedy; None if it is proven."""
-    if evidence is None:
-        return "the AMX arm's kernels were not recorded", "run the trial to its end"
-    if not evidence.amx_permission:
-        return (
-            "the AMX arm ended without the kernel's tile permission, so it cannot have used AMX",
-            "run amx-suite doctor",
-        )
-    if evidence.amx_share <= _LEAST_AMX_SHARE:
-        ran = sorted(evidence.kernels, key=lambda use: -use.milliseconds)[:3]
-        names = ", ".join(f"{use.kind} {use.implementation}" for use in ran) or "none logged"
-        return (
-            (
-                f"only {evidence.amx_share:.0%} of the matrix primitives' time was on AMX kernels "
-                f"(more than {_LEAST_AMX_SHARE:.0%} expected); most time: {names}"
-            ),
-            "check that oneDNN is built with AMX and that nothing lowers its ISA",
-        )
-    return None
-
-
-def _doubt_no_amx(baseline: RunCase, evidence: Evidence | None) -> tuple[str, str] | None:
-    """Why it is not proven that the baseline ran without AMX; None if it is proven."""
-    if evidence is None:
-        return f"the permission of {baseline.arm} was not read back", "run the trial to its end"
-    if evidence.proves_no_amx:
-        return None
-    if evidence.jail is Jail.UNAVAILABLE:
-        return (
-            f"{baseline.arm} could not be jailed, so it may have used AMX",
-            "allow seccomp filters (no_new_privs) in this container",
-        )
-    return (
-        f"{baseline.arm} held the tile permission, so it may have used AMX",
-        "report this: the jail did not hold",
     )

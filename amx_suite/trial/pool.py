@@ -145,6 +145,11 @@ class WorkerPool:
         for case_id in self.live - frozenset(ids):
             self._close(case_id)
 
+    def discard(self, case: RunCase) -> None:
+        """Close the arm's worker, if it has one."""
+        if case.id in self._workers:
+            self._close(case.id)
+
     def require_pair(self) -> None:
         """Raise WorkerMemoryError if fewer than two arms fit into memory."""
         if len(self._workers) < 2:

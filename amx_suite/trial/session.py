@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
-from amx_suite.core.case import Mode, RunCase
-from amx_suite.core.gate import Gate
+from amx_suite.core.case import Mode, Precision, RunCase
+from amx_suite.core.evidence import Evidence
+from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
+from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment, Measurement, Round, Slice, pairs_in
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.errors import NotApplicableError
@@ -22,6 +24,7 @@ from amx_suite.trial.groups import group_arms
 from amx_suite.trial.judge import gates_of, is_decided, judge
 from amx_suite.trial.pool import MachineMemory, StartWorker, WorkerPool, available_bytes
 from amx_suite.trial.progress import Progress, Silent
+from amx_suite.trial.proof import Doubt, doubt_arm
 from amx_suite.trial.schedule import orders
 from amx_suite.workloads.base import Inputs
 
@@ -66,6 +69,7 @@ class TrialSession:
         self._pool = WorkerPool(start, inputs, memory, clock)
         self._rounds: list[Round] = []
         self._notes: list[str] = []
+        self._outputs: dict[str, Any] = {}
         self._started = ""
         self._result: TrialResult | None = None
         self._failure: BaseException | None = None
@@ -116,9 +120,25 @@ class TrialSession:
         """Why the engine does not have this arm, or None; known once the trial is prepared."""
         return self._pool.unavailable.get(case.id)
 
+    def evidence(self, case: RunCase) -> Evidence:
+        """What the arm provably ran: the measured trial's, else of one untimed step.
+
+        Raises NotApplicableError if the engine does not have the arm.
+        """
+        self._pool.worker(case)
+        known = self._pool.facts[case.id].evidence
+        return known or self._prove(case)
+
+    def doubt(self, case: RunCase) -> Doubt | None:
+        """What the arm's evidence leaves unproven, by the strictest share of the arm's gates."""
+        shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
+        return doubt_arm(case, self.evidence(case), max(shares, default=DEFAULT_AMX_SHARE))
+
     def outputs(self, case: RunCase) -> Any:
-        """The arm's logits, from the very model that is or was measured."""
-        return self._pool.worker(case).outputs()
+        """The arm's logits, from the very model that is or was measured; asked of it once."""
+        if case.id not in self._outputs:
+            self._outputs[case.id] = self._pool.worker(case).outputs()
+        return self._outputs[case.id]
 
     def losses(self, case: RunCase, *, steps: int, batch: int) -> Any:
         """The arm's losses over the first training steps."""
@@ -127,6 +147,23 @@ class TrialSession:
     def gradients(self, case: RunCase, *, batch: int) -> dict[str, Any]:
         """The arm's gradients in the first training step."""
         return self._pool.worker(case).gradients(batch=batch)
+
+    def arbiter_outputs(self) -> Any:
+        """The FP64 logits of the same model and data."""
+        outputs = self.outputs(self._arbiter)
+        self._pool.discard(self._arbiter)
+        return outputs
+
+    def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
+        """The FP64 gradients of the first training step."""
+        gradients = self.gradients(self._arbiter, batch=batch)
+        self._pool.discard(self._arbiter)
+        return gradients
+
+    @property
+    def _arbiter(self) -> RunCase:
+        """The case that is right by definition; prepared when asked and not kept."""
+        return msgspec.structs.replace(self.arms[0], precision=Precision.FP64, isa=Isa.AVX512)
 
     def close(self) -> None:
         """End all workers."""
@@ -210,17 +247,21 @@ class TrialSession:
 
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):
-            self._progress.proving(self.trial, case)
-            worker = self._pool.worker(case)
-            proof = worker.prove()
-            facts = self._pool.facts[case.id]
-            self._pool.facts[case.id] = msgspec.structs.replace(
-                facts,
-                evidence=proof.evidence,
-                peak_bytes=max(facts.peak_bytes, proof.peak_bytes),
-            )
+            self._prove(case)
             if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
-                worker.checkpoint(str(self._checkpoints / f"{case.id}.pt"))
+                path = self._checkpoints / f"{case.id}.pt"
+                self._pool.worker(case).checkpoint(str(path))
+
+    def _prove(self, case: RunCase) -> Evidence:
+        self._progress.proving(self.trial, case)
+        proof = self._pool.worker(case).prove()
+        facts = self._pool.facts[case.id]
+        self._pool.facts[case.id] = msgspec.structs.replace(
+            facts,
+            evidence=proof.evidence,
+            peak_bytes=max(facts.peak_bytes, proof.peak_bytes),
+        )
+        return proof.evidence
 
     def _cases(self, ids: frozenset[str]) -> list[RunCase]:
         return [case for case in self.arms if case.id in ids]

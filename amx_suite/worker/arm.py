@@ -42,7 +42,7 @@ _CALIBRATION_BATCHES = 2
 #: Batches that training walks through again and again, so that a step's data is never cold and the
 #: loss falls fast enough for a wrong gradient to show.
 _TRAINING_BATCHES = 2
-#: Warming up ends when two steps in a row take the same time within this share, or enough was spent.
+#: Warming up ends when two steps in a row take the same time within this share, or after enough.
 _STABLE_WITHIN = 0.05
 _MOST_WARMUP_STEPS = 20
 _MOST_WARMUP_SECONDS = 3.0
@@ -107,7 +107,7 @@ class TrainingArm:
         """The context in which steps run."""
         import torch
 
-        return torch.enable_grad()
+        return torch.set_grad_enabled(True)
 
     def losses(self, steps: int) -> ArrayMap:
         """``losses`` of the next steps, FP64, shape [steps]."""

@@ -151,7 +151,6 @@ class Proof(msgspec.Struct, frozen=True, tag=True):
     """What provably ran, and the child's peak resident bytes."""
 
     evidence: Evidence
-    read_back: dict[str, str]
     peak_bytes: int
 
 

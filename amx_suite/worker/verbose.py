@@ -47,6 +47,12 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 )
 _REFERENCES = ("ref", "simple")
 
+#: The source operand's type: ``src_bf16::...`` until oneDNN 3.0, ``src:bf16::...`` since. A
+#: backward pass has ``diff_src`` in its place.
+_SOURCE_TYPE = re.compile(r"\b(?:diff_)?src[_:]([a-z]+[0-9]+(?:_e[0-9]m[0-9])?)")
+#: The math mode among the attributes; ``strict`` is the default and allows nothing.
+_MATH_MODE = re.compile(r"\battr-fpmath:(?!strict)([a-z0-9]+)")
+
 
 class KernelLog(msgspec.Struct, frozen=True):
     """What a log says: the ISA that oneDNN announces, and the kernels by kind and implementation.
@@ -77,7 +83,7 @@ def parse_log(text: str) -> KernelLog:
     primitives inside, which are logged as well, so their kind is no matrix kind.
     """
     announced: list[str] = []
-    uses: dict[tuple[str, str], list[float]] = defaultdict(list)
+    uses: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for record in _records(text):
         fields = record.split(",")
         if (isa := _announced_isa(fields)) is not None:
@@ -85,18 +91,22 @@ def parse_log(text: str) -> KernelLog:
                 announced.append(isa)
         elif (use := _execution(fields)) is not None:
             kind, implementation, milliseconds = use
-            uses[kind, implementation].append(milliseconds)
+            uses[kind, implementation, _data_type(record)].append(milliseconds)
     kernels = (
-        KernelUse(kind, implementation, family_of(implementation), len(times), math.fsum(times))
-        for (kind, implementation), times in uses.items()
+        KernelUse(kind, name, family_of(name), len(times), math.fsum(times), data_type)
+        for (kind, name, data_type), times in uses.items()
     )
     ordered = sorted(kernels, key=lambda use: (-use.milliseconds, use.kind, use.implementation))
     return KernelLog("; ".join(announced), tuple(ordered))
 
 
 def _records(text: str) -> list[str]:
-    """The text after each start of a record, up to the end of the line or the next start."""
-    return [piece for line in text.splitlines() for piece in _RECORD.split(line)[1:]]
+    """The text from the last start of a record in each line to the line's end.
+
+    What a later start in the same line cuts short, and a last line without its end, is not whole.
+    """
+    lines = text.split("\n")[:-1]
+    return [_RECORD.split(line)[-1] for line in lines if _RECORD.search(line)]
 
 
 def _announced_isa(fields: list[str]) -> str | None:
@@ -127,6 +137,11 @@ def _execution(fields: list[str]) -> tuple[str, str, float] | None:
     if len(body) < least or not body[0]:
         return None
     return body[0], body[1], milliseconds
+
+
+def _data_type(record: str) -> str:
+    source, mode = _SOURCE_TYPE.search(record), _MATH_MODE.search(record)
+    return (source[1] if source else "") + (f"/fpm:{mode[1]}" if mode else "")
 
 
 def _milliseconds(text: str) -> float | None:

@@ -65,7 +65,8 @@ class ModelWorkload(Protocol):
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
         """``count`` batches of ``case.shape``, seeded, and a sentence saying what the data is.
 
-        The first batches do not depend on ``count``. Raises UsageError for data that cannot be used.
+        The first batches do not depend on ``count``. Raises UsageError for data that cannot be
+        used.
         """
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -23,8 +23,8 @@ _ATTENTION = "eager"
 #: Token ids that every published BERT has as ordinary tokens: below 999 the uncased vocabulary has
 #: padding, markers and unused ids, and the smallest vocabulary (Chinese) ends at 21128.
 _TOKENS = (999, 21128)
-#: A usual rate for fine-tuning BERT (Devlin et al. 2018, appendix A.3 recommends 2e-5 to 5e-5).
-_LEARNING_RATE = 5e-5
+#: A usual rate for fine-tuning BERT (Devlin et al. 2018, appendix A.3: 2e-5 to 5e-5).
+_LEARNING_RATE = 2e-5
 
 
 class Bert:
@@ -33,8 +33,8 @@ class Bert:
     name = "bert"
     unit = "tokens"
     channels_last = False
-    distributions = ("torch", "transformers")
-    shapes = {
+    distributions: tuple[str, ...] = ("torch", "transformers")
+    shapes: dict[tuple[Mode, int], Shape] = {
         (Mode.INFERENCE, 3): Shape(16, 128),
         (Mode.INFERENCE, 4): Shape(64, 512),
         (Mode.TRAINING, 3): Shape(16, 128),
@@ -110,12 +110,11 @@ class Bert:
         return torch.optim.AdamW(module.parameters(), lr=_LEARNING_RATE)
 
 
-
 def _encoder() -> Any:
     """A BertModel whose output is a tensor, so that it can be traced; parameter names as ever."""
     from transformers import BertModel
 
-    class Encoder(BertModel):
+    class Encoder(BertModel):  # type: ignore[misc] # transformers is untyped
         def __init__(self, config: Any) -> None:
             super().__init__(config, add_pooling_layer=False)
 
@@ -130,7 +129,7 @@ def _classifier() -> Any:
     """A BertForSequenceClassification whose output is a tensor."""
     from transformers import BertForSequenceClassification
 
-    class Classifier(BertForSequenceClassification):
+    class Classifier(BertForSequenceClassification):  # type: ignore[misc] # as above
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
             scores: torch.Tensor = super().forward(input_ids=input_ids, return_dict=False)[0]
             return scores

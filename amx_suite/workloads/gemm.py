@@ -24,8 +24,8 @@ class Gemm:
     name = "gemm"
     unit = "rows"
     channels_last = False
-    distributions = ("torch",)
-    shapes = {(Mode.INFERENCE, 2): Shape(16, 128)}
+    distributions: tuple[str, ...] = ("torch",)
+    shapes: dict[tuple[Mode, int], Shape] = {(Mode.INFERENCE, 2): Shape(16, 128)}
 
     def items_per_step(self, shape: Shape) -> int:
         """Rows of the left matrix."""

@@ -88,9 +88,11 @@ class _Recipe(NamedTuple):
     settings: frozenset[str] = frozenset()
 
 
-#: Each operator's arrays. ``linear``: x [rows, K], weight [N, K], bias [N]. ``conv2d``: x [batch, C,
-#: height, width], weight [N, C / groups, kh, kw], bias [N]. ``bmm``: a [batch, M, K], b [batch, K, N].
-#: ``attention``: q, k, v [batch, heads, tokens, width], softmax(q k' / sqrt(width)) v.
+#: Each operator's arrays.
+#: ``linear``: x [rows, K], weight [N, K], bias [N].
+#: ``conv2d``: x [batch, C, height, width], weight [N, C / groups, kh, kw], bias [N].
+#: ``bmm``: a [batch, M, K], b [batch, K, N].
+#: ``attention``: q, k, v [batch, heads, tokens, width], for softmax(q k' / sqrt(width)) v.
 OPERATORS: dict[str, _Recipe] = {
     "linear": _Recipe(_linear, frozenset({"x", "weight"}), frozenset({"bias"})),
     "conv2d": _Recipe(

@@ -18,8 +18,8 @@ _IMAGENET_CLASSES = 1000
 _CIFAR_CLASSES = 10
 _CLASSIFIER = ("fc.weight", "fc.bias")
 _IMAGES_FOR_STATISTICS = Shape(4, 224)
-#: Weight of each residual branch's last normalisation. Goyal et al. 2017 (section 5.1) start it at 0
-#: so that a fresh network behaves; a tenth does that too and still lets every branch be seen.
+#: Weight of each residual branch's last normalisation. Goyal et al. 2017 (section 5.1) start it at
+#: 0 so that a fresh network behaves; a tenth does that too and still lets every branch be seen.
 _BRANCH_WEIGHT = 0.1
 
 
@@ -29,8 +29,8 @@ class ResNet50:
     name = "resnet50"
     unit = "images"
     channels_last = True
-    distributions = ("torch", "torchvision")
-    shapes = {
+    distributions: tuple[str, ...] = ("torch", "torchvision")
+    shapes: dict[tuple[Mode, int], Shape] = {
         (Mode.INFERENCE, 3): Shape(16, 224),
         (Mode.INFERENCE, 4): Shape(64, 224),
         (Mode.TRAINING, 3): Shape(16, 224),
@@ -70,7 +70,7 @@ class ResNet50:
         return model.train(training)
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
-        """Images [batch, 3, size, size]; CIFAR-10 for training where ``inputs`` names its folder."""
+        """Images [batch, 3, size, size]; for training CIFAR-10's if ``inputs`` names its folder."""
         import torch
 
         training = case.workload.mode is Mode.TRAINING

@@ -68,7 +68,7 @@ class FakeWorker:
         )
         permission = self.world.permission[self.case.arm]
         evidence = Evidence(self.case.isa, self.jail, permission, "isa", kernels)
-        return Proof(evidence, {}, self.world.peak)
+        return Proof(evidence, self.world.peak)
 
     def outputs(self):
         return self._do("outputs")

@@ -225,6 +225,17 @@ def test_outputs_come_from_the_measured_worker(make_session, world):
     assert not world.live
 
 
+def test_outputs_are_asked_for_once_and_the_arbiter_is_not_kept(make_session, world):
+    world.seconds["fp64@avx512"] = 9.0
+    session = make_session()
+    for _ in range(2):
+        session.outputs(session.arms[0])
+        session.arbiter_outputs()
+    asked = [arm for arm, what in world.log if what == "outputs"]
+    assert sorted(asked) == ["fp32@avx512", "fp64@avx512"]
+    assert world.ended == {"fp64@avx512": "close"}
+
+
 def test_training_checkpoints_are_saved_where_asked(make_session, world, tmp_path):
     training = Workload("resnet50", Mode.TRAINING)
     session = make_session(workload=training, checkpoints=tmp_path)

@@ -33,7 +33,7 @@ class FakeSession:
             return words.SliceTaken(0.25 * request.iterations, request.iterations), {}
         if isinstance(request, words.Prove):
             evidence = Evidence(self.launch.isa, self.jail, amx_permission=False)
-            return words.Proof(evidence, {}, peak_bytes=1), {}
+            return words.Proof(evidence, peak_bytes=1), {}
         if isinstance(request, words.Operate):
             return words.Arrays(), {"output": self._operate(request, arrays)}
         return words.Failed(words.FailureKind.USAGE, f"no {type(request).__name__} here"), {}

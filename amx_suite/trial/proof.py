@@ -1,0 +1,108 @@
+"""Whether an arm's evidence proves that it ran what its case says."""
+
+from __future__ import annotations
+
+__all__ = ["Doubt", "doubt_arm"]
+
+from typing import NamedTuple
+
+from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.evidence import Evidence, Jail, KernelUse
+from amx_suite.engines import engine_for
+
+#: Source operand types of matrix kernels that do a precision's work (oneDNN's names).
+_TYPES = {
+    Precision.FP32: ("f32",),
+    Precision.BF16: ("bf16",),
+    Precision.INT8: ("u8", "s8"),
+}
+#: Layers that a recipe leaves in FP32 are expected; half of the matrix time in them is not.
+_LEAST_TYPE_SHARE = 0.5
+_NAMED_KERNELS = 3
+
+
+class Doubt(NamedTuple):
+    """Why something is not proven, and what to do."""
+
+    reason: str
+    remedy: str
+
+
+def doubt_arm(case: RunCase, evidence: Evidence | None, least_amx_share: float) -> Doubt | None:
+    """The first thing that the evidence leaves unproven, or None.
+
+    In this order: that every library stood under the ceiling it was told, that the arm used AMX for
+    more than ``least_amx_share`` of its matrix primitives' time or could not use it at all, and
+    that those primitives computed in the case's precision.
+    """
+    if evidence is None:
+        return Doubt(f"no evidence of {case.arm} was taken", "run the trial to its end")
+    amx = _doubt_amx(case, evidence, least_amx_share) if case.isa.allows_amx else None
+    no_amx = None if case.isa.allows_amx else _doubt_no_amx(case, evidence)
+    return _doubt_ceiling(case, evidence) or amx or no_amx or _doubt_precision(case, evidence)
+
+
+def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:
+    for library, wanted in engine_for(case.engine, case.precision).ceilings(case.isa).items():
+        found = evidence.read_back.get(library)
+        if found is not None and found != wanted.report:
+            return Doubt(
+                f"{case.arm}: {library} reports {found} where {wanted.variable} asked for "
+                f"{wanted.report}",
+                f"check that this build of {library} reads {wanted.variable} and that the CPU has "
+                f"what {wanted.report} needs (amx-suite doctor)",
+            )
+    return None
+
+
+def _doubt_amx(case: RunCase, evidence: Evidence, least_share: float) -> Doubt | None:
+    if not evidence.amx_permission:
+        return Doubt(
+            f"{case.arm} ended without the kernel's tile permission, so it cannot have used AMX",
+            "run amx-suite doctor",
+        )
+    if evidence.amx_share <= least_share:
+        return Doubt(
+            f"{case.arm}: {evidence.amx_share:.0%} of the matrix primitives' time was on AMX "
+            f"kernels, more than {least_share:.0%} expected; most time: {_named(evidence)}",
+            "check that oneDNN is built with AMX and that nothing lowers its ISA",
+        )
+    return None
+
+
+def _doubt_no_amx(case: RunCase, evidence: Evidence) -> Doubt | None:
+    if evidence.proves_no_amx:
+        return None
+    if evidence.jail is Jail.UNAVAILABLE:
+        return Doubt(
+            f"{case.arm} could not be jailed, so it may have used AMX",
+            "allow seccomp filters (no_new_privs) in this container",
+        )
+    return Doubt(
+        f"{case.arm} held the tile permission or the kernel does not say, so it may have used AMX",
+        "start its worker in the jail; if it was, report that the jail did not hold",
+    )
+
+
+def _doubt_precision(case: RunCase, evidence: Evidence) -> Doubt | None:
+    typed = [use for use in evidence.matrix_kernels if use.data_type]
+    total = sum(use.milliseconds for use in typed)
+    wrong = [use for use in typed if use.data_type not in _TYPES[case.precision]]
+    share = sum(use.milliseconds for use in wrong) / total if total else 0.0
+    # FP32 allows nothing else: a single product in BF16 makes the baseline another one.
+    if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):
+        return Doubt(
+            f"{case.arm}: {share:.0%} of the matrix primitives' time was not in "
+            f"{case.precision}: {', '.join(map(_name, wrong[:_NAMED_KERNELS]))}",
+            "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
+            "torch.set_float32_matmul_precision) or a recipe that did not convert the model",
+        )
+    return None
+
+
+def _named(evidence: Evidence) -> str:
+    return ", ".join(map(_name, evidence.matrix_kernels[:_NAMED_KERNELS])) or "none logged"
+
+
+def _name(use: KernelUse) -> str:
+    return " ".join(part for part in (use.kind, use.implementation, use.data_type) if part)

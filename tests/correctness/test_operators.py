@@ -1,0 +1,246 @@
+"""Is each operator right, in each precision, where AMX may be used?
+
+The arrays' shapes are Hypothesis's choice, the same in every run, with those that have broken AMX
+code before always among them: a K that is no multiple of 32 (oneDNN issue 5717) or of 2, and sizes
+below, at and above one tile (16 rows of 64 bytes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
+from hypothesis import strategies as st
+
+from amx_suite import accuracy
+from amx_suite.accuracy import Agreement, limits
+from amx_suite.core.case import Precision
+from amx_suite.core.isa import Isa
+from amx_suite.worker.process import IsaWorker
+
+pytestmark = [pytest.mark.correctness, pytest.mark.level(2)]
+
+Array = np.ndarray[Any, Any]
+Workers = Callable[[Isa, str], IsaWorker]
+Fill = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+#: Every example prepares and runs a model in two or three processes. Found failures are not made
+#: smaller, which would run hundreds more; the shapes are small enough to be read as they are.
+few_examples = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+_SIZES = st.one_of(st.sampled_from([1, 15, 16, 17, 31, 32, 33, 64, 127]), st.integers(1, 160))
+#: (rows, K, columns) of a product; convolutions and attention make of them what they need.
+shapes = st.tuples(_SIZES, _SIZES, _SIZES)
+odd_k = example(shape=(33, 47, 17), seed=0)
+long_k = example(shape=(16, 300, 64), seed=1)
+many_tiles = example(shape=(130, 1030, 258), seed=2)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def require(agreement: Agreement) -> None:
+    assert agreement.passed, agreement.sentence
+
+
+def to_bf16(array: Array) -> Array:
+    """Round FP32 to the nearest BF16, ties to even; finite values only."""
+    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    rounded: Array = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return rounded.view(np.float32)
+
+
+def small_integers(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Whole numbers from -4 to 4 without 0: every product and sum of them is exact in FP32."""
+    magnitudes = random.integers(1, 5, shape)
+    return (magnitudes * random.choice([-1, 1], shape)).astype(np.float32)
+
+
+def normal(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Normally distributed numbers that BF16 holds exactly, so that only arithmetic can err."""
+    return to_bf16(random.standard_normal(shape, dtype=np.float32))
+
+
+def make_linear(random: np.random.Generator, shape: tuple[int, int, int], fill: Fill) -> Operator:
+    rows, k, columns = shape
+    arrays = {
+        "x": fill(random, (rows, k)),
+        "weight": fill(random, (columns, k)),
+        "bias": fill(random, (columns,)),
+    }
+    return Operator("linear", arrays, {})
+
+
+def make_conv2d(random: np.random.Generator, shape: tuple[int, int, int], fill: Fill) -> Operator:
+    side, channels, filters = shape
+    kernel, stride = random.choice([1, 3]), random.choice([1, 2])
+    arrays = {
+        "x": fill(random, (2, channels, 3 + side % 14, 3 + side // 14)),
+        "weight": fill(random, (filters, channels, kernel, kernel)),
+        "bias": fill(random, (filters,)),
+    }
+    return Operator("conv2d", arrays, {"stride": int(stride), "padding": int(kernel) // 2})
+
+
+def make_bmm(random: np.random.Generator, shape: tuple[int, int, int], fill: Fill) -> Operator:
+    rows, k, columns = shape
+    arrays = {"a": fill(random, (3, rows, k)), "b": fill(random, (3, k, columns))}
+    return Operator("bmm", arrays, {})
+
+
+def make_attention(
+    random: np.random.Generator, shape: tuple[int, int, int], fill: Fill
+) -> Operator:
+    tokens, width, _ = shape
+    arrays = {name: fill(random, (2, 3, tokens, width)) for name in ("q", "k", "v")}
+    # Values of one sign: the probabilities' rounding is not enlarged by cancellation.
+    arrays["v"] = np.abs(arrays["v"]) + 1
+    arrays["v"] = to_bf16(arrays["v"])
+    return Operator("attention", arrays, {})
+
+
+class Operator:
+    """An operator of ``workloads.operators`` with its arrays."""
+
+    def __init__(self, name: str, arrays: dict[str, Array], settings: dict[str, int]) -> None:
+        self.name = name
+        self.arrays = arrays
+        self.settings = settings
+
+    def run(self, worker: IsaWorker, precision: Precision) -> Array:
+        output: Array = worker.operate(self.name, precision, self.arrays, **self.settings)
+        return output
+
+
+PRODUCTS = {"linear": make_linear, "conv2d": make_conv2d, "bmm": make_bmm}
+OPERATORS = {**PRODUCTS, "attention": make_attention}
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP32], ids=str)
+@pytest.mark.parametrize("operator", PRODUCTS)
+@few_examples
+@odd_k
+@long_k
+@many_tiles
+@given(shape=shapes, seed=seeds)
+def test_whole_numbers_are_exact(
+    operator: str,
+    precision: Precision,
+    isa_workers: Workers,
+    amx_engine: str,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    """Sums of whole numbers leave no room: any difference is a wrong product, sum or place."""
+    made = PRODUCTS[operator](np.random.default_rng(seed), shape, small_integers)
+    worker = isa_workers(Isa.AMX, amx_engine)
+    expected = made.run(worker, Precision.FP64).astype(np.float32)
+    assume(expected.any())
+    if precision is Precision.BF16:
+        expected = to_bf16(expected)
+    require(accuracy.exact(made.run(worker, precision), expected))
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@few_examples
+@odd_k
+@long_k
+@many_tiles
+@given(shape=shapes, seed=seeds)
+def test_bf16_is_close_and_no_worse_than_without_amx(
+    operator: str,
+    isa_workers: Workers,
+    amx_engine: str,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    made = OPERATORS[operator](np.random.default_rng(seed), shape, normal)
+    with_amx, without = (isa_workers(isa, amx_engine) for isa in (Isa.AMX, Isa.AVX512_BF16))
+    arbiter = made.run(with_amx, Precision.FP64)
+    result, peer = made.run(with_amx, Precision.BF16), made.run(without, Precision.BF16)
+    require(accuracy.close(result, arbiter))
+    # Rounding a right result to BF16 errs by up to 2^-9 of it, 2^-10 as a root mean square: below
+    # that, the peer was lucky in a few elements.
+    floor = accuracy.root_mean_square(arbiter) * 2**-10
+    require(accuracy.error_ratio(result, peer, arbiter, floor=floor))
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@few_examples
+@odd_k
+@given(shape=shapes, seed=seeds)
+def test_fp32_is_not_lowered_where_amx_is_allowed(
+    operator: str,
+    isa_workers: Workers,
+    amx_engine: str,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    """A library that may use AMX must not use it for FP32 products unasked."""
+
+    def uneven(random: np.random.Generator, size: tuple[int, ...]) -> Array:
+        return random.standard_normal(size, dtype=np.float32)
+
+    made = OPERATORS[operator](np.random.default_rng(seed), shape, uneven)
+    worker = isa_workers(Isa.AMX, amx_engine)
+    arbiter, result = made.run(worker, Precision.FP64), made.run(worker, Precision.FP32)
+    whole = accuracy.signal_to_noise(
+        result[np.newaxis], arbiter[np.newaxis], limits.FP32_OPERATOR_SQNR_DB
+    )
+    require(whole)
+
+
+@pytest.mark.parametrize("operator", PRODUCTS)
+@few_examples
+@odd_k
+@given(shape=shapes, seed=seeds)
+def test_int8_is_near_and_the_same_with_amx(
+    operator: str,
+    isa_workers: Workers,
+    amx_engine: str,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    made = PRODUCTS[operator](np.random.default_rng(seed), shape, normal)
+    with_amx, without = (isa_workers(isa, amx_engine) for isa in (Isa.AMX, Isa.AVX512_VNNI))
+    result = made.run(with_amx, Precision.INT8)[np.newaxis]
+    peer = made.run(without, Precision.INT8)[np.newaxis]
+    arbiter = made.run(with_amx, Precision.FP64)[np.newaxis]
+    require(accuracy.signal_to_noise(result, arbiter, limits.INT8_SQNR_DB))
+    require(accuracy.signal_to_noise(result, peer, limits.INT8_PEER_SQNR_DB))
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP32], ids=str)
+@pytest.mark.parametrize(("operator", "poisoned"), [("linear", "x"), ("bmm", "a"), ("conv2d", "x")])
+@few_examples
+@odd_k
+@given(shape=shapes, seed=seeds)
+def test_nan_stays_in_its_row(
+    operator: str,
+    poisoned: str,
+    precision: Precision,
+    isa_workers: Workers,
+    amx_engine: str,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    """Rows are computed side by side in one tile, and padded where K ends within one."""
+    random = np.random.default_rng(seed)
+    made = PRODUCTS[operator](random, shape, normal)
+    # A row of the product; for a convolution a whole image, so that every output of it is NaN.
+    target = made.arrays[poisoned]
+    leading = 1 if operator == "conv2d" else target.ndim - 1
+    rows = target.reshape(-1, *target.shape[leading:])
+    row = int(random.integers(len(rows)))
+    rows[row] = np.nan
+    output = made.run(isa_workers(Isa.AMX, amx_engine), precision)
+    by_row = output.reshape(len(rows), *output.shape[leading:])
+    require(accuracy.nan_contained(by_row, {row}))

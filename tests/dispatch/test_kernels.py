@@ -1,0 +1,20 @@
+"""Is AMX used where it may be, and nowhere else? Every engine, precision and ceiling, untimed."""
+
+from __future__ import annotations
+
+import pytest
+
+from amx_suite.core.case import RunCase
+from amx_suite.fixtures import TrialAccess
+
+pytestmark = [pytest.mark.dispatch, pytest.mark.level(2)]
+
+
+def test_arm_ran_what_it_says(amx_trial: TrialAccess, amx_arm: RunCase) -> None:
+    """AMX arms spend their matrix time on AMX kernels, and the others cannot have used a tile.
+
+    Every library also stood under the ceiling it was told, and computed in the arm's precision.
+    """
+    doubt = amx_trial.doubt(amx_arm)
+    if doubt is not None:
+        pytest.fail(f"NO_EVIDENCE: {doubt.reason}; {doubt.remedy}", pytrace=False)
