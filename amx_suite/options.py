@@ -154,7 +154,8 @@ OPTIONS: tuple[Option, ...] = (
         "budget_seconds",
         "Seconds that one trial may measure before it is called inconclusive.",
         None,
-        "by level: " + ", ".join(f"{n}: {s:g}" for n, s in LEVEL_BUDGET_SECONDS.items()),
+        "by the level to which the trial belongs: "
+        + ", ".join(f"{n}: {s:g}" for n, s in LEVEL_BUDGET_SECONDS.items()),
         to_seconds,
         "SECONDS",
     ),
@@ -217,7 +218,8 @@ class Settings(msgspec.Struct, frozen=True):
     """What the user asked for, every default filled in; fields are named in ``OPTIONS``.
 
     ``engines`` may be empty where no engine is available; an engine that was named is kept even if
-    it is not. ``weights`` are (model, file or folder or name). Paths are absolute.
+    it is not. ``budget_seconds`` None leaves it to the trial's level (``budget_of``). ``weights`` are
+    (model, file or folder or name). Paths are absolute.
     """
 
     level: int
@@ -227,7 +229,7 @@ class Settings(msgspec.Struct, frozen=True):
     gates: Path | None
     threads: int
     seed: int
-    budget_seconds: float
+    budget_seconds: float | None
     data: Path | None
     download: bool
     weights: tuple[tuple[str, str], ...]
@@ -261,8 +263,6 @@ class Settings(msgspec.Struct, frozen=True):
             )
         if values["threads"] is None:
             values["threads"] = allowed_cpus()
-        if values["budget_seconds"] is None:
-            values["budget_seconds"] = LEVEL_BUDGET_SECONDS[values["level"]]
         settings = cls(**values)
         settings._check_together(prefix)
         return settings
@@ -280,6 +280,12 @@ class Settings(msgspec.Struct, frozen=True):
                 f"--{prefix}data (or AMX_SUITE_DATA): there is no folder {self.data}; name the "
                 f"folder that holds CIFAR-10, or add --{prefix}download to have it fetched"
             )
+
+    def budget_of(self, level: int) -> float:
+        """Seconds that a trial of that level may measure: the user's figure, or the level's."""
+        if self.budget_seconds is not None:
+            return self.budget_seconds
+        return LEVEL_BUDGET_SECONDS[level]
 
     def weights_of(self, model: str) -> str:
         """The weights chosen for a model, ``random`` where the user chose none."""

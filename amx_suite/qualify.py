@@ -101,6 +101,8 @@ def _run_pytest(
         "--verbose",
         # The checkout may belong to somebody else, and a qualification has no use for the cache.
         "-pno:cacheprovider",
+        # The plugin is imported before pytest can rewrite its asserts, of which it has none.
+        "-Wignore::pytest.PytestAssertRewriteWarning",
         f"--benchmark-json={unfinished / 'results.json'}",
         f"--junitxml={unfinished / 'junit.xml'}",
         *options,

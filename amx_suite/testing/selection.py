@@ -6,6 +6,7 @@ __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
     "bound_cpus",
+    "level_of",
     "split_by_level",
     "trials_first",
     "trials_for",
@@ -65,6 +66,13 @@ def _shape_at(workload: ModelWorkload, mode: Mode, level: int) -> Shape | None:
     """The workload's shape at the highest of its levels that is not above the given one."""
     levels = [known for (m, known) in workload.shapes if m is mode and known <= level]
     return workload.shapes[mode, max(levels)] if levels else None
+
+
+def level_of(trial: Trial) -> int:
+    """The level to which a trial's shape belongs."""
+    mode = trial.workload.mode
+    shapes = WORKLOADS[trial.workload.model].shapes
+    return next(level for (m, level), shape in shapes.items() if (m, shape) == (mode, trial.shape))
 
 
 def bound_cpus(threads: int) -> tuple[int, ...]:

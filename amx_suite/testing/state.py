@@ -33,7 +33,7 @@ from amx_suite.host import HostFacts, Support, detect, host_traits
 from amx_suite.host.doctor import header_lines
 from amx_suite.options import Settings
 from amx_suite.testing.collector import Collector
-from amx_suite.testing.selection import bound_cpus, trials_for
+from amx_suite.testing.selection import bound_cpus, level_of, trials_for
 from amx_suite.testing.store import TrialStore
 from amx_suite.testing.terminal import TerminalProgress
 from amx_suite.workloads.base import Inputs
@@ -127,7 +127,7 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         start=start,
         host=host(config).fingerprint,
         cpus=bound_cpus(settings.threads),
-        budget_seconds=settings.budget_seconds,
+        budget_seconds=settings.budget_of(level_of(trial)),
         inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
         # Where rows are disabled speed is not judged, so one round shows that every arm runs.
         rounds=1 if config._benchmarksession.disabled else None,  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ def parsed(*argv: str, prefix: str = "") -> argparse.Namespace:
 
 def test_defaults() -> None:
     found = settings()
-    assert (found.level, found.seed, found.budget_seconds) == (2, 0, 20.0)
+    assert (found.level, found.seed, found.budget_seconds) == (2, 0, None)
     assert found.threads == len(os.sched_getaffinity(0))
     assert found.engines == tuple(n for n, e in ENGINES.items() if e.why_unavailable() is None)
     assert (found.require, found.strict, found.download) == (False, False, False)
@@ -40,9 +40,9 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize("level", LEVEL_BUDGET_SECONDS)
-def test_the_budget_follows_the_level_unless_it_is_given(level: int) -> None:
-    assert settings({"level": str(level)}).budget_seconds == LEVEL_BUDGET_SECONDS[level]
-    assert settings({"level": str(level), "budget": "7.5"}).budget_seconds == 7.5
+def test_the_budget_follows_the_trials_level_unless_it_is_given(level: int) -> None:
+    assert settings({}).budget_of(level) == LEVEL_BUDGET_SECONDS[level]
+    assert settings({"budget": "7.5"}).budget_of(level) == 7.5
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_default() -> None:
