@@ -142,14 +142,6 @@ class TrialAccess:
         """Gradients of the arm's first training step, by parameter name."""
         return self._session.gradients(case, batch=batch)
 
-
-@pytest.fixture
-def amx_trial(
-    request: pytest.FixtureRequest, amx_support: state.HostView, pytestconfig: pytest.Config
-) -> TrialAccess:
-    """One trial of the run; its workers start when something is asked of it."""
-    return TrialAccess(state.store(pytestconfig).session(request.param))
-
     def arbiter_outputs(self) -> Any:
         """FP64 logits of the same model and data, shape [batch, ...]."""
         return self._session.arbiter_outputs()
@@ -157,6 +149,14 @@ def amx_trial(
     def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
         """FP64 gradients of the first training step, by parameter name."""
         return self._session.arbiter_gradients(batch=batch)
+
+
+@pytest.fixture
+def amx_trial(
+    request: pytest.FixtureRequest, amx_support: state.HostView, pytestconfig: pytest.Config
+) -> TrialAccess:
+    """One trial of the run; its workers start when something is asked of it."""
+    return TrialAccess(state.store(pytestconfig).session(request.param))
 
 
 class AmxRow:

@@ -218,7 +218,7 @@ class Settings(msgspec.Struct, frozen=True):
     """What the user asked for, every default filled in; fields are named in ``OPTIONS``.
 
     ``engines`` may be empty where no engine is available; an engine that was named is kept even if
-    it is not. ``budget_seconds`` None leaves it to the trial's level (``budget_of``). ``weights`` are
+    it is not. ``budget_seconds`` None leaves it to the trial (``budget_of``). ``weights`` are
     (model, file or folder or name). Paths are absolute.
     """
 

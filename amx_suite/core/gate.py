@@ -11,7 +11,6 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 
-
 #: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
 DEFAULT_AMX_SHARE = 0.5
 

@@ -24,15 +24,15 @@ import msgspec
 
 from amx_suite.core.evidence import Family, KernelUse
 
-_RECORD = re.compile(r"(?:one)?dnn[l]?_verbose,")
-_PRIMITIVE, _GRAPH, _UKERNEL = "primitive", "graph", "ukernel"
+_RECORD = re.compile(r"(?:onednn|dnnl)_verbose,")
+_GRAPH, _UKERNEL = "graph", "ukernel"
 #: Fields from the kind on: kind, implementation, propagation, descriptors, attributes, auxiliary,
 #: problem, milliseconds; a shorter record was cut off.
 _PRIMITIVE_FIELDS = 8
 #: From the partition's number on: number, partition, operations, formats, tensors, math mode,
 #: implementation, backend, milliseconds.
 _GRAPH_FIELDS = 9
-_UKERNEL_FIELDS = 3
+_UKERNEL_FIELDS = 5
 
 #: What a name must hold to belong to a family, most capable first. ``avx10_1_512`` is what oneDNN
 #: calls AVX-512 with FP16 (dispatcher_control.md), ``avx10_1_512_amx`` the same with AMX.

@@ -136,8 +136,6 @@ def test_good_evidence_leaves_no_doubt(run_case, evidence):
 def test_bad_evidence_is_named(run_case, evidence, reason):
     doubt = doubt_arm(run_case, evidence, 0.5)
     assert doubt is not None
-    import re
-
     assert re.search(reason, doubt.reason)
     assert doubt.remedy
 
