@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
-from amx_suite.core.gate import Versus
+from amx_suite.core.gate import DEFAULT_AMX_SHARE, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.errors import GateTableError
 from amx_suite.gates import DEFAULT_TABLE, load_gates, read_gates
@@ -94,6 +94,12 @@ def test_an_empty_table_changes_nothing(tmp_path: Path) -> None:
     assert load_gates(table(tmp_path, "# nothing yet\n")) == load_gates(None)
 
 
+def test_a_gate_may_ask_for_its_own_share_of_amx(tmp_path: Path) -> None:
+    (plain,) = read_gates(table(tmp_path, GOOD))
+    (strict,) = read_gates(table(tmp_path, GOOD + "amx_share = 0.9\n"))
+    assert (plain.amx_share, strict.amx_share) == (DEFAULT_AMX_SHARE, 0.9)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "expected", "found"),
     [
@@ -117,6 +123,10 @@ def test_an_empty_table_changes_nothing(tmp_path: Path) -> None:
         ("minimum = 2.0", "minimun = 2.0", 7, "only the keys model, mode", "'minimun'"),
         ("minimum = 2.0", "engine = 'nope'\nminimum = 2.0", 7, '"ipex"', "engine = 'nope'"),
         ("minimum = 2.0", "engine = 3\nminimum = 2.0", 7, '"ipex"', "engine = 3"),
+        ("minimum = 2.0", "amx_share = 1\nminimum = 2.0", 7, "at least 0 and below 1", "= 1"),
+        ("minimum = 2.0", "amx_share = -1\nminimum = 2.0", 7, "at least 0 and below 1", "= -1"),
+        ("minimum = 2.0", "amx_share = 'all'\nminimum = 2.0", 7, "below 1", "amx_share = 'all'"),
+        ("minimum = 2.0", "amx_share = nan\nminimum = 2.0", 7, "below 1", "amx_share = nan"),
         ("minimum = 2.0\n", "", 1, "the key 'minimum' in this [[gate]]", "none"),
         ('"bf16"', '"bf16', 4, "valid TOML", "Illegal character"),
         ("[[gate]]", "[[gates]]", 1, "[[gate]] tables only", "'gates'"),
