@@ -33,6 +33,7 @@ from amx_suite.testing.rows import VirtualClock, replay
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from amx_suite.core.evidence import Evidence
     from amx_suite.core.gate import Gate
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
@@ -123,10 +124,14 @@ class TrialAccess:
         results = self._session.result().gates
         return next(result for result in results if result.gate == gate)
 
-    def doubt(self, case: RunCase) -> Doubt | None:
-        """What the arm's evidence leaves unproven; skips if the engine has no such arm."""
+    def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
+        """What the evidence leaves unproven of the arm."""
+        return self._session.doubt(case, evidence)
+
+    def evidence(self, case: RunCase) -> Evidence:
+        """What the arm provably ran; skips if the engine has no such arm."""
         try:
-            return self._session.doubt(case)
+            return self._session.evidence(case)
         except NotApplicableError as error:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
 

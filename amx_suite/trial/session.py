@@ -129,10 +129,10 @@ class TrialSession:
         known = self._pool.facts[case.id].evidence
         return known or self._prove(case)
 
-    def doubt(self, case: RunCase) -> Doubt | None:
-        """What the arm's evidence leaves unproven, by the strictest share of the arm's gates."""
+    def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
+        """What the evidence leaves unproven of the arm, by the strictest share of its gates."""
         shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
-        return doubt_arm(case, self.evidence(case), max(shares, default=DEFAULT_AMX_SHARE))
+        return doubt_arm(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
 
     def outputs(self, case: RunCase) -> Any:
         """The arm's logits, from the very model that is or was measured; asked of it once."""

@@ -109,8 +109,8 @@ class Session:
             raise ValueError(
                 f"case {case.id} came to a child for {self._launch.engine} at {self._launch.isa}"
             )
-        self._set_up(request.inputs)
         model, stack = workload(case.workload.model), engine_for(case.engine, case.precision)
+        self._set_up(request.inputs)
         # The former arm's memory must be free before the next one is built.
         self._arm = None
         gc.unfreeze()

@@ -15,6 +15,22 @@ def test_arm_ran_what_it_says(amx_trial: TrialAccess, amx_arm: RunCase) -> None:
 
     Every library also stood under the ceiling it was told, and computed in the arm's precision.
     """
-    doubt = amx_trial.doubt(amx_arm)
+    doubt = amx_trial.doubt(amx_arm, amx_trial.evidence(amx_arm))
     if doubt is not None:
         pytest.fail(f"NO_EVIDENCE: {doubt.reason}; {doubt.remedy}", pytrace=False)
+
+
+def test_evidence_of_one_arm_passes_for_no_other(amx_trial: TrialAccess) -> None:
+    """Real evidence of each arm is refused under every other arm's name.
+
+    So a ceiling that was changed inside the process, and did not take effect, cannot pass, nor an
+    arm that silently computed in another precision.
+    """
+    found = {arm: amx_trial.evidence(arm) for arm in amx_trial.arms}
+    mistaken = [
+        f"{ran.arm} passes for {claimed.arm}"
+        for claimed in found
+        for ran, evidence in found.items()
+        if ran is not claimed and amx_trial.doubt(claimed, evidence) is None
+    ]
+    assert not mistaken, "; ".join(mistaken)

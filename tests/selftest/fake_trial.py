@@ -62,12 +62,23 @@ class FakeWorker:
     def prove(self):
         self._do("prove")
         share = self.world.amx_share[self.case.arm] if self.case.isa.allows_amx else 0.0
+        source = {"bf16": "bf16", "int8": "u8"}.get(self.case.precision, "f32")
+        amx, other = "brgconv:avx10_1_512_amx", "jit:avx512_core"
         kernels = (
-            KernelUse("convolution", "brgconv:avx10_1_512_amx", Family.AMX, 50, 100 * share),
-            KernelUse("convolution", "jit:avx512_core", Family.AVX512, 4, 100 * (1 - share)),
+            KernelUse("convolution", amx, Family.AMX, 50, 100 * share, source),
+            KernelUse("convolution", other, Family.AVX512, 4, 100 * (1 - share), source),
         )
+        level = self.case.isa.spec.aten.upper()
         permission = self.world.permission[self.case.arm]
-        evidence = Evidence(self.case.isa, self.jail, permission, "isa", kernels)
+        evidence = Evidence(
+            self.case.isa,
+            self.jail,
+            permission,
+            "isa",
+            kernels,
+            step_milliseconds=110.0,
+            read_back={"ipex": level, "ipex-onednn": level},
+        )
         return Proof(evidence, self.world.peak)
 
     def outputs(self):

@@ -267,13 +267,13 @@ class TestDispatch:
     def test_alone_it_times_nothing(self, run_suite):
         done = run_suite(tests=self.TESTS)
         assert done.returncode == 0, done.stdout
-        assert "5 passed" in done.stdout
+        assert "6 passed" in done.stdout
         assert "gates decided" not in done.stdout
 
     def test_each_arm_is_judged_on_its_own(self, run_suite):
         done = run_suite("-rf", tests=self.TESTS, machine={"amx_share": {"int8@amx": 0.3}})
         assert done.returncode == 1
-        assert "1 failed, 4 passed" in done.stdout
+        assert "1 failed, 5 passed" in done.stdout
         assert "NO_EVIDENCE: int8@amx: 30% of the matrix primitives' time was on AMX" in done.stdout
 
     def test_beside_the_timed_tests_it_takes_no_further_step(self, run_suite):
