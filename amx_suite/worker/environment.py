@@ -13,7 +13,7 @@ from amx_suite.core.isa import Isa
 #: Variables of these families steer numerics, instruction sets or threads, so a case sets its own
 #: and never inherits the user's. Sources: the manuals of oneDNN, oneMKL, OpenMP runtimes, ATen.
 _OWNED_PREFIXES = ("ONEDNN_", "DNNL_", "MKL_", "KMP_", "OMP_", "GOMP_", "ATEN_", "IPEX_")
-_OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
+_OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT", "TORCHINDUCTOR_COMPILE_THREADS"})
 
 
 class ChildEnvironment(msgspec.Struct, frozen=True):
@@ -36,7 +36,9 @@ def child_environment(isa: Isa, threads: int, inherited: Mapping[str, str]) -> C
 
     Every library is told of the ceiling in its own words, since each reads only its own variable.
     ``ONEDNN_DEFAULT_FPMATH_MODE=STRICT`` keeps FP32 from turning into BF16. Threads that wait must
-    not spin, or the next arm's slice pays for them.
+    not spin, or the next arm's slice pays for them. One inductor thread means that no pool of
+    compile processes is started: importing PyTorch's quantization does so, beside every arm, on the
+    CPUs that are timed.
     """
     spec = isa.spec
     chosen = {
@@ -48,6 +50,7 @@ def child_environment(isa: Isa, threads: int, inherited: Mapping[str, str]) -> C
         "MKL_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "KMP_BLOCKTIME": "0",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
     kept = {name: value for name, value in inherited.items() if not _is_owned(name)}
     removed = {name: value for name, value in inherited.items() if _is_owned(name)}
