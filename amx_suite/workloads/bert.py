@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Bert"]
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
@@ -141,6 +142,7 @@ def _pretrained(kind: Any, weights: str, inputs: Inputs, config: dict[str, Any])
     """Load by folder or name, from safetensors only; UsageError if it is not here or no BERT."""
     local = is_local(weights)
     source = str(weights_folder(weights)) if local else weights
+    from safetensors import SafetensorError
     from transformers import BertConfig
 
     options = {"local_files_only": local or not inputs.download}
@@ -155,13 +157,30 @@ def _pretrained(kind: Any, weights: str, inputs: Inputs, config: dict[str, Any])
         )
     try:
         model, report = kind.from_pretrained(
-            source, use_safetensors=True, output_loading_info=True, **options, **config
+            source,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, and judged below
+            **options,
+            **config,
         )
+    except SafetensorError as error:
+        raise UsageError(f"the weights '{weights}' are not valid safetensors: {error}") from error
     except (OSError, ValueError) as error:
         raise UsageError(_not_here(weights, inputs)) from error
-    if missing := [name for name in report["missing_keys"] if not name.startswith(_HEADS)]:
-        raise UsageError(f"the weights '{weights}' lack {', '.join(sorted(missing)[:4])}")
+    if missing := _own(report["missing_keys"]):
+        raise UsageError(f"the weights '{weights}' lack {', '.join(missing[:4])}")
+    if misfits := _own(name for name, *_ in report["mismatched_keys"]):
+        raise UsageError(
+            f"the weights '{weights}' do not fit their own config.json: {', '.join(misfits[:4])} "
+            "have another shape"
+        )
     return model
+
+
+def _own(names: Iterable[str]) -> list[str]:
+    """The encoder's own parameters, in order, without the heads that may start anew."""
+    return sorted(name for name in names if not name.startswith(_HEADS))
 
 
 def _check_size(config: Any, case: RunCase) -> None:

@@ -133,13 +133,13 @@ def _safetensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _pickled(file: Path) -> dict[str, torch.Tensor]:
-    from pickle import UnpicklingError
-
     import torch
 
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # the reader raises whatever broken bytes lead it to
         first_line = next(iter(str(error).splitlines()), "")
         raise UsageError(
             f"the weights file '{file}' is not a plain state_dict and is not loaded, since that "
