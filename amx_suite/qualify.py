@@ -19,7 +19,7 @@ from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.options import Settings
 from amx_suite.plugin import SUMMARY
-from amx_suite.report import ensure_writable, headline, render_markdown, write_atomically
+from amx_suite.report import closing_lines, ensure_writable, render_markdown, write_atomically
 from amx_suite.report.files import move_into_place, remove_files
 
 #: Where the results go unless the user says otherwise, under the working directory.
@@ -60,7 +60,8 @@ def qualify(settings: Settings) -> int:
             summary = msgspec.structs.replace(summary, interrupted=True)
         _publish(unfinished, output, summary)
     print(f"amx-suite: results in {output}: {', '.join(RESULT_FILES)}")
-    print(f"amx-suite: {headline(summary)}")
+    answer, *details = closing_lines(summary)
+    print("\n".join([*details, f"amx-suite: {answer}"]))
     return _exit_code(ended, summary)
 
 
