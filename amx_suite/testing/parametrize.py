@@ -34,7 +34,7 @@ def generate(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate
         engines = settings.engines
         metafunc.parametrize("amx_engine", engines or _no_engine(1), ids=list(engines) or None)
     if "isa_worker" in asked:
-        metafunc.parametrize("isa_worker", list(Isa), indirect=True, ids=str, scope="session")
+        metafunc.parametrize("isa_worker", list(Isa), indirect=True, ids=str)
 
 
 def _trial_parameters(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["results"]
 
+import shutil
 from typing import TYPE_CHECKING
 
 from amx_suite.report.explain import explanation, needs_explaining
@@ -23,8 +24,9 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
     if not summary.trials:
         return
     terminal.section("AMX speedups")
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
     for trial in summary.trials:
-        terminal.write_line(render_table(trial, width=max(_LEAST_WIDTH, terminal._tw.fullwidth)))
+        terminal.write_line(render_table(trial, width=width))
         for result in trial.gates:
             lines = explanation(trial, result) if needs_explaining(result) else ()
             if lines:

@@ -1,4 +1,4 @@
-"""One arm inside its child: a prepared model whose step can be repeated, timed and examined."""
+"""One arm inside its child: a prepared model whose step can be repeated and examined."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ __all__ = [
     "Arm",
     "InferenceArm",
     "TrainingArm",
-    "WarmedUp",
     "first_gradients",
     "first_losses",
     "prepare_arm",
-    "time_steps",
-    "warm_up",
 ]
 
-import gc
 import itertools
-import math
 import os
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,11 +35,6 @@ _CALIBRATION_BATCHES = 2
 #: Batches that training walks through again and again, so that a step's data is never cold and the
 #: loss falls fast enough for a wrong gradient to show.
 _TRAINING_BATCHES = 2
-#: Warming up ends when two steps in a row take the same time within this share, or after enough.
-_STABLE_WITHIN = 0.05
-_MOST_WARMUP_STEPS = 20
-_MOST_WARMUP_SECONDS = 3.0
-_LEAST_WARMUP_STEPS = {Mode.INFERENCE: 3, Mode.TRAINING: 2}
 
 
 class InferenceArm:
@@ -160,13 +148,6 @@ class TrainingArm:
 Arm = InferenceArm | TrainingArm
 
 
-class WarmedUp(NamedTuple):
-    """An arm whose step time has settled."""
-
-    step_seconds: float
-    iterations: int
-
-
 def prepare_arm(
     case: RunCase,
     inputs: Inputs,
@@ -196,51 +177,6 @@ def prepare_arm(
     calibration = [batch.inputs for batch in made[1:]]
     forward = engine.prepare_inference(module, made[0].inputs, case.precision, calibration)
     return InferenceArm(case, workload, forward, made[0], data)
-
-
-def warm_up(arm: Arm, slice_seconds: float) -> WarmedUp:
-    """Repeat the step until its time is stable, and see how many fill a slice.
-
-    The arbiter is never timed, and its steps are slow: it is left as it is, with no iterations.
-    """
-    if arm.case.precision is Precision.FP64:
-        return WarmedUp(0.0, 0)
-    seconds: list[float] = []
-    least = _LEAST_WARMUP_STEPS[arm.case.workload.mode]
-    while True:
-        seconds.append(time_steps(arm, 1))
-        if len(seconds) < least:
-            continue
-        before, last = seconds[-2:]
-        stable = abs(last - before) <= _STABLE_WITHIN * before
-        if stable or len(seconds) >= _MOST_WARMUP_STEPS or sum(seconds) >= _MOST_WARMUP_SECONDS:
-            break
-    settled = min(seconds[-2:])
-    return WarmedUp(settled, max(1, math.ceil(slice_seconds / settled)))
-
-
-def time_steps(arm: Arm, iterations: int) -> float:
-    """Seconds that so many consecutive steps take.
-
-    Nothing but the steps is between the two readings of the clock, and Python's garbage collector
-    is kept from running there. Raises NotApplicableError for the arbiter.
-    """
-    if arm.case.precision is Precision.FP64:
-        raise NotApplicableError(f"{arm.case.name} is the arbiter of accuracy and is never timed")
-    step: Callable[[], Any] = arm.step
-    rounds = range(iterations)
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with arm.guard():
-            start = time.perf_counter_ns()
-            for _ in rounds:
-                step()
-            end = time.perf_counter_ns()
-    finally:
-        if collecting:
-            gc.enable()
-    return (end - start) * 1e-9
 
 
 def first_losses(

@@ -26,6 +26,7 @@ from amx_suite.errors import (
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import onednn_log
+from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.worker.verbose import parse_log
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs, ModelWorkload
@@ -117,7 +118,7 @@ class Session:
         gc.collect()
         self._prepare = request
         arm = arms.prepare_arm(case, request.inputs, model, stack)
-        timing = arms.warm_up(arm, request.slice_seconds)
+        timing = warm_up(arm, request.slice_seconds)
         self._arm = arm
         gc.collect()
         gc.freeze()
@@ -134,7 +135,7 @@ class Session:
     def _take_slice(self, iterations: int) -> float:
         if iterations < 1:
             raise ValueError(f"a slice has at least one step, not {iterations}")
-        return arms.time_steps(self._prepared_arm(), iterations)
+        return time_steps(self._prepared_arm(), iterations)
 
     def _prove(self) -> words.Proof:
         from amx_suite.host.permission import amx_permission_held

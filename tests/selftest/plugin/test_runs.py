@@ -280,3 +280,46 @@ class TestDispatch:
         done = run_suite(ROOT / "tests" / "performance", tests=self.TESTS)
         assert done.returncode == 0, done.stdout
         assert done.stdout.count("taking evidence of") == 5
+
+
+class TestOthersTests:
+    """The fixtures in a test file that is not the suite's."""
+
+    @pytest.fixture
+    def theirs(self, tmp_path):
+        def write(text):
+            file = tmp_path / "test_theirs.py"
+            file.write_text("import pytest\n" + text)
+            return file
+
+        return write
+
+    def test_isa_worker_runs_once_under_each_ceiling(self, run_suite, theirs):
+        file = theirs("def test_it(isa_worker):\n    print('under', isa_worker.case.isa)\n")
+        done = run_suite("-rP", "-v", tests=file)
+        assert "4 passed" in done.stdout
+        for isa in ("avx512", "avx512_vnni", "avx512_bf16", "amx"):
+            assert f"test_it[ipex-{isa}]" in done.stdout
+            assert f"under {isa}\n" in done.stdout
+
+    def test_amx_support_gates(self, run_suite, theirs):
+        file = theirs("def test_it(amx_support):\n    assert amx_support.support.usable\n")
+        assert "1 passed" in run_suite(tests=file).stdout
+        hidden = run_suite("-rs", tests=file, machine={"usable": False})
+        assert "1 skipped" in hidden.stdout
+        assert "no-silicon" in hidden.stdout
+
+    def test_trials_are_narrowed_by_their_marker(self, run_suite, theirs):
+        file = theirs(
+            "@pytest.mark.trials(model='bert')\n"
+            "def test_it(amx_trial):\n    assert amx_trial.arms[0].workload.model == 'bert'\n"
+        )
+        done = run_suite("-v", "--amx-level", "3", tests=file)
+        assert "2 passed" in done.stdout
+        assert "test_it[bert-training-ipex]" in done.stdout
+
+    def test_arm_and_gate_together_are_refused(self, run_suite, theirs):
+        file = theirs("def test_it(amx_trial, amx_arm, amx_gate):\n    pass\n")
+        done = run_suite(tests=file)
+        assert done.returncode != 0
+        assert "asks for both amx_arm and amx_gate; ask for one" in done.stdout

@@ -15,6 +15,7 @@ from amx_suite.errors import (
     UsageError,
 )
 from amx_suite.worker import arm as arms
+from amx_suite.worker import timing
 from amx_suite.worker.messages import (
     Checkpoint,
     FailureKind,
@@ -74,27 +75,27 @@ class FakeArm:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(arms.time, "perf_counter_ns", made)
+    monkeypatch.setattr(timing.time, "perf_counter_ns", made)
     return made
 
 
 class TestTiming:
     def test_exactly_so_many_steps_are_timed(self, clock):
         arm = FakeArm(clock, 0.25)
-        assert arms.time_steps(arm, 4) == pytest.approx(1.0)
+        assert timing.time_steps(arm, 4) == pytest.approx(1.0)
         assert arm.steps == 4
         assert all(arm.guarded)
 
     def test_garbage_is_not_collected_meanwhile_and_is_afterwards(self, clock):
         arm = FakeArm(clock, 0.1)
-        arms.time_steps(arm, 3)
+        timing.time_steps(arm, 3)
         assert arm.collecting == [False] * 3
         assert gc.isenabled()
 
     def test_collection_stays_off_where_it_was_off(self, clock):
         gc.disable()
         try:
-            arms.time_steps(FakeArm(clock, 0.1), 1)
+            timing.time_steps(FakeArm(clock, 0.1), 1)
             assert not gc.isenabled()
         finally:
             gc.enable()
@@ -103,14 +104,14 @@ class TestTiming:
         arm = FakeArm(clock, 0.1)
         arm.step = lambda: 1 / 0
         with pytest.raises(ZeroDivisionError):
-            arms.time_steps(arm, 1)
+            timing.time_steps(arm, 1)
         assert gc.isenabled()
 
     def test_the_arbiter_is_never_timed(self, clock):
         arm = FakeArm(clock, 0.1, case=case_of(precision=Precision.FP64))
         with pytest.raises(NotApplicableError, match="never timed"):
-            arms.time_steps(arm, 1)
-        assert arms.warm_up(arm, 0.3) == (0.0, 0)
+            timing.time_steps(arm, 1)
+        assert timing.warm_up(arm, 0.3) == (0.0, 0)
         assert arm.steps == 0
 
 
@@ -118,25 +119,25 @@ class TestWarmUp:
     @pytest.mark.parametrize(("mode", "least"), [(Mode.INFERENCE, 3), (Mode.TRAINING, 2)])
     def test_steady_from_the_start(self, clock, mode, least):
         arm = FakeArm(clock, 0.1, case=case_of(mode))
-        assert arms.warm_up(arm, 0.35) == (pytest.approx(0.1), 4)
+        assert timing.warm_up(arm, 0.35) == (pytest.approx(0.1), 4)
         assert arm.steps == least
 
     def test_until_it_is_steady(self, clock):
         arm = FakeArm(clock, 0.9, 0.5, 0.3, 0.2, 0.1, 0.101)
-        found = arms.warm_up(arm, 0.3)
+        found = timing.warm_up(arm, 0.3)
         assert arm.steps == 6
         assert found.step_seconds == pytest.approx(0.1)
 
     def test_a_step_longer_than_a_slice_is_a_slice(self, clock):
-        assert arms.warm_up(FakeArm(clock, 9.0), 0.3).iterations == 1
+        assert timing.warm_up(FakeArm(clock, 9.0), 0.3).iterations == 1
 
     def test_a_step_that_never_settles_ends_by_count_or_time(self, clock):
         wild = [0.001 * (1 + index % 2) for index in range(99)]
         arm = FakeArm(clock, *wild)
-        arms.warm_up(arm, 0.3)
+        timing.warm_up(arm, 0.3)
         assert arm.steps == 20
         slow = FakeArm(clock, *[2.0 * (1 + index % 2) for index in range(99)])
-        arms.warm_up(slow, 0.3)
+        timing.warm_up(slow, 0.3)
         assert slow.steps == 3
 
 
