@@ -85,12 +85,12 @@ class Session:
                     raise NotApplicableError(f"{arm.case.name} trains: it has losses, no outputs")
                 return words.Arrays(), arm.outputs()
             case words.Losses(steps, batch):
-                asked, model, stack = self._last_prepared()
+                asked, model, stack = self._started_anew()
                 found = arms.first_losses(asked.case, asked.inputs, model, stack, steps, batch)
                 gc.collect()  # a prepared model refers to itself and would stay beside the next
                 return words.Arrays(), found
             case words.Gradients(batch):
-                asked, model, stack = self._last_prepared()
+                asked, model, stack = self._started_anew()
                 found = arms.first_gradients(asked.case, asked.inputs, model, stack, batch)
                 gc.collect()
                 return words.Arrays(), found
@@ -112,10 +112,7 @@ class Session:
             )
         model, stack = workload(case.workload.model), engine_for(case.engine, case.precision)
         self._set_up(request.inputs)
-        # The former arm's memory must be free before the next one is built.
-        self._arm = None
-        gc.unfreeze()
-        gc.collect()
+        self._release_arm()
         self._prepare = request
         arm = arms.prepare_arm(case, request.inputs, model, stack)
         timing = warm_up(arm, request.slice_seconds)
@@ -193,16 +190,29 @@ class Session:
         self._torch_is_set_up = True
 
     def _prepared_arm(self) -> arms.Arm:
+        """The arm, prepared anew if it had to make room."""
+        if self._arm is None:
+            self._prepare_case(self._asked())
         if self._arm is None:
             raise ValueError("nothing is prepared: Prepare comes first")
         return self._arm
 
-    def _last_prepared(self) -> tuple[words.Prepare, ModelWorkload, Engine]:
-        asked = self._prepare
-        if asked is None:
+    def _asked(self) -> words.Prepare:
+        if self._prepare is None:
             raise ValueError("nothing is prepared: Prepare comes first")
+        return self._prepare
+
+    def _started_anew(self) -> tuple[words.Prepare, ModelWorkload, Engine]:
+        """What a second model is built from; the prepared one makes room, or both fill memory."""
+        asked = self._asked()
+        self._release_arm()
         case = asked.case
         return asked, workload(case.workload.model), engine_for(case.engine, case.precision)
+
+    def _release_arm(self) -> None:
+        self._arm = None
+        gc.unfreeze()
+        gc.collect()
 
 
 def peak_bytes() -> int:

@@ -22,7 +22,14 @@ def run_suite(run_suite_in, tmp_path):
 def run_suite_in():
     """As ``run_suite``, in the folder that is given first."""
 
-    def run(folder, *arguments, machine=None, tests=ROOT / "tests" / "performance", environ=None):
+    def run(
+        folder,
+        *arguments,
+        machine=None,
+        tests=ROOT / "tests" / "performance",
+        environ=None,
+        before=None,
+    ):
         own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
         own |= {
             "PYTHONPATH": str(ROOT / "tests" / "selftest"),
@@ -46,6 +53,7 @@ def run_suite_in():
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=120,
+            preexec_fn=before,
             check=False,
         )
 

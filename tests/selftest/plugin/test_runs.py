@@ -1,6 +1,7 @@
 """What the person at the terminal sees: outcomes, letters, exit codes, rows, files."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -244,6 +245,20 @@ class TestFaults:
         assert done.returncode == 2
         assert "AMX speedups" in done.stdout
         assert "KeyboardInterrupt" in done.stdout
+
+    def test_one_cpu_is_enough_and_said(self, run_suite):
+        one = {min(os.sched_getaffinity(0))}
+        done = run_suite(
+            "--benchmark-json", "out.json", before=lambda: os.sched_setaffinity(0, one)
+        )
+        assert done.returncode == 0, done.stdout
+        assert "threads 1," in done.stdout
+        assert "gemm-inference-ipex, b16x128, 1 threads" in done.stdout
+
+    def test_more_threads_than_cpus_are_refused(self, run_suite):
+        done = run_suite("--amx-threads", "100000")
+        assert done.returncode == 4
+        assert "the CPUs this process may use" in done.stdout
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
