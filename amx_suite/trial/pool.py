@@ -47,6 +47,9 @@ class ArmWorker(Protocol):
     def checkpoint(self, path: str) -> None:
         """Save model and optimizer state."""
 
+    def release(self) -> None:
+        """Free the prepared model until it is needed again."""
+
     def close(self) -> None:
         """End in good order."""
 
@@ -144,6 +147,11 @@ class WorkerPool:
         """Close every worker whose arm is not among the given ids."""
         for case_id in self.live - frozenset(ids):
             self._close(case_id)
+
+    def release_all(self) -> None:
+        """Have every worker free its prepared model, to make room for another."""
+        for worker in self._workers.values():
+            worker.release()
 
     def discard(self, case: RunCase) -> None:
         """Close the arm's worker, if it has one."""

@@ -155,7 +155,8 @@ class TrialSession:
         return outputs
 
     def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
-        """The FP64 gradients of the first training step."""
+        """The FP64 gradients of the first training step; the arms make room for the arbiter."""
+        self._pool.release_all()
         gradients = self.gradients(self._arbiter, batch=batch)
         self._pool.discard(self._arbiter)
         return gradients

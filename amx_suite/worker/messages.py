@@ -19,6 +19,7 @@ __all__ = [
     "Prepared",
     "Proof",
     "Prove",
+    "Release",
     "Reply",
     "Request",
     "SliceTaken",
@@ -99,6 +100,10 @@ class Operate(msgspec.Struct, frozen=True, tag=True):
     settings: dict[str, int] = {}
 
 
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """Free the prepared model; whatever needs it next prepares it anew."""
+
+
 class Close(msgspec.Struct, frozen=True, tag=True):
     """End in good order."""
 
@@ -113,6 +118,7 @@ Request = (
     | Prove
     | Checkpoint
     | Operate
+    | Release
     | Close
 )
 

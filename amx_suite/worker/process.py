@@ -150,6 +150,10 @@ class IsaWorker:
         """Have the child write model and optimizer state to ``path``."""
         self._ask(words.Checkpoint(path), words.Done, self._timeouts.work)
 
+    def release(self) -> None:
+        """Have the child free its prepared model, which it prepares anew when it is needed."""
+        self._ask(words.Release(), words.Done, self._timeouts.work)
+
     def operate(
         self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
     ) -> Any:

@@ -100,6 +100,9 @@ class Session:
                     raise NotApplicableError(f"{arm.case.name} does not train: nothing to save")
                 arm.save(Path(path))
                 return words.Done(), {}
+            case words.Release():
+                self._release_arm()
+                return words.Done(), {}
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
         raise ValueError(f"a session has no answer to {type(request).__name__}")

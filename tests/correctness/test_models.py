@@ -23,7 +23,7 @@ training = pytest.mark.trials(mode=Mode.TRAINING)
 
 #: The arm without AMX that has the same precision.
 PEERS = {Precision.BF16: Isa.AVX512_BF16, Precision.INT8: Isa.AVX512_VNNI}
-#: Enough for two passes over the training batches, and for a wrong update to show in the loss.
+#: Two passes over the two batches that training walks through.
 STEPS, BATCH = 4, 8
 
 
@@ -119,6 +119,8 @@ def test_gradients(amx_trial: TrialAccess) -> None:
 def test_losses(amx_trial: TrialAccess, amx_arm: RunCase) -> None:
     """Losses of the first steps follow FP32's, fall, and are the same bits when run again."""
     losses = amx_trial.losses(amx_arm, steps=STEPS, batch=BATCH)
+    first_pass, second_pass = np.split(losses, 2)
+    assert second_pass.mean() < first_pass.mean(), f"training does not lower the loss: {losses}"
     require(accuracy.repeated(losses, amx_trial.losses(amx_arm, steps=STEPS, batch=BATCH)))
     if amx_arm.precision is not Precision.FP32:
         reference = amx_trial.losses(baseline(amx_trial), steps=STEPS, batch=BATCH)

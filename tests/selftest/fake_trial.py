@@ -84,6 +84,12 @@ class FakeWorker:
     def outputs(self):
         return self._do("outputs")
 
+    def gradients(self, *, batch):
+        return self._do("gradients")
+
+    def release(self):
+        self._do("release")
+
     def checkpoint(self, path):
         self._do(f"checkpoint {path}")
 

@@ -236,6 +236,18 @@ def test_outputs_are_asked_for_once_and_the_arbiter_is_not_kept(make_session, wo
     assert world.ended == {"fp64@avx512": "close"}
 
 
+def test_the_arms_make_room_for_the_arbiters_gradients(make_session, world):
+    world.seconds["fp64@avx512"] = 9.0
+    session = make_session()
+    session.result()
+    world.log.clear()
+    session.arbiter_gradients(batch=8)
+    steps = [(arm, what) for arm, what in world.log]
+    assert {arm for arm, what in steps if what == "release"} == {case.arm for case in session.arms}
+    assert steps[-2:] == [("fp64@avx512", "prepare"), ("fp64@avx512", "gradients")]
+    assert world.ended == {"fp64@avx512": "close"}
+
+
 def test_training_checkpoints_are_saved_where_asked(make_session, world, tmp_path):
     training = Workload("resnet50", Mode.TRAINING)
     session = make_session(workload=training, checkpoints=tmp_path)
