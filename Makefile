@@ -26,7 +26,7 @@ check: $(STAMP) ## format, lint, types, import contract, selftests
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict amx_suite
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest tests/selftest --quiet
+	$(BIN)/python -m pytest tests/selftest --quiet --numprocesses=auto
 
 clean: ## remove the set-up, caches and results
 	rm -rf $(VENV) *.egg-info build amx-results .benchmarks
