@@ -101,7 +101,10 @@ class Operate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):
-    """Free the prepared model; whatever needs it next prepares it anew."""
+    """Free the prepared model; whatever needs it next prepares it anew.
+
+    Of a training arm that is most of its memory; TorchScript keeps what was traced for inference.
+    """
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
