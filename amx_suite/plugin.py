@@ -6,7 +6,7 @@ __all__ = ["SUMMARY"]
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,9 +18,6 @@ from amx_suite.options import Settings, add_options
 from amx_suite.report import ensure_writable, render_markdown, write_atomically
 from amx_suite.testing import baseline, outcome, parametrize, selection, show, state
 from amx_suite.testing.collector import Collector
-
-if TYPE_CHECKING:
-    pass
 
 pytest_plugins = ["amx_suite.fixtures"]
 

@@ -6,8 +6,9 @@ overheads weigh a little more in it than in a timed step.
 
 from __future__ import annotations
 
-__all__ = ["Breakdown", "breakdown", "explanation", "needs_explaining"]
+__all__ = ["Breakdown", "breakdown", "explained", "explanation", "needs_explaining"]
 
+from collections.abc import Iterator
 from itertools import zip_longest
 
 import msgspec
@@ -59,6 +60,14 @@ def needs_explaining(result: GateResult) -> bool:
     speedup = result.speedup
     near = speedup is not None and speedup.ratio < _NEAR * result.gate.minimum
     return result.verdict is Verdict.PASS and near
+
+
+def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
+    """The trial's gates that need explaining and can be, each with its lines."""
+    for result in trial.gates:
+        lines = explanation(trial, result) if needs_explaining(result) else ()
+        if lines:
+            yield result, lines
 
 
 def explanation(trial: TrialResult, result: GateResult) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from amx_suite.core.measurement import ArmFacts, Environment
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
-from amx_suite.report.explain import explanation, needs_explaining
+from amx_suite.report.explain import explained
 from amx_suite.report.rows import Comparison, arm_rows, speedup_text, trial_title, verdict_text
 
 #: Implementations shown for each arm, those with the most time first.
@@ -113,10 +113,8 @@ def _gates(trials: Sequence[TrialResult]) -> list[str]:
 def _explanations(trials: Sequence[TrialResult]) -> list[str]:
     blocks: list[str] = []
     for trial in trials:
-        for result in trial.gates:
-            lines = explanation(trial, result) if needs_explaining(result) else ()
-            if lines:
-                blocks += [f"### {_plain(result.gate.id)}: {result.verdict}", *_bullets(lines)]
+        for result, lines in explained(trial):
+            blocks += [f"### {_plain(result.gate.id)}: {result.verdict}", *_bullets(lines)]
     return blocks or [
         "No gate was missed or nearly so, or nothing was recorded of those that were."
     ]

@@ -7,7 +7,7 @@ __all__ = ["results"]
 import shutil
 from typing import TYPE_CHECKING
 
-from amx_suite.report.explain import explanation, needs_explaining
+from amx_suite.report.explain import explained
 from amx_suite.report.table import render_table
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
     width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
     for trial in summary.trials:
         terminal.write_line(render_table(trial, width=width))
-        for result in trial.gates:
-            lines = explanation(trial, result) if needs_explaining(result) else ()
-            if lines:
-                terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
+        for result, lines in explained(trial):
+            terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
             for line in lines:
                 terminal.write_line(f"  {line}")
