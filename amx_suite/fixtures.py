@@ -19,16 +19,18 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
-from amx_suite.errors import AmxSuiteError, NotApplicableError
+from amx_suite.core.verdict import Verdict
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
+from amx_suite.trial.proof import doubt_beyond_ceiling
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -113,6 +115,8 @@ class TrialAccess:
         missing = self._session.why_missing(case)
         if missing is not None:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {missing}")
+        if case.id in measurement.beyond_ceiling:
+            _fail_for_want_of_evidence(case, measurement.beyond_ceiling[case.id])
         return measurement.series(case.id)
 
     def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
@@ -134,6 +138,8 @@ class TrialAccess:
             return self._session.evidence(case)
         except NotApplicableError as error:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
+        except CeilingIgnoredError as error:
+            _fail_for_want_of_evidence(case, error.what)
 
     def outputs(self, case: RunCase) -> Any:
         """Logits of the arm, float32 or float64, shape [batch, ...]."""
@@ -154,6 +160,11 @@ class TrialAccess:
     def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
         """FP64 gradients of the first training step, by parameter name."""
         return self._session.arbiter_gradients(batch=batch)
+
+
+def _fail_for_want_of_evidence(case: RunCase, how_it_died: str) -> NoReturn:
+    doubt = doubt_beyond_ceiling(case, how_it_died)
+    pytest.fail(f"{Verdict.NO_EVIDENCE}: {doubt.reason}; {doubt.remedy}", pytrace=False)
 
 
 @pytest.fixture

@@ -90,7 +90,11 @@ class ArmFacts(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """Everything a trial measured, before any judgement. ``notes`` are sentences for the report."""
+    """Everything a trial measured, before any judgement.
+
+    ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
+    the kernel killed for an instruction beyond their ceiling to how it died.
+    """
 
     trial: str
     seed: int
@@ -99,6 +103,7 @@ class Measurement(msgspec.Struct, frozen=True):
     arms: tuple[ArmFacts, ...]
     rounds: tuple[Round, ...]
     notes: tuple[str, ...] = ()
+    beyond_ceiling: dict[str, str] = {}
     schema_version: int = SCHEMA_VERSION
 
     def series(self, case_id: str) -> tuple[float, ...]:

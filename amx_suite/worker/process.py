@@ -21,6 +21,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.errors import (
+    CeilingIgnoredError,
     EngineUnavailableError,
     NotApplicableError,
     ProtocolError,
@@ -248,7 +249,9 @@ class IsaWorker:
         self.kill()
         if returncode == -signal.SIGKILL and oom_kills() > self._oom_kills_before:
             return self._out_of_memory("the kernel's memory killer ended it", tail)
-        return WorkerDiedError(self.label, describe_exit(returncode, jailed=self._jailed), tail)
+        what = describe_exit(returncode, jailed=self._jailed)
+        ignored = self._jailed and returncode == -signal.SIGILL
+        return (CeilingIgnoredError if ignored else WorkerDiedError)(self.label, what, tail)
 
     def _out_of_memory(self, what: str, tail: str = "") -> WorkerMemoryError:
         remedy = "use a smaller shape or fewer arms at a time, or free memory"
