@@ -73,7 +73,8 @@ class WorkerPool:
 
     ``unavailable`` maps the ids of arms that the engine does not have to the reason, and
     ``beyond_ceiling`` those of arms that died of an instruction beyond their ceiling to that error;
-    ``start`` raises the same again rather than start such an arm anew. ``facts`` holds what is known of each arm prepared so far, ``versions`` the children's packages.
+    ``start`` raises the same again rather than start such an arm anew. ``facts`` holds what is
+    known of each arm prepared so far, ``versions`` the children's packages.
     """
 
     def __init__(
