@@ -3,7 +3,8 @@
 ``amx_support`` gates a test on AMX being usable. ``isa_worker`` runs it once under each ceiling,
 each in its own subprocess; ``isa_workers`` is the same as a function, for tests that compare
 ceilings. ``amx_trial`` runs it once for each trial of the run. ``amx_row`` feeds pytest-benchmark.
-``amx_progress`` says on the terminal how far a long test is.
+``tile_worker`` is a subprocess on one CPU for single tile instructions. ``amx_progress`` says on
+the terminal how far a long test is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "amx_trial",
     "isa_worker",
     "isa_workers",
+    "tile_worker",
 ]
 
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +103,24 @@ def isa_worker(
 ) -> IsaWorker:
     """A worker under one ceiling; the test runs once for each ceiling and engine."""
     return isa_workers(request.param, amx_engine)
+
+
+@pytest.fixture(scope="session")
+def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], IsaWorker]]:
+    """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
+    from amx_suite.worker.process import IsaWorker
+
+    workers: dict[int, IsaWorker] = {}
+
+    def worker(cpu: int) -> IsaWorker:
+        if cpu not in workers:
+            label = f"tiles on CPU {cpu}"
+            workers[cpu] = IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=label)
+        return workers[cpu]
+
+    yield worker
+    for started in workers.values():
+        started.close()
 
 
 class TrialAccess:

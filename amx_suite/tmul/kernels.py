@@ -10,6 +10,8 @@ Strides and steps are in bytes, of any size and sign; no address needs to be ali
 from __future__ import annotations
 
 __all__ = [
+    "DEFAULT_REGISTERS",
+    "Registers",
     "TileArguments",
     "chain_kernel",
     "dot_kernel",
@@ -21,21 +23,25 @@ __all__ = [
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from amx_suite.tmul.config import tile_config
+from amx_suite.tmul.config import TILES, UNUSED_TILE, tile_config
 from amx_suite.tmul.instructions import TileInstruction
 from amx_suite.tmul.jit import TILE_FEATURES, asm_function, load
 from amx_suite.tmul.oracle import ByteTiles, WordTiles
+
+#: Numbers of the tile registers that hold C, A and B: three different ones.
+Registers: TypeAlias = tuple[int, int, int]
+DEFAULT_REGISTERS: Registers = (0, 1, 2)
 
 
 class TileArguments(ctypes.Structure):
     """What ``dot_kernel`` and ``chain_kernel`` read: addresses, then bytes.
 
-    ``config`` is the address of a configuration of tiles 0, 1 and 2 for C, A and B. A stride leads
-    from one row of a tile to the next, a step from one tile to the next.
+    ``config`` is the address of a tile configuration. A stride leads from one row of a tile to the
+    next, a step from one tile to the next.
     """
 
     _fields_ = tuple(
@@ -52,8 +58,14 @@ class TileArguments(ctypes.Structure):
     memory: tuple[object, ...] = ()
 
 
-def tile_arguments(a: ByteTiles, b: ByteTiles, c: WordTiles, out: WordTiles) -> TileArguments:
-    """Arguments for tiles that lie in numpy arrays, configured for their shapes.
+def tile_arguments(
+    a: ByteTiles,
+    b: ByteTiles,
+    c: WordTiles,
+    out: WordTiles,
+    registers: Registers = DEFAULT_REGISTERS,
+) -> TileArguments:
+    """Arguments for tiles that lie in numpy arrays, with ``registers`` configured for their shapes.
 
     A [count, rows, k_bytes] and B [count, k_bytes / 4, n_bytes] as for ``oracle``, C and ``out``
     [count, rows, n_bytes / 4] or, for a chain, [rows, n_bytes / 4]. Rows and tiles may lie anywhere
@@ -68,9 +80,11 @@ def tile_arguments(a: ByteTiles, b: ByteTiles, c: WordTiles, out: WordTiles) -> 
         raise ValueError(f"A, B, C and out of shapes {shapes} do not multiply")
     if any(array.strides[-1] != array.itemsize for array in (a, b, c, out)):
         raise ValueError("the elements of a row must lie side by side")
-    config = np.frombuffer(
-        tile_config([(rows, 4 * words), (rows, k_bytes), (k_bytes // 4, 4 * words)]), np.uint8
-    )
+    configured = [UNUSED_TILE] * (max(registers) + 1)
+    sizes = ((rows, 4 * words), (rows, k_bytes), (k_bytes // 4, 4 * words))
+    for register, size in zip(registers, sizes, strict=True):
+        configured[register] = size
+    config = np.frombuffer(tile_config(configured), np.uint8)
     values = {"config": config.ctypes.data, "count": len(a)}
     for name, array in (("a", a), ("b", b), ("c", c), ("out", out)):
         values[name] = array.ctypes.data
@@ -144,13 +158,16 @@ def _counted(
             "tilerelease",
         ),
         ("ptr",),
-        (*_REGISTERS.values(), "tmm0", "tmm1", "tmm2"),
+        (*_REGISTERS.values(), *(f"tmm{tile}" for tile in range(TILES))),
     )
     return lambda arguments: run(ctypes.byref(arguments))
 
 
 def dot_kernel(
-    instruction: TileInstruction, *, load_hint: bool = False
+    instruction: TileInstruction,
+    *,
+    load_hint: bool = False,
+    registers: Registers = DEFAULT_REGISTERS,
 ) -> Callable[[TileArguments], None]:
     """For each of ``count`` tiles: out = C + A x B, by one execution of the instruction.
 
@@ -158,33 +175,37 @@ def dot_kernel(
     will not be used again soon, instead of TILELOADD.
     """
     tile_load = "tileloaddt1" if load_hint else "tileloadd"
+    c, a, b = (f"tmm{register}" for register in registers)
     each = (
-        f"{tile_load} tmm0, {_rows('c')}",
-        f"{tile_load} tmm1, {_rows('a')}",
-        f"{tile_load} tmm2, {_rows('b')}",
-        f"{instruction.mnemonic} tmm0, tmm1, tmm2",
-        f"tilestored {_rows('out')}, tmm0",
+        f"{tile_load} {c}, {_rows('c')}",
+        f"{tile_load} {a}, {_rows('a')}",
+        f"{tile_load} {b}, {_rows('b')}",
+        f"{instruction.mnemonic} {c}, {a}, {b}",
+        f"tilestored {_rows('out')}, {c}",
         *_next("a", "b", "c", "out"),
     )
     return _counted(f"dot_{tile_load}_{instruction.mnemonic}", each)
 
 
-def chain_kernel(instruction: TileInstruction) -> Callable[[TileArguments], None]:
+def chain_kernel(
+    instruction: TileInstruction, registers: Registers = DEFAULT_REGISTERS
+) -> Callable[[TileArguments], None]:
     """Out = C + the sum of ``count`` products A x B, one after the other in one tile register.
 
     There is one C and one out: their steps are not used.
     """
+    c, a, b = (f"tmm{register}" for register in registers)
     each = (
-        f"tileloadd tmm1, {_rows('a')}",
-        f"tileloadd tmm2, {_rows('b')}",
-        f"{instruction.mnemonic} tmm0, tmm1, tmm2",
+        f"tileloadd {a}, {_rows('a')}",
+        f"tileloadd {b}, {_rows('b')}",
+        f"{instruction.mnemonic} {c}, {a}, {b}",
         *_next("a", "b"),
     )
     return _counted(
         f"chain_{instruction.mnemonic}",
         each,
-        before=(f"tileloadd tmm0, {_rows('c')}",),
-        after=(f"tilestored {_rows('out')}, tmm0",),
+        before=(f"tileloadd {c}, {_rows('c')}",),
+        after=(f"tilestored {_rows('out')}, {c}",),
     )
 
 

@@ -1,7 +1,7 @@
 """Runs tile kernels and compares what they store; started by ``emulated_tiles.run_emulated``.
 
-The arguments name what to run: ``kernels``, or ``throughput`` and ``throughput-loads`` with a
-mnemonic. A difference is an assertion error.
+The arguments name what to run: ``kernels``, ``batches``, or ``throughput`` and ``throughput-loads``
+with a mnemonic. A difference is an assertion error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ if __name__ == "__main__":
 import numpy as np
 
 from amx_suite.tmul import kernels, loops
+from amx_suite.tmul.batch import Load, TileBatch
 from amx_suite.tmul.config import tile_config
+from amx_suite.tmul.conformance import check_batch
+from amx_suite.tmul.execute import execute
 from amx_suite.tmul.fills import Operands, fill
 from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
 
@@ -111,6 +114,33 @@ def _kernels() -> None:
         _copy_and_zero(register)
 
 
+def _batches() -> None:
+    """Every layout, chain and choice of registers, as the conformance tests run them."""
+    for index, mnemonic in enumerate(INSTRUCTIONS):
+        for steps, padding, load in (
+            (1, 0, Load.TILELOADDT1),
+            (1, 7, Load.TILELOADD),
+            (3, 4, None),
+        ):
+            batch = TileBatch(
+                mnemonic,
+                "uniform",
+                index,
+                tiles=2,
+                rows=3,
+                k_bytes=8,
+                n_bytes=20,
+                steps=steps,
+                first_register=index + steps,
+                load=load or Load.TILELOADD,
+                padding=padding,
+                misalignment=index,
+                mxcsr=0x7F80,
+            )
+            result = check_batch(batch, execute)
+            assert result.is_exact, str(result)
+
+
 def _throughput(mnemonic: str, loads: bool) -> None:
     config = np.frombuffer(tile_config([(16, 64)] * 8), np.uint8)
     operands = _RNG.integers(256, size=loops.THROUGHPUT_OPERAND_BYTES, dtype=np.uint8)
@@ -121,5 +151,7 @@ def _throughput(mnemonic: str, loads: bool) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "kernels":
         _kernels()
+    elif sys.argv[1] == "batches":
+        _batches()
     else:
         _throughput(sys.argv[2], loads=sys.argv[1] == "throughput-loads")

@@ -168,6 +168,14 @@ def test_kernels_compute_what_the_oracle_says() -> None:
 
 
 @emulated
+def test_batches_are_laid_out_and_run_as_they_say() -> None:
+    done = _emulated("batches")
+    # Two batches of one step and one of three, two tiles each.
+    assert {done[mnemonic] for mnemonic in INSTRUCTIONS} == {2 * (1 + 1 + 3)}
+    assert done["tileloaddt1"] == len(INSTRUCTIONS) * 2 * 3
+
+
+@emulated
 @pytest.mark.parametrize(("name", "loads"), [("throughput", 4), ("throughput-loads", 16)])
 def test_throughput_loop_runs_its_iterations(name: str, loads: int) -> None:
     assert _emulated(name, "tdpbusd") == {
