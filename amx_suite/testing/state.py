@@ -5,10 +5,12 @@ from __future__ import annotations
 __all__ = [
     "COLLECTOR",
     "GATES",
+    "OUTPUT",
     "SETTINGS",
     "HostView",
     "check_engines",
     "host",
+    "output_folder",
     "run_line",
     "store",
     "summary",
@@ -17,6 +19,7 @@ __all__ = [
 ]
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,7 +34,7 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError
 from amx_suite.host import HostFacts, Support, detect, host_traits
 from amx_suite.host.doctor import header_lines
-from amx_suite.options import Settings
+from amx_suite.options import DEFAULT_OUTPUT, Settings
 from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, level_of, trials_for
 from amx_suite.testing.store import TrialStore
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 SETTINGS = pytest.StashKey[Settings]()
 GATES = pytest.StashKey[Sequence[Gate]]()
 COLLECTOR = pytest.StashKey[Collector]()
+#: The folder of a whole qualification, where there is one.
+OUTPUT = pytest.StashKey[Path]()
 _HOST = pytest.StashKey["HostView"]()
 _STORE = pytest.StashKey[TrialStore]()
 
@@ -66,6 +71,11 @@ def host(config: pytest.Config) -> HostView:
             facts, support, tuple(header_lines(facts, support)), host_traits(facts)
         )
     return config.stash[_HOST]
+
+
+def output_folder(config: pytest.Config) -> Path:
+    """Where files of this run go that cannot wait for its end."""
+    return config.stash.get(OUTPUT, None) or config.stash[SETTINGS].output or DEFAULT_OUTPUT
 
 
 def check_engines(settings: Settings) -> None:
