@@ -239,14 +239,21 @@ class AmxRow:
     def fill(self, seconds: Sequence[float], case_id: str, **facts: object) -> None:
         """Fill the row with one round for each figure; ``facts`` go into its extra_info.
 
-        Fails the test if the baseline compared with measured another case.
+        Fails the test if the baseline compared with measured another case. A case's ``conditions``
+        among the facts let the message say what differs, and ``--amx-across`` allow it.
         """
         self._benchmark.extra_info.update({"case": case_id, **facts})
         try:
-            baseline.check_row(self._config._benchmarksession, self._benchmark.fullname, case_id)
+            notes = baseline.check_row(
+                self._config._benchmarksession,
+                self._benchmark.fullname,
+                self._benchmark.extra_info,
+                self._config.stash[state.SETTINGS].across,
+            )
         except AmxSuiteError as error:
             self._benchmark.has_error = True
             pytest.fail(str(error), pytrace=False)
+        self._config.stash[state.NOTES].update(dict.fromkeys(notes))
         replay(self._benchmark, self._clock, seconds)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["results"]
+__all__ = ["baseline", "results"]
 
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from amx_suite.report.explain import explained
@@ -31,3 +32,11 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
             terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
             for line in lines:
                 terminal.write_line(f"  {line}")
+
+
+def baseline(terminal: pytest.TerminalReporter, lines: Sequence[str]) -> None:
+    """Write what is to be known of the baseline in a section of its own; nothing for no lines."""
+    if lines:
+        terminal.section("AMX baseline")
+    for line in lines:
+        terminal.write_line(line)

@@ -1,8 +1,8 @@
 """A pytest plugin (``-p fake_machine``) that puts a fake machine under the suite.
 
 The host has AMX and the workers are fakes, so that whole runs end in a second. The variable
-FAKE_MACHINE, a JSON object, changes the machine: ``usable`` false hides AMX for the
-``reason`` of that code, ``seconds`` and
+FAKE_MACHINE, a JSON object, changes the machine: ``kernel`` names its kernel, ``usable`` false
+hides AMX for the ``reason`` of that code, ``seconds`` and
 ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence, ``faults``
 maps "ARM STEP" to ``died`` or ``interrupt``.
 """
@@ -42,7 +42,9 @@ def _detect(*, run_tiles=True):
     usable = _SCRIPT.get("usable", True)
     reason = Reason(_SCRIPT.get("reason", "no-silicon"))
     missing = Finding(reason, "No AMX on the fake machine.", "Buy another.")
-    facts = HostFacts(system="linux", machine="x86_64", kernel_release="fake")
+    facts = HostFacts(
+        system="linux", machine="x86_64", kernel_release=_SCRIPT.get("kernel", "fake")
+    )
     return facts, Support(usable, () if usable else (missing,))
 
 
