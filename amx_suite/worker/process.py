@@ -20,6 +20,7 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
+from amx_suite.engines import engine as engine_named
 from amx_suite.errors import (
     EngineUnavailableError,
     NotApplicableError,
@@ -60,7 +61,8 @@ class IsaWorker:
     AMX are jailed: the kernel refuses them the tile permission from before their first import.
     Use it as a context manager; leaving it by an exception kills the child at once.
 
-    Raises WorkerStartError if the child does not come up.
+    Raises WorkerStartError if the child does not come up, UnknownNameError for an engine that is
+    in no row.
     """
 
     def __init__(
@@ -77,7 +79,10 @@ class IsaWorker:
     ) -> None:
         self.label = label or f"{engine}@{isa}"
         self.environment = child_environment(
-            isa, threads, os.environ if inherited is None else inherited
+            isa,
+            threads,
+            os.environ if inherited is None else inherited,
+            engine_named(engine).variables(isa),
         )
         self._timeouts = timeouts = timeouts or Timeouts()
         self._jailed = not isa.allows_amx
