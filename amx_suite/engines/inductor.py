@@ -73,6 +73,8 @@ class Inductor(StockTorch):
 
         Inductor's keys hold neither the instruction set that it found nor the CPU that the C++
         compiler tuned for, so that code with tile instructions could be loaded where none may run.
+        The CPU's vector instructions are looked up; only the trial compilation that inductor adds
+        is left out, since it starts a second PyTorch in each child.
         """
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         flags = " ".join(read_cpuinfo().flags)
@@ -82,7 +84,11 @@ class Inductor(StockTorch):
         except importlib.metadata.PackageNotFoundError:
             version = "none"
         folder = Path(home, "amx-suite", "inductor", f"torch-{version}", f"{isa}-{cpu}")
-        return {**super().variables(isa), "TORCHINDUCTOR_CACHE_DIR": str(folder)}
+        return {
+            **super().variables(isa),
+            "TORCHINDUCTOR_CACHE_DIR": str(folder),
+            "TORCHINDUCTOR_VEC_ISA_OK": "1",
+        }
 
     def prepare_inference(
         self,
@@ -100,10 +106,10 @@ class Inductor(StockTorch):
 
         self.require(Mode.INFERENCE, precision)
         bf16 = precision is Precision.BF16
-        with torch.no_grad(), _compiling():
+        with torch.no_grad(), _compiling(freezing=True):
             if precision is Precision.INT8:
                 module = _quantized(module, example_inputs, calibration)
-            compiled: Any = torch.compile(module, **_options(freezing=True))
+            compiled: Any = torch.compile(module, **_options())
 
             def forward(*inputs: torch.Tensor) -> Any:
                 with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -121,9 +127,9 @@ class Inductor(StockTorch):
         EngineUnavailableError, or NotApplicableError for FP64 and INT8.
         """
         self.require(Mode.TRAINING, precision)
-        with _compiling():
+        with _compiling(freezing=False):
             compiling: Any = module
-            compiling.compile(**_options(freezing=False))
+            compiling.compile(**_options())
         return PreparedTraining(module, optimizer, partial(_forward_pass, precision))
 
     def read_back(self) -> dict[str, str]:
@@ -148,7 +154,7 @@ class Inductor(StockTorch):
         return found
 
 
-def _options(*, freezing: bool) -> dict[str, Any]:
+def _options() -> dict[str, Any]:
     """Arguments of torch.compile: one graph of fixed shapes, or an error.
 
     The thread count is compiled in, and older keys of the cache do not hold it unless it is set.
@@ -158,19 +164,23 @@ def _options(*, freezing: bool) -> dict[str, Any]:
     return {
         "fullgraph": True,
         "dynamic": False,
-        "options": {"freezing": freezing, "cpp.threads": torch.get_num_threads()},
+        "options": {"cpp.threads": torch.get_num_threads()},
     }
 
 
 @contextmanager
-def _compiling() -> Iterator[None]:
+def _compiling(*, freezing: bool) -> Iterator[None]:
     """Start from an empty table of compiled code; what torch cannot compile is NOT_APPLICABLE.
 
-    After a few models that share code the compiler would give up and run them uncompiled.
+    After a few models that share code the compiler would give up and run them uncompiled. Freezing
+    is set for the process: given as an option of torch.compile, the tracer does not see it, and
+    weights stay inputs that cannot be packed.
     """
     import torch
+    from torch._inductor import config
 
     torch._dynamo.reset()
+    config.freezing = freezing
     with _limits():
         yield
 
@@ -203,12 +213,17 @@ def _quantized(
     steps, x86 = _quantizer()
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
-    graph = torch.export.export(module, example_inputs).module()
+    graph = torch.export.export(module, example_inputs, strict=True).module()
     observed = steps.prepare_pt2e(graph, quantizer)
     for inputs in calibration:
         observed(*inputs)
-    converted: torch.nn.Module = steps.convert_pt2e(observed)
-    return converted
+    converted: Any = steps.convert_pt2e(observed)
+    if not any("quantize" in str(node.target) for node in converted.graph.nodes):
+        raise NotApplicableError(
+            "the x86 quantizer found no product with weights to quantize in this model"
+        )
+    quantized: torch.nn.Module = converted
+    return quantized
 
 
 def _quantizer() -> tuple[Any, Any]:
