@@ -13,6 +13,7 @@
     `-- WorkerError              a child process did not do its work
         |-- WorkerStartError     it never became ready
         |-- WorkerDiedError      it ended by itself: exit code or signal
+        |   `-- CeilingIgnoredError  by an instruction that the kernel refuses under its ceiling
         |-- WorkerMemoryError    it ran out of memory
         |-- WorkerHungError      it is alive, and silent past its time limit
         |-- WorkerFailedError    it reported an exception of its own
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "AmxSuiteError",
+    "CeilingIgnoredError",
     "EngineUnavailableError",
     "GateTableError",
     "NotApplicableError",
@@ -108,6 +110,13 @@ class WorkerStartError(WorkerError):
 
 class WorkerDiedError(WorkerError):
     """The child ended by itself; ``what`` names its exit code or signal."""
+
+
+class CeilingIgnoredError(WorkerDiedError):
+    """A jailed child was killed for an instruction that the kernel refuses it: a library used AMX.
+
+    Not a fault of the run but a finding about the engine.
+    """
 
 
 class WorkerMemoryError(WorkerError):

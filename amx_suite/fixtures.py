@@ -3,6 +3,8 @@
 ``amx_support`` gates a test on AMX being usable. ``isa_worker`` runs it once under each ceiling,
 each in its own subprocess; ``isa_workers`` is the same as a function, for tests that compare
 ceilings. ``amx_trial`` runs it once for each trial of the run. ``amx_row`` feeds pytest-benchmark.
+``tile_worker`` is a subprocess on one CPU for single tile instructions. ``amx_progress`` says on
+the terminal how far a long test is.
 """
 
 from __future__ import annotations
@@ -10,25 +12,30 @@ from __future__ import annotations
 __all__ = [
     "AmxRow",
     "TrialAccess",
+    "amx_progress",
     "amx_row",
     "amx_settings",
     "amx_support",
     "amx_trial",
     "isa_worker",
     "isa_workers",
+    "tile_worker",
 ]
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
-from amx_suite.errors import AmxSuiteError, NotApplicableError
+from amx_suite.core.verdict import Verdict
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
+from amx_suite.testing.terminal import ProgressLine
+from amx_suite.trial.proof import doubt_beyond_ceiling
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -66,6 +73,12 @@ def amx_support(pytestconfig: pytest.Config) -> state.HostView:
 
 
 @pytest.fixture(scope="session")
+def amx_progress(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Say how far a long test is, on one line of the terminal: ``amx_progress("3 of 8")``."""
+    return ProgressLine(pytestconfig).show
+
+
+@pytest.fixture(scope="session")
 def isa_workers(
     amx_support: state.HostView, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[Isa, str], IsaWorker]]:
@@ -92,6 +105,24 @@ def isa_worker(
     return isa_workers(request.param, amx_engine)
 
 
+@pytest.fixture(scope="session")
+def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], IsaWorker]]:
+    """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
+    from amx_suite.worker.process import IsaWorker
+
+    workers: dict[int, IsaWorker] = {}
+
+    def worker(cpu: int) -> IsaWorker:
+        if cpu not in workers:
+            label = f"tiles on CPU {cpu}"
+            workers[cpu] = IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=label)
+        return workers[cpu]
+
+    yield worker
+    for started in workers.values():
+        started.close()
+
+
 class TrialAccess:
     """What a test may ask of a trial; it is measured when its speed is first asked for."""
 
@@ -113,6 +144,8 @@ class TrialAccess:
         missing = self._session.why_missing(case)
         if missing is not None:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {missing}")
+        if case.id in measurement.beyond_ceiling:
+            _fail_for_want_of_evidence(case, measurement.beyond_ceiling[case.id])
         return measurement.series(case.id)
 
     def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
@@ -134,6 +167,8 @@ class TrialAccess:
             return self._session.evidence(case)
         except NotApplicableError as error:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
+        except CeilingIgnoredError as error:
+            _fail_for_want_of_evidence(case, error.what)
 
     def outputs(self, case: RunCase) -> Any:
         """Logits of the arm, float32 or float64, shape [batch, ...]."""
@@ -154,6 +189,11 @@ class TrialAccess:
     def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
         """FP64 gradients of the first training step, by parameter name."""
         return self._session.arbiter_gradients(batch=batch)
+
+
+def _fail_for_want_of_evidence(case: RunCase, how_it_died: str) -> NoReturn:
+    doubt = doubt_beyond_ceiling(case, how_it_died)
+    pytest.fail(f"{Verdict.NO_EVIDENCE}: {doubt.reason}; {doubt.remedy}", pytrace=False)
 
 
 @pytest.fixture

@@ -74,14 +74,16 @@ class Environment(msgspec.Struct, frozen=True):
 class ArmFacts(msgspec.Struct, frozen=True):
     """What is known of one arm besides its timings.
 
-    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step; ``data`` says what
-    the inputs were; ``variables`` is the part of the child's environment that the case set.
+    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step,
+    ``operations_per_step`` the multiplications and additions of its matrix products; ``data`` says
+    what the inputs were; ``variables`` is the part of the child's environment that the case set.
     """
 
     case: RunCase
     prepare_seconds: float
     iterations: int
     items_per_step: int
+    operations_per_step: int
     unit: str
     peak_bytes: int
     data: str
@@ -90,7 +92,11 @@ class ArmFacts(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """Everything a trial measured, before any judgement. ``notes`` are sentences for the report."""
+    """Everything a trial measured, before any judgement.
+
+    ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
+    the kernel killed for an instruction beyond their ceiling to how it died.
+    """
 
     trial: str
     seed: int
@@ -99,6 +105,7 @@ class Measurement(msgspec.Struct, frozen=True):
     arms: tuple[ArmFacts, ...]
     rounds: tuple[Round, ...]
     notes: tuple[str, ...] = ()
+    beyond_ceiling: dict[str, str] = {}
     schema_version: int = SCHEMA_VERSION
 
     def series(self, case_id: str) -> tuple[float, ...]:

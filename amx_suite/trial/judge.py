@@ -11,7 +11,7 @@ from amx_suite.core.gate import Gate
 from amx_suite.core.measurement import Measurement
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
-from amx_suite.trial.proof import doubt_arm
+from amx_suite.trial.proof import doubt_arm, doubt_beyond_ceiling
 from amx_suite.trial.sequential import DECISIVE, SignEvidence, weigh
 from amx_suite.trial.speedup import paired_speedup
 
@@ -57,7 +57,7 @@ def judge_gate(
     """The verdict on one gate.
 
     An arm that the engine does not have makes the gate NOT_APPLICABLE. Missing evidence comes
-    before speed: NO_EVIDENCE however fast the arm was.
+    before speed: NO_EVIDENCE however fast the arm was, and whether or not it lived to be timed.
     """
 
     def result(verdict: Verdict, reason: str, remedy: str = "") -> GateResult:
@@ -79,6 +79,12 @@ def judge_gate(
     for case in (candidate, baseline):
         if case.id in missing:
             return result(Verdict.NOT_APPLICABLE, f"{case.arm}: {missing[case.id]}")
+    for case in (candidate, baseline):
+        if case.id in measurement.beyond_ceiling:
+            return result(
+                Verdict.NO_EVIDENCE,
+                *doubt_beyond_ceiling(case, measurement.beyond_ceiling[case.id]),
+            )
     if speedup is None:
         return result(
             Verdict.INCONCLUSIVE,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
-from amx_suite.errors import NotApplicableError, WorkerMemoryError
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError, WorkerMemoryError
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
 from amx_suite.workloads.base import Inputs
@@ -71,8 +71,10 @@ def available_bytes() -> int:
 class WorkerPool:
     """Starts, prepares and keeps one worker an arm.
 
-    ``unavailable`` maps the ids of arms that the engine does not have to the reason. ``facts``
-    holds what is known of each arm prepared so far, ``versions`` the children's packages.
+    ``unavailable`` maps the ids of arms that the engine does not have to the reason, and
+    ``beyond_ceiling`` those of arms that died of an instruction beyond their ceiling to that error;
+    ``start`` raises the same again rather than start such an arm anew. ``facts`` holds what is
+    known of each arm prepared so far, ``versions`` the children's packages.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class WorkerPool:
         self._workers: dict[str, ArmWorker] = {}
         self._largest_peak = 0
         self.unavailable: dict[str, str] = {}
+        self.beyond_ceiling: dict[str, CeilingIgnoredError] = {}
         self.facts: dict[str, ArmFacts] = {}
         self.versions: dict[str, str] = {}
         self.removed_variables: dict[str, str] = {}
@@ -113,10 +116,13 @@ class WorkerPool:
     def start(self, case: RunCase) -> None:
         """Start and prepare the arm's worker.
 
-        Raises NotApplicableError, and remembers why, if the engine does not have the arm.
+        Raises, and remembers, NotApplicableError if the engine does not have the arm, and
+        CeilingIgnoredError if it died of an instruction beyond its ceiling.
         """
         if case.id in self.unavailable:
             raise NotApplicableError(self.unavailable[case.id])
+        if case.id in self.beyond_ceiling:
+            raise self.beyond_ceiling[case.id]
         began = self._clock()
         worker = self._start(case)
         try:
@@ -124,6 +130,10 @@ class WorkerPool:
         except NotApplicableError as error:
             worker.close()
             self.unavailable[case.id] = str(error)
+            raise
+        except CeilingIgnoredError as error:
+            worker.kill()
+            self.beyond_ceiling[case.id] = error
             raise
         except BaseException:
             worker.kill()
@@ -137,6 +147,7 @@ class WorkerPool:
             prepare_seconds=self._clock() - began,
             iterations=prepared.iterations,
             items_per_step=prepared.items_per_step,
+            operations_per_step=prepared.operations_per_step,
             unit=prepared.unit,
             peak_bytes=prepared.peak_bytes,
             data=prepared.data,
@@ -157,6 +168,11 @@ class WorkerPool:
         """Close the arm's worker, if it has one."""
         if case.id in self._workers:
             self._close(case.id)
+
+    def give_up(self, case: RunCase, error: CeilingIgnoredError) -> None:
+        """Remember that the arm's worker died of an instruction beyond its ceiling."""
+        self.beyond_ceiling[case.id] = error
+        self._workers.pop(case.id).kill()
 
     def require_pair(self) -> None:
         """Raise WorkerMemoryError if fewer than two arms fit into memory."""

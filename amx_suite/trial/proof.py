@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Doubt", "doubt_arm"]
+__all__ = ["Doubt", "doubt_arm", "doubt_beyond_ceiling"]
 
 from typing import NamedTuple
 
@@ -44,6 +44,15 @@ def doubt_arm(case: RunCase, evidence: Evidence | None, least_amx_share: float) 
     amx = _doubt_amx(case, evidence, least_amx_share) if case.isa.allows_amx else None
     no_amx = None if case.isa.allows_amx else _doubt_no_amx(case, evidence)
     return _doubt_ceiling(case, evidence) or amx or no_amx or _doubt_precision(case, evidence)
+
+
+def doubt_beyond_ceiling(case: RunCase, what: str) -> Doubt:
+    """For an arm whose process the kernel killed for an instruction beyond its ceiling."""
+    return Doubt(
+        f"{case.arm}: {case.engine} ignores its ceiling of {case.isa}: {what}",
+        f"report it to {case.engine}: it executes tile instructions though the kernel refuses it "
+        "the permission; until that is mended, no arm without AMX can be measured with it",
+    )
 
 
 def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:

@@ -19,7 +19,7 @@ from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment, Measurement, Round, Slice, pairs_in
 from amx_suite.core.trial import Trial, TrialResult
-from amx_suite.errors import NotApplicableError
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.groups import group_arms
 from amx_suite.trial.judge import gates_of, is_decided, judge
 from amx_suite.trial.pool import MachineMemory, StartWorker, WorkerPool, available_bytes
@@ -111,6 +111,7 @@ class TrialSession:
             ),
             rounds=tuple(self._rounds),
             notes=tuple(self._notes),
+            beyond_ceiling={k: error.what for k, error in self._pool.beyond_ceiling.items()},
         )
         return TrialResult(
             measurement, judge(self.trial, self._gates, measurement, self._pool.unavailable)
@@ -180,7 +181,8 @@ class TrialSession:
             if len(groups) > 1:
                 self._pool.keep_only(group)
                 for case in self._cases(group - self._pool.live):
-                    self._pool.start(case)
+                    with contextlib.suppress(CeilingIgnoredError):
+                        self._pool.start(case)
             self._run_rounds(group, self._budget / len(groups))
             self._gather_evidence(group)
 
@@ -190,7 +192,7 @@ class TrialSession:
             if not self._pool.has_room():
                 return self._split()
             self._progress.preparing(self.trial, case, number, len(self.arms))
-            with contextlib.suppress(NotApplicableError):
+            with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
                 self._pool.start(case)
         return (self._pool.live,)
 
@@ -220,7 +222,11 @@ class TrialSession:
         began = self._clock()
         endless = orders([case.id for case in cases], self.trial.seed)
         for done, order in enumerate(endless, start=1):
-            pieces = [self._take_slice(by_id[case_id]) for case_id in order]
+            # An arm may have died of its own instructions; the others go on without it.
+            living = [by_id[case_id] for case_id in order if case_id in self._pool.live]
+            if not living:
+                return
+            pieces = [piece for case in living if (piece := self._take_slice(case)) is not None]
             self._rounds.append(Round(len(self._rounds), tuple(pieces)))
             decided, gates = self._decided(group)
             elapsed = self._clock() - began
@@ -229,9 +235,16 @@ class TrialSession:
             if settled or elapsed >= budget or done == self._round_limit:
                 return
 
-    def _take_slice(self, case: RunCase) -> Slice:
-        """One arm's turn. Whatever must surround a slice has its place here."""
-        taken = self._pool.worker(case).take_slice(self._pool.facts[case.id].iterations)
+    def _take_slice(self, case: RunCase) -> Slice | None:
+        """One arm's turn, None if it died in it of an instruction beyond its ceiling.
+
+        Whatever must surround a slice has its place here.
+        """
+        try:
+            taken = self._pool.worker(case).take_slice(self._pool.facts[case.id].iterations)
+        except CeilingIgnoredError as error:
+            self._pool.give_up(case, error)
+            return None
         return Slice(case.id, taken.seconds, taken.iterations)
 
     def _decided(self, group: frozenset[str]) -> tuple[int, int]:
@@ -242,13 +255,17 @@ class TrialSession:
         decided = [
             is_decided(gate, pairs_in(self._rounds, baseline.id, candidate.id))
             for gate, candidate, baseline in gates_of(self.trial, self._gates)
-            if {candidate.id, baseline.id} <= group
+            if {candidate.id, baseline.id} <= group & self._pool.live
         ]
         return sum(decided), len(decided)
 
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):
-            self._prove(case)
+            try:
+                self._prove(case)
+            except CeilingIgnoredError as error:
+                self._pool.give_up(case, error)
+                continue
             if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
                 path = self._checkpoints / f"{case.id}.pt"
                 self._pool.worker(case).checkpoint(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "Arrays",
+    "CheckTiles",
     "Checkpoint",
     "Close",
     "Done",
@@ -22,8 +23,12 @@ __all__ = [
     "Release",
     "Reply",
     "Request",
+    "RerunTile",
     "SliceTaken",
+    "SoakTiles",
     "TakeSlice",
+    "TilesChecked",
+    "TilesSoaked",
 ]
 
 from enum import StrEnum
@@ -33,6 +38,7 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
 
@@ -107,6 +113,25 @@ class Release(msgspec.Struct, frozen=True, tag=True):
     """
 
 
+class CheckTiles(msgspec.Struct, frozen=True, tag=True):
+    """Run a batch of tile multiplications and compare every element with the oracle."""
+
+    batch: TileBatch
+
+
+class SoakTiles(msgspec.Struct, frozen=True, tag=True):
+    """Repeat a batch for ``seconds``, comparing each result."""
+
+    batch: TileBatch
+    seconds: float
+
+
+class RerunTile(msgspec.Struct, frozen=True, tag=True):
+    """Run the tile of a stored mismatch again, from its stored operands."""
+
+    result: BatchResult
+
+
 class Close(msgspec.Struct, frozen=True, tag=True):
     """End in good order."""
 
@@ -122,6 +147,9 @@ Request = (
     | Checkpoint
     | Operate
     | Release
+    | CheckTiles
+    | SoakTiles
+    | RerunTile
     | Close
 )
 
@@ -139,6 +167,7 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     iterations: int
     step_seconds: float
     items_per_step: int
+    operations_per_step: int
     unit: str
     data: str
     peak_bytes: int
@@ -163,6 +192,18 @@ class Proof(msgspec.Struct, frozen=True, tag=True):
     peak_bytes: int
 
 
+class TilesChecked(msgspec.Struct, frozen=True, tag=True):
+    """What came of a batch of tiles."""
+
+    result: BatchResult
+
+
+class TilesSoaked(msgspec.Struct, frozen=True, tag=True):
+    """What came of a soak."""
+
+    piece: SoakSlice
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The request was carried out and has no result."""
 
@@ -185,4 +226,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str = ""
 
 
-Reply = Hello | Prepared | SliceTaken | Arrays | Proof | Done | Failed
+Reply = Hello | Prepared | SliceTaken | Arrays | Proof | TilesChecked | TilesSoaked | Done | Failed

@@ -22,6 +22,7 @@ from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.engines import engine as engine_named
 from amx_suite.errors import (
+    CeilingIgnoredError,
     EngineUnavailableError,
     NotApplicableError,
     ProtocolError,
@@ -32,6 +33,7 @@ from amx_suite.errors import (
     WorkerMemoryError,
     WorkerStartError,
 )
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.worker import messages as words
 from amx_suite.worker.environment import child_environment
 from amx_suite.worker.postmortem import describe_exit, is_stopped, oom_kills
@@ -167,6 +169,19 @@ class IsaWorker:
         replied = self._ask(request, words.Arrays, self._timeouts.work, arrays)
         return replied[1]["output"]
 
+    def check_tiles(self, batch: TileBatch) -> BatchResult:
+        """Have the child run a batch of tile multiplications and compare it with the oracle."""
+        return self._ask(words.CheckTiles(batch), words.TilesChecked, self._timeouts.work)[0].result
+
+    def rerun_tile(self, result: BatchResult) -> BatchResult:
+        """Have the child run the tile of a stored mismatch again."""
+        return self._ask(words.RerunTile(result), words.TilesChecked, self._timeouts.work)[0].result
+
+    def soak_tiles(self, batch: TileBatch, seconds: float) -> SoakSlice:
+        """Have the child repeat a batch for that long."""
+        timeout = self._timeouts.work + seconds
+        return self._ask(words.SoakTiles(batch, seconds), words.TilesSoaked, timeout)[0].piece
+
     def close(self) -> None:
         """End the child in good order, or kill it if it does not end within the time limit."""
         if self._process.poll() is None:
@@ -253,7 +268,9 @@ class IsaWorker:
         self.kill()
         if returncode == -signal.SIGKILL and oom_kills() > self._oom_kills_before:
             return self._out_of_memory("the kernel's memory killer ended it", tail)
-        return WorkerDiedError(self.label, describe_exit(returncode, jailed=self._jailed), tail)
+        what = describe_exit(returncode, jailed=self._jailed)
+        ignored = self._jailed and returncode == -signal.SIGILL
+        return (CeilingIgnoredError if ignored else WorkerDiedError)(self.label, what, tail)
 
     def _out_of_memory(self, what: str, tail: str = "") -> WorkerMemoryError:
         remedy = "use a smaller shape or fewer arms at a time, or free memory"

@@ -27,6 +27,7 @@ from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import kernel_log
 from amx_suite.worker.mkl import mkl_level, parse_mkl
+from amx_suite.worker.tiles import TileBench
 from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.worker.verbose import onednn_level, parse_log
 from amx_suite.workloads import workload
@@ -65,6 +66,7 @@ class Session:
         self._onednn_isa = ""
         self._mkl_announced = ""
         self._torch_is_set_up = False
+        self._tile_bench: TileBench | None = None
 
     def handle(self, request: words.Request, arrays: ArrayMap) -> tuple[words.Reply, ArrayMap]:
         """Carry out one request. Whatever it raises becomes a ``Failed``; the child lives on."""
@@ -107,6 +109,12 @@ class Session:
                 return words.Done(), {}
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
+            case words.CheckTiles(batch):
+                return words.TilesChecked(self._tiles().check(batch)), {}
+            case words.SoakTiles(batch, seconds):
+                return words.TilesSoaked(self._tiles().soak(batch, seconds)), {}
+            case words.RerunTile(result):
+                return words.TilesChecked(self._tiles().rerun(result)), {}
         raise ValueError(f"a session has no answer to {type(request).__name__}")
 
     def _prepare_case(self, request: words.Prepare) -> words.Prepared:
@@ -128,6 +136,7 @@ class Session:
             iterations=timing.iterations,
             step_seconds=timing.step_seconds,
             items_per_step=model.items_per_step(case.shape),
+            operations_per_step=arm.operations,
             unit=model.unit,
             data=arm.data,
             peak_bytes=peak_bytes(),
@@ -203,6 +212,10 @@ class Session:
         torch.set_num_threads(self._launch.threads)
         torch.set_float32_matmul_precision("highest")
         self._torch_is_set_up = True
+
+    def _tiles(self) -> TileBench:
+        self._tile_bench = self._tile_bench or TileBench()
+        return self._tile_bench
 
     def _prepared_arm(self) -> arms.Arm:
         """The arm, prepared anew if it had to make room."""

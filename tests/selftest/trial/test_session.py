@@ -6,7 +6,7 @@ import pytest
 from amx_suite.core.case import Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Versus
 from amx_suite.core.verdict import Verdict
-from amx_suite.errors import WorkerDiedError, WorkerMemoryError
+from amx_suite.errors import CeilingIgnoredError, WorkerDiedError, WorkerMemoryError
 from amx_suite.trial.groups import group_arms
 from amx_suite.trial.session import MIN_ROUNDS
 
@@ -126,6 +126,30 @@ def test_an_arm_the_engine_lacks_is_not_applicable_and_the_others_go_on(
     assert "no INT8 in this engine" in int8.reason
     assert session.why_missing(session.arms[4]) == "no INT8 in this engine"
     assert world.ended["int8@amx"] == "close"
+
+
+@pytest.mark.parametrize("when", ["prepare", "slice", "prove"])
+def test_an_arm_that_dies_of_amx_in_its_jail_is_no_evidence_and_the_others_go_on(
+    make_session, vocabulary, world, when
+):
+    """Known-bad: a library that executes tile instructions under a ceiling without AMX."""
+    death = CeilingIgnoredError("bf16", "it was killed by SIGILL")
+    world.faults["bf16@avx512_bf16", when] = death
+    gates = [vocabulary.gate(3.0), vocabulary.gate(3.0, Versus.NO_AMX)]
+    session = make_session(gates)
+    result = session.result()
+    sound, unproven = result.gates
+    assert sound.verdict is Verdict.PASS
+    assert unproven.verdict is Verdict.NO_EVIDENCE
+    assert "ipex ignores its ceiling of avx512_bf16" in unproven.reason
+    assert "SIGILL" in unproven.reason
+    assert unproven.remedy
+    (dead,) = [case for case in session.arms if case.arm == "bf16@avx512_bf16"]
+    assert result.measurement.beyond_ceiling == {dead.id: "it was killed by SIGILL"}
+    assert len(result.measurement.rounds) == MIN_ROUNDS
+    with pytest.raises(CeilingIgnoredError):
+        session.evidence(dead)
+    assert world.log.count((dead.arm, "prepare")) == 1
 
 
 def test_facts_of_the_arms_are_in_the_measurement(make_session):

@@ -16,6 +16,7 @@ from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.errors import (
+    CeilingIgnoredError,
     EngineUnavailableError,
     NotApplicableError,
     ProtocolError,
@@ -111,8 +112,14 @@ def test_a_child_killed_in_the_middle_is_named(start_fake):
 
 
 def test_sigill_in_the_jail_accuses_the_library(start_fake):
-    with pytest.raises(WorkerDiedError, match=r"SIGILL.*ignores its ceiling"):
+    with pytest.raises(CeilingIgnoredError, match=r"SIGILL.*ignores its ceiling"):
         command(start_fake(Isa.AVX512), "signal", number=signal.SIGILL)
+
+
+def test_sigill_of_an_amx_arm_accuses_nobody_of_ignoring_a_ceiling(start_fake):
+    with pytest.raises(WorkerDiedError, match="SIGILL") as caught:
+        command(start_fake(Isa.AMX), "signal", number=signal.SIGILL)
+    assert not isinstance(caught.value, CeilingIgnoredError)
 
 
 def test_a_stopped_child_is_named_and_killed(start_fake):
