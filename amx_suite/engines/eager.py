@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Eager"]
 
+import importlib.metadata
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Quantized operators run in oneDNN, which obeys a ceiling; fbgemm does not and has no AMX.
 _BACKEND = "onednn"
+#: The last series whose quantized linear layers are known to be fast. In 2.15.0 (oneDNN 3.13.3)
+#: their weights lose the compensation for the input's zero point, and only oneDNN's reference takes
+#: them: 24 s a step of the gemm workload at b4x64, against 7 ms in 2.8.0 (oneDNN 3.7.1), same CPU.
+_LAST_WITH_INT8 = (2, 8)
 #: How torch.fx says that a module's Python code depends on its inputs (TraceError is a ValueError).
 _UNTRACEABLE = (AttributeError, RuntimeError, TypeError, ValueError)
 
@@ -48,10 +53,7 @@ class Eager(StockTorch):
 
         self.require(Mode.INFERENCE, precision)
         if precision is Precision.INT8:
-            if not calibration:
-                raise NotApplicableError(
-                    "static INT8 quantization needs calibration inputs: none given"
-                )
+            _require_int8(calibration)
             with torch.no_grad(), upstream_limits("quantize this model eagerly"):
                 return _quantized(module, example_inputs, calibration)
         if precision is Precision.FP32:
@@ -76,6 +78,18 @@ class Eager(StockTorch):
         bf16 = precision is Precision.BF16
         autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=bf16)
         return PreparedTraining(module, optimizer, autocast)
+
+
+def _require_int8(calibration: Sequence[Any]) -> None:
+    """Raise NotApplicableError where INT8 cannot be had, or would be no INT8 worth timing."""
+    found = importlib.metadata.version("torch")
+    if tuple(map(int, found.split(".")[:2])) > _LAST_WITH_INT8:
+        raise NotApplicableError(
+            f"torch {found} runs eager quantized linear layers on oneDNN's reference kernel "
+            f"(ref_int8:any), unlike {'.'.join(map(str, _LAST_WITH_INT8))}: use engine inductor"
+        )
+    if not calibration:
+        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
 
 
 def _quantized(

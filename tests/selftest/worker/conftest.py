@@ -20,7 +20,7 @@ def start_fake():
     def start(isa=Isa.AVX512, *, work_seconds=20.0, program=FAKE_CHILD, **more):
         worker = IsaWorker(
             isa,
-            "ipex",
+            "fake",
             threads=1,
             cpus=tuple(sorted(os.sched_getaffinity(0)))[:1],
             label=more.pop("label", "fake-case"),

@@ -198,7 +198,7 @@ _PARENT = textwrap.dedent(
     from amx_suite.core.isa import Isa
     from amx_suite.worker.process import IsaWorker
 
-    worker = IsaWorker(Isa.AVX512, "ipex", threads=1, cpus=(min(os.sched_getaffinity(0)),),
+    worker = IsaWorker(Isa.AVX512, "fake", threads=1, cpus=(min(os.sched_getaffinity(0)),),
                        program=FAKE_CHILD)
     with worker:
         print(worker.pid, flush=True)
