@@ -98,6 +98,11 @@ def worker_on(config: pytest.Config, isa: Isa, engine: str, label: str = "") -> 
     return IsaWorker(isa, engine, threads=threads, cpus=bound_cpus(threads), label=label)
 
 
+def start_prober(config: pytest.Config) -> IsaWorker:
+    """Start the child that reads the machine between slices; it is under no ceiling."""
+    return worker_on(config, Isa.AMX, "probe", "probe")
+
+
 def store(config: pytest.Config) -> TrialStore:
     """The run's trials."""
     if _STORE not in config.stash:
@@ -125,6 +130,7 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         trial,
         config.stash[GATES],
         start=start,
+        start_prober=lambda: start_prober(config),
         host=host(config).fingerprint,
         cpus=bound_cpus(settings.threads),
         budget_seconds=settings.budget_of(level_of(trial)),

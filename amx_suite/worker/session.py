@@ -26,6 +26,7 @@ from amx_suite.errors import (
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import onednn_log
+from amx_suite.worker.probing import open_probe
 from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.worker.verbose import parse_log
 from amx_suite.workloads import workload
@@ -33,6 +34,7 @@ from amx_suite.workloads.base import Inputs, ModelWorkload
 from amx_suite.workloads.operators import build_operator
 
 if TYPE_CHECKING:
+    from amx_suite.tmul.probe import Probe
     from amx_suite.worker.protocol import ArrayMap
 
 #: How PyTorch's allocator and the C++ runtime say that memory ran out; both raise RuntimeError.
@@ -61,6 +63,7 @@ class Session:
         self._jail = jail
         self._prepare: words.Prepare | None = None
         self._arm: arms.Arm | None = None
+        self._probe: Probe | None = None
         self._onednn_isa = ""
         self._torch_is_set_up = False
 
@@ -105,6 +108,9 @@ class Session:
                 return words.Done(), {}
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
+            case words.Probe():
+                self._probe = self._probe or open_probe(self._launch.cpus)
+                return words.Probed(self._probe.read()), {}
         raise ValueError(f"a session has no answer to {type(request).__name__}")
 
     def _prepare_case(self, request: words.Prepare) -> words.Prepared:
@@ -135,7 +141,7 @@ class Session:
     def _take_slice(self, iterations: int) -> float:
         if iterations < 1:
             raise ValueError(f"a slice has at least one step, not {iterations}")
-        return time_steps(self._prepared_arm(), iterations)
+        return time_steps(self._prepared_arm(), iterations, self._asked().slowdown)
 
     def _prove(self) -> words.Proof:
         from amx_suite.host.permission import amx_permission_held
