@@ -3,6 +3,7 @@
 ``amx_support`` gates a test on AMX being usable. ``isa_worker`` runs it once under each ceiling,
 each in its own subprocess; ``isa_workers`` is the same as a function, for tests that compare
 ceilings. ``amx_trial`` runs it once for each trial of the run. ``amx_row`` feeds pytest-benchmark.
+``amx_progress`` says on the terminal how far a long test is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "AmxRow",
     "TrialAccess",
+    "amx_progress",
     "amx_row",
     "amx_settings",
     "amx_support",
@@ -30,6 +32,7 @@ from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableEr
 from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
+from amx_suite.testing.terminal import ProgressLine
 from amx_suite.trial.proof import doubt_beyond_ceiling
 
 if TYPE_CHECKING:
@@ -65,6 +68,12 @@ def amx_support(pytestconfig: pytest.Config) -> state.HostView:
             pytest.fail(f"AMX is required: {text}", pytrace=False)
         pytest.skip(text)
     return view
+
+
+@pytest.fixture(scope="session")
+def amx_progress(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Say how far a long test is, on one line of the terminal: ``amx_progress("3 of 8")``."""
+    return ProgressLine(pytestconfig).show
 
 
 @pytest.fixture(scope="session")

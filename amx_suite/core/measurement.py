@@ -110,14 +110,16 @@ class Environment(msgspec.Struct, frozen=True):
 class ArmFacts(msgspec.Struct, frozen=True):
     """What is known of one arm besides its timings.
 
-    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step; ``data`` says what
-    the inputs were; ``variables`` is the part of the child's environment that the case set.
+    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step,
+    ``operations_per_step`` the multiplications and additions of its matrix products; ``data`` says
+    what the inputs were; ``variables`` is the part of the child's environment that the case set.
     """
 
     case: RunCase
     prepare_seconds: float
     iterations: int
     items_per_step: int
+    operations_per_step: int
     unit: str
     peak_bytes: int
     data: str

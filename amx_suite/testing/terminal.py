@@ -1,8 +1,8 @@
-"""Progress of trials on pytest's terminal, written between slices and never during one."""
+"""Progress on pytest's terminal; that of trials is written between slices and never during one."""
 
 from __future__ import annotations
 
-__all__ = ["TerminalProgress"]
+__all__ = ["ProgressLine", "TerminalProgress"]
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +19,46 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class TerminalProgress:
+class ProgressLine:
     """Rewrites one line on a terminal, writes a line now and then into a log."""
 
     def __init__(self, config: pytest.Config, now: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._now = now
         self._last_line = -_SECONDS_BETWEEN_LINES
+
+    def show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
+        """Write the text over the one before, if it can be done.
+
+        ``keep`` makes it a line that stays. Into a log each text is a line of its own, those marked
+        ``seldom`` only now and then.
+        """
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal is None or terminal.verbosity < 0:
+            return
+        with self._uncaptured():
+            if terminal.isatty and not keep:
+                terminal.rewrite(text, erase=True)
+            elif not seldom or self._now() - self._last_line >= _SECONDS_BETWEEN_LINES:
+                self._last_line = self._now()
+                terminal.ensure_newline()
+                terminal.write_line(text)
+
+    @contextmanager
+    def _uncaptured(self) -> Iterator[None]:
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if capture is None:
+            yield
+            return
+        with capture.global_and_fixture_disabled():
+            yield
+
+
+class TerminalProgress:
+    """What a trial says of its progress."""
+
+    def __init__(self, config: pytest.Config, now: Callable[[], float] = time.monotonic) -> None:
+        self._show = ProgressLine(config, now).show
 
     def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
         """Say which arm is being prepared."""
@@ -48,24 +81,3 @@ class TerminalProgress:
     def note(self, trial: Trial, sentence: str) -> None:
         """Write a line that stays."""
         self._show(f"{trial.name} {trial.shape}: {sentence}", keep=True)
-
-    def _show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
-        terminal = self._config.pluginmanager.getplugin("terminalreporter")
-        if terminal is None or terminal.verbosity < 0:
-            return
-        with self._uncaptured():
-            if terminal.isatty and not keep:
-                terminal.rewrite(text, erase=True)
-            elif not seldom or self._now() - self._last_line >= _SECONDS_BETWEEN_LINES:
-                self._last_line = self._now()
-                terminal.ensure_newline()
-                terminal.write_line(text)
-
-    @contextmanager
-    def _uncaptured(self) -> Iterator[None]:
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is None:
-            yield
-            return
-        with capture.global_and_fixture_disabled():
-            yield

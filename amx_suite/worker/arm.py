@@ -22,6 +22,7 @@ import msgspec
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
 from amx_suite.engines.base import Engine, Forward, PreparedTraining
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
+from amx_suite.worker.flops import step_operations
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
 if TYPE_CHECKING:
@@ -38,13 +39,20 @@ _TRAINING_BATCHES = 2
 
 
 class InferenceArm:
-    """A prepared forward pass on one batch."""
+    """A prepared forward pass on one batch. ``operations`` are those of a step."""
 
     def __init__(
-        self, case: RunCase, workload: ModelWorkload, forward: Forward, batch: Batch, data: str
+        self,
+        case: RunCase,
+        workload: ModelWorkload,
+        forward: Forward,
+        batch: Batch,
+        data: str,
+        operations: int,
     ) -> None:
         self.case = case
         self.data = data
+        self.operations = operations
         self._workload = workload
         self._forward = forward
         self._inputs = batch.inputs
@@ -77,9 +85,11 @@ class TrainingArm:
         prepared: PreparedTraining,
         batches: list[Batch],
         data: str,
+        operations: int,
     ) -> None:
         self.case = case
         self.data = data
+        self.operations = operations
         self._workload = workload
         self._engine = engine
         self._prepared = prepared
@@ -158,6 +168,8 @@ def prepare_arm(
 ) -> Arm:
     """Build the case's model and data and have the engine prepare them.
 
+    ``deterministic`` leaves dropout out; such an arm is not timed, and its operations not counted.
+
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
     if (reason := engine.why_unavailable()) is not None:
@@ -169,14 +181,17 @@ def prepare_arm(
     wanted = _TRAINING_BATCHES if training else 1 + _CALIBRATION_BATCHES * quantized
     made, data = workload.batches(case, inputs, wanted)
     module = workload.build(case, inputs, deterministic=deterministic)
+    operations = 0
+    if not deterministic:
+        operations = step_operations(workload, case.workload.mode, module, made[0])
     if workload.channels_last:
         module, made = _channels_last(module, made)
     if training:
         prepared = engine.prepare_training(module, workload.optimizer(module), case.precision)
-        return TrainingArm(case, workload, engine, prepared, made, data)
+        return TrainingArm(case, workload, engine, prepared, made, data, operations)
     calibration = [batch.inputs for batch in made[1:]]
     forward = engine.prepare_inference(module, made[0].inputs, case.precision, calibration)
-    return InferenceArm(case, workload, forward, made[0], data)
+    return InferenceArm(case, workload, forward, made[0], data, operations)
 
 
 def first_losses(

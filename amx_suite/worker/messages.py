@@ -150,6 +150,7 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     iterations: int
     step_seconds: float
     items_per_step: int
+    operations_per_step: int
     unit: str
     data: str
     peak_bytes: int

@@ -72,6 +72,9 @@ class Bert:
         else:
             model = _pretrained(kind, case.weights, inputs, config)
             _check_size(model.config, case)
+        # No input has padding. transformers would look for it in every forward pass, by a branch on
+        # the data.
+        model.config.pad_token_id = None
         model.to(torch.float64 if case.precision is Precision.FP64 else torch.float32)
         trained: torch.nn.Module = model.train(training)
         return trained

@@ -73,7 +73,8 @@ class FakeWorker:
         self.world.live.add(case.id)
         self.world.most_live = max(self.world.most_live, len(self.world.live))
         self.world.free -= self.world.peak
-        return Prepared(2, 0.1, 16, "images", "synthetic", self.world.peak, {"torch": "2.8.0"})
+        peak, versions = self.world.peak, {"torch": "2.8.0"}
+        return Prepared(2, 0.1, 16, 10**9, "images", "synthetic", peak, versions)
 
     def take_slice(self, iterations):
         self._do("slice")

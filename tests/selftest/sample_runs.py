@@ -57,7 +57,7 @@ def gate_result(
 
 
 def arm(case: RunCase, evidence: Evidence | None) -> ArmFacts:
-    return ArmFacts(case, 3.0, 2, 16, "images", 2**30, "synthetic images", {}, evidence)
+    return ArmFacts(case, 3.0, 2, 16, 10**9, "images", 2**30, "synthetic images", {}, evidence)
 
 
 def trial_result(*gates: GateResult, rounds: int = 8, notes: tuple[str, ...] = ()) -> TrialResult:

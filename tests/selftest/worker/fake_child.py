@@ -41,7 +41,8 @@ class FakeSession:
     def _prepare(self, case):
         if case.weights.startswith("fail:"):
             return words.Failed(words.FailureKind(case.weights.removeprefix("fail:")), "as told")
-        return words.Prepared(2, 0.25, case.shape.batch, "images", "made up", 1000, {"fake": "1"})
+        items = case.shape.batch
+        return words.Prepared(2, 0.25, items, 10**9, "images", "made up", 1000, {"fake": "1"})
 
     def _operate(self, request, arrays):
         command, settings = request.operator, request.settings

@@ -228,8 +228,8 @@ class TestCheckpoint:
         prepared = PreparedTraining(module, optimizer, contextlib.nullcontext)
         batch = Batch((torch.ones(4, 3),), torch.tensor([0, 1, 0, 1]))
         case = case_of(Mode.TRAINING, Precision.FP32, "resnet50")
-        engine = ENGINES["ipex"]
-        return arms.TrainingArm(case, WORKLOADS["resnet50"], engine, prepared, [batch], "ones")
+        workload, engine = WORKLOADS["resnet50"], ENGINES["ipex"]
+        return arms.TrainingArm(case, workload, engine, prepared, [batch], "ones", 1)
 
     def test_it_can_be_read_without_running_code(self, arm, tmp_path):
         import torch

@@ -1,0 +1,87 @@
+"""A batch of tile multiplications as a value that can be made again, and what came of it.
+
+No numpy here: messages between processes hold these.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BatchResult", "Load", "Mismatch", "TileBatch"]
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Load(StrEnum):
+    """The instruction that brings tiles in; T1 hints that the data will not be used again."""
+
+    TILELOADD = "tileloadd"
+    TILELOADDT1 = "tileloaddt1"
+
+
+class TileBatch(msgspec.Struct, frozen=True):
+    """``tiles`` multiplications ``C += A x B`` of one shape, in a chain of ``steps``.
+
+    A has ``rows`` rows of ``k_bytes``, B has ``k_bytes / 4`` rows of ``n_bytes``, C has ``rows``
+    rows of ``n_bytes``; 1 to 16 rows of 4 to 64 bytes, in multiples of 4. The operands follow from
+    ``fill`` and ``seed``; in a chain C stays in its register while each step brings another A and
+    B. ``padding`` is the bytes between one row and the next in memory, ``misalignment`` the bytes
+    by which every tile starts off a cache line. ``mxcsr`` is set while the instructions run, since
+    it must not matter to them; None leaves it alone.
+    """
+
+    instruction: str
+    fill: str
+    seed: int
+    tiles: int
+    rows: int = 16
+    k_bytes: int = 64
+    n_bytes: int = 64
+    steps: int = 1
+    load: Load = Load.TILELOADD
+    padding: int = 0
+    misalignment: int = 0
+    mxcsr: int | None = None
+
+    @property
+    def elements(self) -> int:
+        """Elements of C that are compared."""
+        return self.tiles * self.rows * (self.n_bytes // 4)
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """One wrong element, its bits as found and as expected, and the operands of its tile.
+
+    ``a`` and ``b`` hold the tiles of every step one after the other, row by row, ``c`` the tile
+    that the chain began with; so that it can be run again though generators may change.
+    """
+
+    tile: int
+    row: int
+    column: int
+    found: int
+    expected: int
+    a: bytes
+    b: bytes
+    c: bytes
+
+
+class BatchResult(msgspec.Struct, frozen=True):
+    """How many elements of a batch were compared on a CPU, how many were wrong, and the first."""
+
+    batch: TileBatch
+    cpu: int
+    elements: int
+    wrong: int
+    first: Mismatch | None = None
+
+    def __str__(self) -> str:
+        batch = self.batch
+        text = f"CPU {self.cpu}: {batch.instruction} on {batch.fill}: {self.wrong} of "
+        text += f"{self.elements} elements differ"
+        if self.first is not None:
+            text += (
+                f"; first: C[{self.first.row}][{self.first.column}] of tile {self.first.tile} is "
+                f"{self.first.found:#010x}, expected {self.first.expected:#010x}"
+            )
+        return text

@@ -1,0 +1,281 @@
+"""What the kernel owes to tile state: permission, inheritance, switches, signals, page faults.
+
+Each check runs in a process of its own that holds no tile permission yet and is pinned to one CPU;
+it returns if all is well and raises Broken or NotHere otherwise. The first six are what Linux's own
+test for AMX covers (tools/testing/selftests/x86/amx.c), ptrace left out: a debugger's view of the
+tiles is not what computes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["STATE_CHECKS", "require_tiles"]
+
+import ctypes
+import errno
+import os
+import random
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from amx_suite.tmul.check import Broken, Check, NotHere
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, tile_config
+from amx_suite.tmul.jit import asm_function, load
+from amx_suite.tmul.kernel_calls import (
+    current_cpu,
+    handle_signal,
+    set_signal_stack,
+    untouched_memory,
+)
+from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile
+from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
+
+#: The kernel's least signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too small
+#: for the tiles' 8192 bytes; and one that is ample.
+_SMALL_STACK, _LARGE_STACK = 2048, 65536
+#: More threads than a CPU can run at once, and turns that each of them takes.
+_THREADS, _TURNS = 5, 20
+_SIGNALS = 20
+_CROWD_SECONDS = 0.05
+#: Bytes between rows that are to fault one by one: the kernel maps 64 KiB around a fault at once.
+_APART = 1 << 17
+
+#: Before anything is pinned.
+_ALLOWED = frozenset(os.sched_getaffinity(0))
+
+_COPY_TILE = asm_function(
+    "copy_tile",
+    ("ldtilecfg [$0]", "tileloadd tmm0, [$1 + $3*1]", "tilestored [$2 + $3*1], tmm0"),
+    arguments=("ptr", "ptr", "ptr", "i64"),
+    clobbers=("tmm0",),
+)
+
+#: Asks a fresh program what it is permitted; only the standard library, so that it starts quickly.
+_ASK_AFTER_EXEC = (
+    "import runpy, sys; reply = runpy.run_path(sys.argv[1])['permitted'](); "
+    "sys.exit(reply.value is None or bool(reply.value >> 18 & 1))"
+)
+
+
+def require_tiles() -> TileFile:
+    """Get the permission, or raise Broken."""
+    reply = request_tiles()
+    if reply.value is None:
+        raise Broken(f"the kernel refused the tile permission: {errno_name(reply.errno)}")
+    return TileFile()
+
+
+def _holds_permission() -> bool:
+    return bool((permitted().value or 0) >> XTILEDATA & 1)
+
+
+def _pattern(seed: int) -> bytes:
+    return random.Random(seed).randbytes(TILE_FILE_BYTES)
+
+
+def _expect(ok: bool, otherwise: str) -> None:
+    if not ok:
+        raise Broken(otherwise)
+
+
+def _child_succeeds(work: Callable[[], bool]) -> bool:
+    """Whether ``work`` returned True in a forked child; a child that was killed did not."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _use_without_permission(cpu: int) -> None:
+    """Expected to die of SIGILL."""
+    TileFile().hold(_pattern(cpu))
+    raise Broken("a tile instruction ran though the kernel had given no permission")
+
+
+def _permission(cpu: int) -> None:
+    _expect(not _holds_permission(), "the permission was held before it was asked for")
+    tiles = require_tiles()
+    _expect(_holds_permission(), "the permission was granted and is not held")
+    data = _pattern(cpu)
+    tiles.hold(data)
+    _expect(tiles.holds(data), "the tiles do not hold what was loaded into them")
+
+
+def _small_signal_stack_before(cpu: int) -> None:
+    _stack, refused = set_signal_stack(_SMALL_STACK)
+    if refused:
+        raise NotHere(f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}")
+    found = errno_name(request_tiles().errno)
+    _expect(found == "ENOSPC", f"with a signal stack too small, the request said {found}")
+
+
+def _small_signal_stack_after(cpu: int) -> None:
+    require_tiles()
+    _stack, number = set_signal_stack(_SMALL_STACK)
+    found = errno_name(number) if number else "success"
+    _expect(number == errno.ENOMEM, f"a signal stack too small for the tiles: {found}")
+
+
+def _fork(cpu: int) -> None:
+    """The child inherits the permission but not the data, and its work leaves the parent's alone.
+
+    The kernel copies only the ordinary state (arch/x86/kernel/fpu/core.c, fpu_clone).
+    """
+    tiles, ours = require_tiles(), _pattern(cpu)
+    tiles.hold(ours)
+    _expect(not _child_succeeds(lambda: tiles.holds(ours)), "a forked child got its parent's tiles")
+    _expect(tiles.holds(ours), "the parent's tiles were lost in a fork")
+
+    def work() -> bool:
+        theirs = _pattern(cpu + 1)
+        tiles.hold(theirs)
+        return _holds_permission() and tiles.holds(theirs)
+
+    _expect(_child_succeeds(work), "a forked child could not use tiles of its own")
+    _expect(tiles.holds(ours), "the parent's tiles were lost while its child used tiles")
+
+
+def _exec(cpu: int) -> None:
+    require_tiles()
+    xcomp = sys.modules[permitted.__module__].__file__ or ""
+    program = [sys.executable, "-S", "-c", _ASK_AFTER_EXEC, xcomp]
+    pid = os.posix_spawn(sys.executable, program, os.environ)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _expect(code == 0, "a program started by exec held the permission of the one before it")
+
+
+def _context_switches(cpu: int) -> None:
+    """Threads on one CPU wait for each other in turns, each with tiles of its own."""
+    tiles = require_tiles()
+    barrier = threading.Barrier(_THREADS, timeout=30)
+    complaints: list[str] = []
+    switches: list[int] = []
+
+    def work(index: int) -> None:
+        mine = _pattern(cpu * _THREADS + index)
+        tiles.hold(mine)
+        for turn in range(_TURNS):
+            barrier.wait()
+            if not tiles.holds(mine):
+                complaints.append(f"thread {index} lost its tiles by its {turn + 1}. switch")
+                barrier.abort()
+                return
+        switches.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    _expect(not complaints, "; ".join(complaints))
+    _expect(len(switches) == _THREADS, "not every thread came to its end")
+    _expect(min(switches) > 0, "a thread was never switched out, so nothing was checked")
+
+
+def _preemption(cpu: int) -> None:
+    """More busy processes than the CPU can run, all of them with live tiles that they never yield.
+
+    The kernel takes the CPU from them at a moment of its own.
+    """
+    tiles = require_tiles()
+
+    def work(index: int) -> bool:
+        mine = _pattern(cpu + index)
+        tiles.hold(mine)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        end = usage.ru_utime + _CROWD_SECONDS
+        while resource.getrusage(resource.RUSAGE_SELF).ru_utime < end:
+            if not tiles.holds(mine):
+                return False
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw > usage.ru_nivcsw
+
+    children = []
+    for index in range(_THREADS):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os._exit(0 if work(index) else 1)
+            finally:
+                os._exit(2)
+        children.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    _expect(
+        not any(codes), f"busy processes lost their tiles or were never preempted: exits {codes}"
+    )
+
+
+def _migration(cpu: int) -> None:
+    tiles, data = require_tiles(), _pattern(cpu)
+    home, allowed = {cpu}, _ALLOWED - {cpu}
+    if not allowed:
+        raise NotHere("this process may use one CPU only")
+    tiles.hold(data)
+    for other in sorted(allowed):
+        for target in ({other}, home):
+            os.sched_setaffinity(0, target)
+            _expect(current_cpu() in target, f"the thread did not move to CPU {target}")
+            _expect(tiles.holds(data), f"the tiles were lost on the way to CPU {min(target)}")
+
+
+def _signals(cpu: int, *, on_stack: bool = False) -> None:
+    """A handler that overwrites every tile runs; afterwards the tiles are as they were."""
+    tiles, data = require_tiles(), _pattern(cpu)
+    handler = SignalHandler(_pattern(cpu + 1))
+    if on_stack:
+        _stack, refused = set_signal_stack(_LARGE_STACK)
+        _expect(not refused, f"a signal stack of {_LARGE_STACK} bytes: {errno_name(refused)}")
+    handle_signal(signal.SIGUSR1, handler.address, on_stack=on_stack)
+    tiles.hold(data)
+    for turn in range(1, _SIGNALS + 1):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        _expect(handler.calls == turn, f"the handler ran {handler.calls} times of {turn}")
+        _expect(tiles.holds(data), f"the tiles were lost in signal {turn}")
+
+
+def _signals_on_a_stack(cpu: int) -> None:
+    _signals(cpu, on_stack=True)
+
+
+def _page_faults(cpu: int) -> None:
+    """A load and a store each of whose rows lies in a page not touched before.
+
+    Both are interrupted by each fault and taken up again at the row where they stopped (SDM volume
+    1, chapter 18, start_row).
+    """
+    require_tiles()
+    rows = [_pattern(cpu)[r * MAX_ROW_BYTES :][:MAX_ROW_BYTES] for r in range(MAX_ROWS)]
+    source, load_from = untouched_memory(b"".join(row.ljust(_APART, b"\0") for row in rows))
+    target, store_to = untouched_memory(bytes(MAX_ROWS * _APART))
+    copy = load(_COPY_TILE).function(
+        "copy_tile", ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    copy(tile_config([(MAX_ROWS, MAX_ROW_BYTES)]), load_from, store_to, _APART)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    found = [target[r * _APART : r * _APART + MAX_ROW_BYTES] for r in range(MAX_ROWS)]
+    wrong = [number for number, row in enumerate(rows) if found[number] != row]
+    _expect(not wrong, f"rows {wrong} are wrong after page faults within one load and one store")
+    _expect(faults >= 2 * MAX_ROWS, f"only {faults} page faults, so little was checked")
+    del source
+
+
+#: By name; the argument is the CPU that the process is pinned to.
+STATE_CHECKS: dict[str, Check] = {
+    "no-use-without-permission": Check(_use_without_permission, signal.SIGILL),
+    "permission-before-use": Check(_permission),
+    "no-permission-with-small-signal-stack": Check(_small_signal_stack_before),
+    "fork": Check(_fork),
+    "context-switches": Check(_context_switches),
+    "signals": Check(_signals),
+    "signals-on-alternate-stack": Check(_signals_on_a_stack),
+    "no-small-signal-stack-with-permission": Check(_small_signal_stack_after),
+    "exec": Check(_exec),
+    "preemption": Check(_preemption),
+    "migration": Check(_migration),
+    "page-faults": Check(_page_faults),
+}

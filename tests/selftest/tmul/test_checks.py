@@ -1,0 +1,122 @@
+"""State and fault checks: how each way to end is judged, on checks that are made up.
+
+A kernel that refuses tiles is known-bad input for the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+
+from amx_suite.errors import WorkerDiedError
+from amx_suite.tmul.check import Broken, Check, CheckResult, NotHere, Outcome
+from amx_suite.tmul.check_child import CHECKS, run_check
+from amx_suite.tmul.checks import run_checks
+
+pytestmark = [
+    pytest.mark.selftest,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="runs x86-64 code"),
+]
+
+CPU = min(os.sched_getaffinity(0))
+
+
+def _do_nothing(cpu):
+    pass
+
+
+def _die(number):
+    def run(cpu):
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    return run
+
+
+def _raise(error):
+    def run(cpu):
+        raise error
+
+    return run
+
+
+def judged(run, ends_by=None, control=None, seconds=20.0):
+    result = run_check("made up", CPU, Check(run, ends_by, control), seconds)
+    assert (result.check, result.cpu) == ("made up", CPU)
+    return result.outcome, result.detail
+
+
+def test_what_returns_where_nothing_is_due_is_ok():
+    assert judged(_do_nothing) == (Outcome.OK, "")
+
+
+def test_what_dies_as_is_due_is_ok():
+    assert judged(_die(signal.SIGILL), signal.SIGILL, _do_nothing) == (Outcome.OK, "")
+
+
+def test_a_fork_is_pinned_to_the_cpu():
+    def run(cpu):
+        if os.sched_getaffinity(0) != {cpu}:
+            raise Broken("elsewhere")
+
+    assert judged(run) == (Outcome.OK, "")
+
+
+@pytest.mark.parametrize(
+    ("run", "ends_by", "control", "said"),
+    [
+        pytest.param(_do_nothing, signal.SIGILL, None, "returned where SIGILL", id="no-fault"),
+        pytest.param(_die(signal.SIGSEGV), signal.SIGILL, None, "SIGSEGV", id="other-signal"),
+        pytest.param(_die(signal.SIGILL), None, None, "killed by SIGILL", id="not-due"),
+        pytest.param(_raise(Broken("lost")), None, None, "lost", id="broken"),
+        pytest.param(_raise(Broken("lost")), signal.SIGILL, None, "lost", id="broken-not-killed"),
+        pytest.param(_raise(ValueError("bug")), None, None, "ValueError: bug", id="bug"),
+        pytest.param(lambda cpu: os._exit(3), None, None, "exit code 3", id="exit"),
+        pytest.param(
+            _die(signal.SIGILL), signal.SIGILL, _die(signal.SIGILL), "legal twin", id="any-way"
+        ),
+    ],
+)
+def test_everything_else_is_broken(run, ends_by, control, said):
+    outcome, detail = judged(run, ends_by, control)
+    assert outcome is Outcome.BROKEN
+    assert said in detail
+
+
+def test_a_check_that_hangs_is_killed():
+    assert judged(lambda cpu: time.sleep(60), seconds=0.2)[0] is Outcome.BROKEN
+
+
+def test_a_check_may_not_apply():
+    assert judged(_raise(NotHere("one CPU only"))) == (Outcome.NOT_HERE, "one CPU only")
+
+
+def test_no_check_is_satisfied_where_the_kernel_refuses_tiles():
+    """In the jail, whatever the machine."""
+    program = [sys.executable, "-m", "amx_suite.tmul.check_child", str(CPU)]
+    jailed = [sys.executable, "-m", "amx_suite.worker.jail", *program]
+    lines = subprocess.run(jailed, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+    results = [msgspec.json.decode(line, type=CheckResult) for line in lines]
+    assert {result.check for result in results} == CHECKS.keys()
+    passed = {result.check for result in results if result.outcome is not Outcome.BROKEN}
+    assert passed <= {"no-use-without-permission", "migration"}
+
+
+def test_results_come_check_by_check_for_every_cpu():
+    names = ["no-use-without-permission", "permission-before-use"]
+    found = [(result.check, result.cpu) for result in run_checks([CPU, CPU], names)]
+    assert found == [(name, CPU) for name in names for _ in range(2)]
+
+
+def test_a_program_that_fails_is_named():
+    program = (sys.executable, "-c", "import sys; sys.exit('no such thing')")
+    with pytest.raises(WorkerDiedError, match=r"(?s)exit code 1.*no such thing"):
+        list(run_checks([CPU], program=program))
