@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "CALIBRATION_SCHEMA",
     "QUIET_WITHIN",
     "Calibration",
     "Reading",
@@ -20,6 +21,10 @@ import msgspec
 #: same core takes half of the tile unit and at least a third of the vector unit away; clock and
 #: timer ticks change a reading of 20 ms by a few per cent.
 QUIET_WITHIN = 1.25
+
+
+#: Raised whenever a stored calibration changes its meaning or layout.
+CALIBRATION_SCHEMA = 1
 
 
 class Unit(StrEnum):
@@ -98,7 +103,7 @@ class Calibration(msgspec.Struct, frozen=True):
     quiet_seconds: float | None
     busy_seconds: float | None
     contended: dict[Unit, float]
-    schema_version: int = 1
+    schema_version: int = CALIBRATION_SCHEMA
 
     @property
     def reference(self) -> Reference:
