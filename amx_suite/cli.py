@@ -1,4 +1,4 @@
-"""The command line: ``doctor``, ``qualify``, ``list`` and ``calibrate``.
+"""The command line: ``doctor``, ``qualify``, ``list``, ``calibrate`` and ``replay``.
 
 Errors of the suite become one line on standard error and an exit code: 2 for what the user can put
 right (a bad option, a folder that cannot be written), 1 for the rest.
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
@@ -122,6 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_options(calibrate.add_argument, "", _CALIBRATE_OPTIONS)
     calibrate.set_defaults(command=_calibrate)
+
+    replay = commands.add_parser(
+        "replay",
+        help="run a wrong tile result again that an instruction test stored",
+        epilog="Exit codes: 0 right each time, 1 wrong again, 2 usage, 3 AMX not usable here.",
+        allow_abbrev=False,
+    )
+    replay.add_argument("file", metavar="FILE", help="a mismatch-*.json")
+    replay.set_defaults(command=_replay)
     return parser
 
 
@@ -140,6 +150,12 @@ def _qualify(arguments: argparse.Namespace) -> int:
     from amx_suite.qualify import qualify
 
     return qualify(Settings.from_namespace(arguments))
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from amx_suite.replay import replay
+
+    return replay(Path(arguments.file))
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,8 @@
 ``amx_support`` gates a test on AMX being usable. ``isa_worker`` runs it once under each ceiling,
 each in its own subprocess; ``isa_workers`` is the same as a function, for tests that compare
 ceilings. ``amx_trial`` runs it once for each trial of the run. ``amx_row`` feeds pytest-benchmark.
-``amx_progress`` says on the terminal how far a long test is.
+``tile_worker`` is a subprocess on one CPU for single tile instructions, and ``amx_mismatch`` stores
+a wrong result of it. ``amx_progress`` says on the terminal how far a long test is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 __all__ = [
     "AmxRow",
     "TrialAccess",
+    "amx_mismatch",
     "amx_progress",
     "amx_row",
     "amx_settings",
@@ -18,6 +20,7 @@ __all__ = [
     "amx_trial",
     "isa_worker",
     "isa_workers",
+    "tile_worker",
 ]
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +32,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
+from amx_suite.report.mismatch import store_mismatch
 from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from amx_suite.core.gate import Gate
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
+    from amx_suite.tmul.batch import BatchResult
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
@@ -101,6 +106,40 @@ def isa_worker(
 ) -> IsaWorker:
     """A worker under one ceiling; the test runs once for each ceiling and engine."""
     return isa_workers(request.param, amx_engine)
+
+
+@pytest.fixture(scope="session")
+def amx_mismatch(
+    amx_support: state.HostView, pytestconfig: pytest.Config
+) -> Callable[[BatchResult], str]:
+    """Store a wrong tile result at once; returns what to say of it."""
+
+    def store(result: BatchResult) -> str:
+        if result.first is None:
+            return str(result)
+        folder = state.output_folder(pytestconfig)
+        path = store_mismatch(folder, amx_support.fingerprint, result)
+        return f"{result}; run it again with: amx-suite replay {path}"
+
+    return store
+
+
+@pytest.fixture(scope="session")
+def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], IsaWorker]]:
+    """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
+    from amx_suite.worker.process import IsaWorker
+
+    workers: dict[int, IsaWorker] = {}
+
+    def worker(cpu: int) -> IsaWorker:
+        if cpu not in workers:
+            label = f"tiles on CPU {cpu}"
+            workers[cpu] = IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=label)
+        return workers[cpu]
+
+    yield worker
+    for started in workers.values():
+        started.close()
 
 
 class TrialAccess:

@@ -107,6 +107,9 @@ class Option(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(values)) if self.repeatable else values[-1]
 
 
+#: Where results go unless the user says otherwise, under the working directory.
+DEFAULT_OUTPUT = Path("amx-results")
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "level",
@@ -199,11 +202,20 @@ OPTIONS: tuple[Option, ...] = (
         "DIR",
     ),
     Option(
+        "soak",
+        "soak_seconds",
+        "Seconds for which level 4 keeps every CPU multiplying tiles and compares the results.",
+        600.0,
+        "600",
+        to_seconds,
+        "SECONDS",
+    ),
+    Option(
         "output",
         "output",
         "Folder for the results.",
         None,
-        "amx-results for `amx-suite qualify`, none for pytest",
+        "amx-results for `amx-suite qualify`; pytest writes none but mismatches, there too",
         to_path,
         "DIR",
     ),
@@ -244,6 +256,7 @@ class Settings(msgspec.Struct, frozen=True):
     download: bool
     weights: tuple[tuple[str, str], ...]
     checkpoint: Path | None
+    soak_seconds: float
     output: Path | None
 
     @classmethod

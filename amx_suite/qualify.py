@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_OUTPUT", "RESULT_FILES", "conformance_folders", "qualify"]
+__all__ = ["RESULT_FILES", "conformance_folders", "qualify"]
 
 import contextlib
 import os
@@ -17,13 +17,11 @@ import pytest
 import amx_suite
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError, UsageError
-from amx_suite.options import Settings
+from amx_suite.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin import SUMMARY
 from amx_suite.report import closing_lines, ensure_writable, render_markdown, write_atomically
 from amx_suite.report.files import move_into_place, remove_files
-
-#: Where the results go unless the user says otherwise, under the working directory.
-DEFAULT_OUTPUT = "amx-results"
+from amx_suite.testing.state import OUTPUT
 
 #: What a run writes, the summary last: where it is, the others are complete.
 RESULT_FILES = ("results.json", "junit.xml", "summary.md")
@@ -43,7 +41,7 @@ def qualify(settings: Settings) -> int:
     """
     root = _checkout()
     folders = conformance_folders(root)
-    output = settings.output or Path(DEFAULT_OUTPUT).absolute()
+    output = settings.output or DEFAULT_OUTPUT.absolute()
     ensure_writable(output)
     remove_files(output, RESULT_FILES)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output) as name:
@@ -78,9 +76,14 @@ def conformance_folders(root: Path) -> tuple[Path, ...]:
 
 
 class _Gatherer:
-    """Takes the summary that the plugin leaves in pytest's configuration."""
+    """Tells pytest's run of the folder, and takes the summary that the plugin leaves there."""
 
-    summary: RunSummary | None = None
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self.summary: RunSummary | None = None
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[OUTPUT] = self._output
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         self.summary = config.stash.get(SUMMARY, None)
@@ -93,7 +96,7 @@ def _checkout() -> Path:
 def _run_pytest(
     settings: Settings, root: Path, folders: Sequence[Path], unfinished: Path
 ) -> tuple[int, RunSummary | None]:
-    gatherer = _Gatherer()
+    gatherer = _Gatherer(unfinished.parent)
     # The summary is written here, after the other files; an empty option hides the environment's.
     options = msgspec.structs.replace(settings, output=None).argv()
     arguments = [

@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = [
     "COLLECTOR",
     "GATES",
+    "OUTPUT",
     "SETTINGS",
     "HostView",
     "calibration",
     "check_engines",
     "host",
+    "output_folder",
     "reference_line",
     "run_line",
     "store",
@@ -19,6 +21,7 @@ __all__ = [
 ]
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,7 +38,7 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError
 from amx_suite.host import HostFacts, Support, detect, host_traits
 from amx_suite.host.doctor import header_lines
-from amx_suite.options import Settings
+from amx_suite.options import DEFAULT_OUTPUT, Settings
 from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, level_of, trials_for
 from amx_suite.testing.store import TrialStore
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 SETTINGS = pytest.StashKey[Settings]()
 GATES = pytest.StashKey[Sequence[Gate]]()
 COLLECTOR = pytest.StashKey[Collector]()
+#: The folder of a whole qualification, where there is one.
+OUTPUT = pytest.StashKey[Path]()
 _HOST = pytest.StashKey["HostView"]()
 _CALIBRATION = pytest.StashKey[Calibration | None]()
 _STORE = pytest.StashKey[TrialStore]()
@@ -72,6 +77,11 @@ def host(config: pytest.Config) -> HostView:
             facts, support, tuple(header_lines(facts, support)), host_traits(facts)
         )
     return config.stash[_HOST]
+
+
+def output_folder(config: pytest.Config) -> Path:
+    """Where files of this run go that cannot wait for its end."""
+    return config.stash.get(OUTPUT, None) or config.stash[SETTINGS].output or DEFAULT_OUTPUT
 
 
 def check_engines(settings: Settings) -> None:

@@ -5,11 +5,13 @@ No numpy here: messages between processes hold these.
 
 from __future__ import annotations
 
-__all__ = ["BatchResult", "Load", "Mismatch", "TileBatch"]
+__all__ = ["BatchResult", "Load", "Mismatch", "SoakSlice", "TileBatch"]
 
 from enum import StrEnum
 
 import msgspec
+
+from amx_suite.tmul.config import TILES
 
 
 class Load(StrEnum):
@@ -25,7 +27,8 @@ class TileBatch(msgspec.Struct, frozen=True):
     A has ``rows`` rows of ``k_bytes``, B has ``k_bytes / 4`` rows of ``n_bytes``, C has ``rows``
     rows of ``n_bytes``; 1 to 16 rows of 4 to 64 bytes, in multiples of 4. The operands follow from
     ``fill`` and ``seed``; in a chain C stays in its register while each step brings another A and
-    B. ``padding`` is the bytes between one row and the next in memory, ``misalignment`` the bytes
+    B. C, A and B lie in tile registers ``first_register`` and the two after it, 0 coming after 7.
+    ``padding`` is the bytes between one row and the next in memory, ``misalignment`` the bytes
     by which every tile starts off a cache line. ``mxcsr`` is set while the instructions run, since
     it must not matter to them; None leaves it alone.
     """
@@ -38,10 +41,17 @@ class TileBatch(msgspec.Struct, frozen=True):
     k_bytes: int = 64
     n_bytes: int = 64
     steps: int = 1
+    first_register: int = 0
     load: Load = Load.TILELOADD
     padding: int = 0
     misalignment: int = 0
     mxcsr: int | None = None
+
+    @property
+    def registers(self) -> tuple[int, int, int]:
+        """Numbers of the tile registers of C, A and B."""
+        first = self.first_register
+        return (first % TILES, (first + 1) % TILES, (first + 2) % TILES)
 
     @property
     def elements(self) -> int:
@@ -67,13 +77,22 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """How many elements of a batch were compared on a CPU, how many were wrong, and the first."""
+    """How many elements of a batch were compared on a CPU, how many were wrong, and the first.
+
+    ``stray`` counts bytes between rows that a store changed though they are no part of the tile.
+    """
 
     batch: TileBatch
     cpu: int
     elements: int
     wrong: int
     first: Mismatch | None = None
+    stray: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether everything was as the oracle says."""
+        return not self.wrong and not self.stray
 
     def __str__(self) -> str:
         batch = self.batch
@@ -84,4 +103,24 @@ class BatchResult(msgspec.Struct, frozen=True):
                 f"; first: C[{self.first.row}][{self.first.column}] of tile {self.first.tile} is "
                 f"{self.first.found:#010x}, expected {self.first.expected:#010x}"
             )
+        if self.stray:
+            text += f"; {self.stray} bytes beyond the rows were overwritten"
         return text
+
+
+class SoakSlice(msgspec.Struct, frozen=True):
+    """What came of some seconds of soaking one CPU.
+
+    ``runs`` of the batch took ``busy_seconds`` of tile work; ``result`` is that of the first run
+    that was not exact, else of the last.
+    """
+
+    result: BatchResult
+    runs: int
+    busy_seconds: float
+
+    @property
+    def tiles_per_second(self) -> float:
+        """Tile multiplications a second, loads and stores included."""
+        batch = self.result.batch
+        return self.runs * batch.tiles * batch.steps / self.busy_seconds

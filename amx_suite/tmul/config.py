@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "tile_config"]
+__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "UNUSED_TILE", "tile_config"]
 
 import struct
 from collections.abc import Sequence
@@ -15,6 +15,10 @@ MAX_ROW_BYTES = 64
 _PALETTE = 1
 #: palette, start row, 14 reserved, bytes per row of 16 tiles, rows of 16 tiles (SDM, LDTILECFG).
 _LAYOUT = struct.Struct("<BB14x16H16B")
+
+
+#: A tile that is configured only because a later one is used: the least there is.
+UNUSED_TILE = (1, 4)
 
 
 def tile_config(shapes: Sequence[tuple[int, int]]) -> bytes:

@@ -30,6 +30,7 @@ _DOT = "tdpbf16ps tmm0, tmm1, tmm2"
 _LOAD_WITHOUT_SIB = ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x07"
 _DOT_SRC_IS_DST = ".byte 0xc4, 0xe2, 0x6a, 0x5c, 0xc0"
 _DOT_SRCS_ARE_ONE = ".byte 0xc4, 0xe2, 0x6a, 0x5c, 0xc2"
+_READABLE = ctypes.create_string_buffer(MAX_ROWS * MAX_ROW_BYTES)
 
 
 def _fault(
@@ -47,7 +48,8 @@ def _fault(
 
 def _run(config: bytes, *instructions: str) -> None:
     body = ("ldtilecfg [$0]", *instructions)
-    code = asm_function("run", body, arguments=("ptr",), clobbers=("tmm0", "tmm1", "tmm2", "rdi"))
+    clobbers = ("tmm0", "tmm1", "tmm2", "rdi", "rcx")
+    code = asm_function("run", body, arguments=("ptr",), clobbers=clobbers)
     load(code).function("run", ctypes.c_char_p)(config)
 
 
@@ -59,8 +61,15 @@ def _bad_configuration(offset: int, value: int) -> Check:
 
 
 def _bad_instruction(good: str, bad: str) -> Check:
+    """Both may read a whole tile from where rdi points to."""
     config = tile_config([_FULL] * 3)
-    return _fault(lambda: _run(config, good), lambda: _run(config, bad), signal.SIGILL)
+
+    def run(instruction: str) -> Callable[[], None]:
+        return lambda: _run(
+            config, f"movabs rdi, {ctypes.addressof(_READABLE)}", "xor ecx, ecx", instruction
+        )
+
+    return _fault(run(good), run(bad), signal.SIGILL)
 
 
 def _bad_shapes(*shapes: tuple[int, int]) -> Check:
@@ -107,7 +116,7 @@ FAULT_CHECKS: dict[str, Check] = {
     "columns-no-multiple-of-4": _bad_shapes((16, 62), (16, 64), (16, 62)),
     "dot-onto-its-own-source": _bad_instruction(_DOT, _DOT_SRC_IS_DST),
     "dot-of-one-tile-twice": _bad_instruction(_DOT, _DOT_SRCS_ARE_ONE),
-    "load-without-index": _bad_instruction("tilezero tmm0", _LOAD_WITHOUT_SIB),
+    "load-without-index": _bad_instruction("tileloadd tmm0, [rdi + rcx*1]", _LOAD_WITHOUT_SIB),
     "load-from-forbidden-page": _fault(
         lambda: _load_across(mmap.PROT_READ), lambda: _load_across(0), signal.SIGSEGV
     ),

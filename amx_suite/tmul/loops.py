@@ -1,104 +1,131 @@
-"""Loops that keep one unit of a CPU busy, assembled at run time: tiles, AVX-512 FMA, memory."""
+"""Loops that keep one unit of a core busy: the tile unit, the FMA units, the way to memory.
+
+Each runs the iterations it is told, at least one, and drops its results. As with ``kernels``, an
+instruction that the CPU lacks or the kernel refuses ends the process by SIGILL.
+"""
 
 from __future__ import annotations
 
-__all__ = ["fma_loop", "memory_loop", "tile_loop"]
+__all__ = [
+    "DOTS_PER_ITERATION",
+    "FMA_OPERATIONS_PER_ITERATION",
+    "STREAM_BLOCK_BYTES",
+    "THROUGHPUT_OPERAND_BYTES",
+    "fma_loop",
+    "stream_loop",
+    "throughput_loop",
+]
 
-import ctypes
+from collections.abc import Callable
 
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
-from amx_suite.tmul.jit import asm_function, load
-from amx_suite.tmul.probe import Loop
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS
+from amx_suite.tmul.instructions import TileInstruction
+from amx_suite.tmul.kernels import kernel_function
 
-#: Enough chains to hide the latency of 4 cycles on two ports.
-_FMA_CHAINS = 12
-_FMA_OPERATIONS = 2 * 16 * _FMA_CHAINS
+_TILE_BYTES = MAX_ROWS * MAX_ROW_BYTES
+_ZMM_BYTES = 64
+_AVX512 = ("avx512f",)
 
-#: Four accumulators hide the latency of TDPBF16PS; the other tiles are its operands.
-_TILE_PAIRS = ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7))
-_TILE_OPERATIONS = 2 * MAX_ROWS * MAX_ROWS * (MAX_ROW_BYTES // 2) * len(_TILE_PAIRS)
+#: Executions of the instruction in one iteration of ``throughput_loop``, each on full tiles.
+DOTS_PER_ITERATION = 4
 
-#: Read front to back by each CPU, so that what all of them read exceeds the last cache.
-_MEMORY_BYTES = 64 << 20
-_LINE_BYTES = 64
-_LINES_AT_A_TIME = 4
+#: What ``throughput_loop`` reads: two full tiles of A, then two of B.
+THROUGHPUT_OPERAND_BYTES = 4 * _TILE_BYTES
+
+_FMA_REGISTERS = 16
+
+#: Multiplications and additions of FP32 numbers in one iteration of ``fma_loop``.
+FMA_OPERATIONS_PER_ITERATION = 2 * _FMA_REGISTERS * (_ZMM_BYTES // 4)
+
+_STREAM_LOADS = 8
+
+#: What ``stream_loop`` reads in one iteration.
+STREAM_BLOCK_BYTES = _STREAM_LOADS * _ZMM_BYTES
 
 
-def _counted(name: str, body: list[str]) -> list[str]:
-    """The body, repeated as often as the second-to-last register says."""
-    return [f".L{name}:", *body, "dec rax", f"jnz .L{name}"]
+def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Callable[..., None]:
+    """Two tiles of A times two of B into four accumulators, over and over.
 
+    A result takes longer than the 16 cycles for which a dot product occupies the unit, so products
+    that follow each other must not need each other's results; more accumulators would leave too few
+    of the eight tiles for A and B. With ``loads``, A and B are loaded anew in every iteration, as a
+    matrix product would, but from memory that stays in the first-level cache.
 
-_FMA = asm_function(
-    "fma",
-    [
-        "mov rax, $0",
-        *(f"vpxord zmm{r}, zmm{r}, zmm{r}" for r in range(_FMA_CHAINS + 2)),
-        *_counted(
-            "fma",
-            [
-                f"vfmadd231ps zmm{r}, zmm{_FMA_CHAINS}, zmm{_FMA_CHAINS + 1}"
-                for r in range(_FMA_CHAINS)
-            ],
-        ),
-        "vzeroupper",
-    ],
-    arguments=("i64",),
-    clobbers=("rax", *(f"xmm{r}" for r in range(_FMA_CHAINS + 2))),
-)
-
-_MEMORY = asm_function(
-    "memory",
-    [
-        "mov rax, $2",
-        ".Lpass:",
-        "mov rcx, $0",
-        ".Lline:",
-        *(f"movups xmm0, [rcx + {_LINE_BYTES * line}]" for line in range(_LINES_AT_A_TIME)),
-        f"add rcx, {_LINE_BYTES * _LINES_AT_A_TIME}",
-        "cmp rcx, $1",
-        "jb .Lline",
-        "dec rax",
-        "jnz .Lpass",
-    ],
-    arguments=("ptr", "ptr", "i64"),
-    clobbers=("rax", "rcx", "xmm0"),
-)
-
-_TILE = asm_function(
-    "tile",
-    [
-        "mov rax, $1",
+    Arguments: configuration of eight full tiles, address of ``THROUGHPUT_OPERAND_BYTES``,
+    iterations.
+    """
+    load_operands = tuple(
+        f"tileloadd tmm{4 + index}, [$1 + rcx*1 + {index * _TILE_BYTES}]" for index in range(4)
+    )
+    dots = tuple(
+        f"{instruction.mnemonic} tmm{2 * a + b}, tmm{4 + a}, tmm{6 + b}"
+        for a in range(2)
+        for b in range(2)
+    )
+    instructions = (
         "ldtilecfg [$0]",
-        *(f"tilezero tmm{tile}" for tile in range(TILES)),
-        *_counted("tile", [f"tdpbf16ps tmm{c}, tmm{a}, tmm{b}" for c, a, b in _TILE_PAIRS]),
+        f"mov ecx, {MAX_ROW_BYTES}",
+        *(f"tilezero tmm{accumulator}" for accumulator in range(4)),
+        *load_operands,
+        "mov rax, $2",
+        ".p2align 5",
+        "2:",
+        *(load_operands if loads else ()),
+        *dots,
+        "dec rax",
+        "jnz 2b",
         "tilerelease",
-    ],
-    arguments=("ptr", "i64"),
-    clobbers=("rax", *(f"tmm{tile}" for tile in range(TILES))),
-)
+    )
+    name = f"throughput_{'loads_' if loads else ''}{instruction.mnemonic}"
+    clobbers = ("rax", "rcx", *(f"tmm{each}" for each in range(8)))
+    return kernel_function(name, instructions, ("ptr", "ptr", "i64"), clobbers)
 
 
-def fma_loop() -> Loop:
-    """AVX-512 FP32 fused multiply-add; needs avx512f."""
-    code = load(_FMA, features=("avx512f",))
-    return Loop(code.function("fma", ctypes.c_int64), _FMA_OPERATIONS)
+def fma_loop() -> Callable[..., None]:
+    """FP32 fused multiply-adds in AVX-512 registers, over and over, without memory.
+
+    Sixteen registers are more than two units with a latency of four cycles need. Argument:
+    iterations.
+    """
+    sums = tuple(f"zmm{each}" for each in range(_FMA_REGISTERS))
+    instructions = (
+        # Each sum grows by 1 until it stands still at 2**24: no denormal, no infinity.
+        "mov eax, 0x3f800000",
+        "vpbroadcastd zmm30, eax",
+        "vpbroadcastd zmm31, eax",
+        *(f"vpxord {each}, {each}, {each}" for each in sums),
+        "mov rax, $0",
+        ".p2align 5",
+        "2:",
+        *(f"vfmadd231ps {each}, zmm30, zmm31" for each in sums),
+        "dec rax",
+        "jnz 2b",
+        "vzeroupper",
+    )
+    clobbers = ("rax", *sums, "zmm30", "zmm31")
+    return kernel_function("fma_loop", instructions, ("i64",), clobbers, _AVX512)
 
 
-def memory_loop() -> Loop:
-    """A stream of reads over 64 MiB; one pass is the whole of it in sixteenths."""
-    buffer = bytearray(_MEMORY_BYTES)
-    start = ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
-    run = load(_MEMORY).function("memory", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+def stream_loop() -> Callable[..., None]:
+    """Reads memory from its beginning to its end by 64 bytes at a time.
 
-    def stream(passes: int) -> None:
-        run(start, start + len(buffer), passes)
-
-    return Loop(stream, _MEMORY_BYTES)
-
-
-def tile_loop() -> Loop:
-    """BF16 tile products; needs amx-tile, amx-bf16 and the kernel's permission."""
-    config = ctypes.create_string_buffer(tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES), 64)
-    run = load(_TILE).function("tile", ctypes.c_void_p, ctypes.c_int64)
-    return Loop(lambda passes: run(config, passes), _TILE_OPERATIONS)
+    Arguments: address, blocks of ``STREAM_BLOCK_BYTES``.
+    """
+    targets = tuple(f"zmm{each}" for each in range(_STREAM_LOADS))
+    instructions = (
+        "mov rax, $0",
+        "mov rcx, $1",
+        ".p2align 5",
+        "2:",
+        *(
+            f"vmovups {target}, zmmword ptr [rax + {index * _ZMM_BYTES}]"
+            for index, target in enumerate(targets)
+        ),
+        f"add rax, {STREAM_BLOCK_BYTES}",
+        "dec rcx",
+        "jnz 2b",
+        "vzeroupper",
+    )
+    return kernel_function(
+        "stream_loop", instructions, ("ptr", "i64"), ("rax", "rcx", *targets), _AVX512
+    )

@@ -165,7 +165,8 @@ def _context_switches(cpu: int) -> None:
                 complaints.append(f"thread {index} lost its tiles by its {turn + 1}. switch")
                 barrier.abort()
                 return
-        switches.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw)
+        usage = resource.getrusage(resource.RUSAGE_THREAD)
+        switches.append(usage.ru_nvcsw + usage.ru_nivcsw)
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(_THREADS)]
     for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "Arrays",
+    "CheckTiles",
     "Checkpoint",
     "Close",
     "Done",
@@ -24,8 +25,12 @@ __all__ = [
     "Release",
     "Reply",
     "Request",
+    "RerunTile",
     "SliceTaken",
+    "SoakTiles",
     "TakeSlice",
+    "TilesChecked",
+    "TilesSoaked",
 ]
 
 from enum import StrEnum
@@ -36,6 +41,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
 
@@ -117,6 +123,25 @@ class Probe(msgspec.Struct, frozen=True, tag=True):
     """Read how fast each unit is now on every CPU of this child; nothing need be prepared."""
 
 
+class CheckTiles(msgspec.Struct, frozen=True, tag=True):
+    """Run a batch of tile multiplications and compare every element with the oracle."""
+
+    batch: TileBatch
+
+
+class SoakTiles(msgspec.Struct, frozen=True, tag=True):
+    """Repeat a batch for ``seconds``, comparing each result."""
+
+    batch: TileBatch
+    seconds: float
+
+
+class RerunTile(msgspec.Struct, frozen=True, tag=True):
+    """Run the tile of a stored mismatch again, from its stored operands."""
+
+    result: BatchResult
+
+
 class Close(msgspec.Struct, frozen=True, tag=True):
     """End in good order."""
 
@@ -133,6 +158,9 @@ Request = (
     | Operate
     | Release
     | Probe
+    | CheckTiles
+    | SoakTiles
+    | RerunTile
     | Close
 )
 
@@ -181,6 +209,18 @@ class Probed(msgspec.Struct, frozen=True, tag=True):
     reading: Reading
 
 
+class TilesChecked(msgspec.Struct, frozen=True, tag=True):
+    """What came of a batch of tiles."""
+
+    result: BatchResult
+
+
+class TilesSoaked(msgspec.Struct, frozen=True, tag=True):
+    """What came of a soak."""
+
+    piece: SoakSlice
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The request was carried out and has no result."""
 
@@ -203,4 +243,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str = ""
 
 
-Reply = Hello | Prepared | SliceTaken | Arrays | Proof | Probed | Done | Failed
+Reply = (
+    Hello
+    | Prepared
+    | SliceTaken
+    | Arrays
+    | Proof
+    | Probed
+    | TilesChecked
+    | TilesSoaked
+    | Done
+    | Failed
+)

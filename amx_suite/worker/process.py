@@ -33,6 +33,7 @@ from amx_suite.errors import (
     WorkerMemoryError,
     WorkerStartError,
 )
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.worker import messages as words
 from amx_suite.worker.environment import child_environment
 from amx_suite.worker.postmortem import describe_exit, is_stopped, oom_kills
@@ -167,6 +168,19 @@ class IsaWorker:
         request = words.Operate(operator, precision, settings)
         replied = self._ask(request, words.Arrays, self._timeouts.work, arrays)
         return replied[1]["output"]
+
+    def check_tiles(self, batch: TileBatch) -> BatchResult:
+        """Have the child run a batch of tile multiplications and compare it with the oracle."""
+        return self._ask(words.CheckTiles(batch), words.TilesChecked, self._timeouts.work)[0].result
+
+    def rerun_tile(self, result: BatchResult) -> BatchResult:
+        """Have the child run the tile of a stored mismatch again."""
+        return self._ask(words.RerunTile(result), words.TilesChecked, self._timeouts.work)[0].result
+
+    def soak_tiles(self, batch: TileBatch, seconds: float) -> SoakSlice:
+        """Have the child repeat a batch for that long."""
+        timeout = self._timeouts.work + seconds
+        return self._ask(words.SoakTiles(batch, seconds), words.TilesSoaked, timeout)[0].piece
 
     def close(self) -> None:
         """End the child in good order, or kill it if it does not end within the time limit."""

@@ -26,7 +26,7 @@ from amx_suite.errors import (
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import onednn_log
-from amx_suite.worker.probing import open_probe
+from amx_suite.worker.tiles import TileBench
 from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.worker.verbose import parse_log
 from amx_suite.workloads import workload
@@ -66,6 +66,7 @@ class Session:
         self._probe: Probe | None = None
         self._onednn_isa = ""
         self._torch_is_set_up = False
+        self._tile_bench: TileBench | None = None
 
     def handle(self, request: words.Request, arrays: ArrayMap) -> tuple[words.Reply, ArrayMap]:
         """Carry out one request. Whatever it raises becomes a ``Failed``; the child lives on."""
@@ -109,9 +110,22 @@ class Session:
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
             case words.Probe():
-                self._probe = self._probe or open_probe(self._launch.cpus)
-                return words.Probed(self._probe.read()), {}
+                return words.Probed(self._open_probe().read()), {}
+            case words.CheckTiles(batch):
+                return words.TilesChecked(self._tiles().check(batch)), {}
+            case words.SoakTiles(batch, seconds):
+                return words.TilesSoaked(self._tiles().soak(batch, seconds)), {}
+            case words.RerunTile(result):
+                return words.TilesChecked(self._tiles().rerun(result)), {}
         raise ValueError(f"a session has no answer to {type(request).__name__}")
+
+    def _open_probe(self) -> Probe:
+        if self._probe is None:
+            # It needs numpy, and most children never probe.
+            from amx_suite.worker.probing import open_probe
+
+            self._probe = open_probe(self._launch.cpus)
+        return self._probe
 
     def _prepare_case(self, request: words.Prepare) -> words.Prepared:
         case = request.case
@@ -198,6 +212,10 @@ class Session:
         torch.set_num_threads(self._launch.threads)
         torch.set_float32_matmul_precision("highest")
         self._torch_is_set_up = True
+
+    def _tiles(self) -> TileBench:
+        self._tile_bench = self._tile_bench or TileBench()
+        return self._tile_bench
 
     def _prepared_arm(self) -> arms.Arm:
         """The arm, prepared anew if it had to make room."""

@@ -1,0 +1,56 @@
+"""A wrong tile result in a file, with everything needed to run it again."""
+
+from __future__ import annotations
+
+__all__ = ["StoredMismatch", "read_mismatch", "store_mismatch"]
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from amx_suite.errors import ResultsFileError
+from amx_suite.report.files import write_atomically
+from amx_suite.tmul.batch import BatchResult
+
+_SCHEMA_VERSION = 1
+
+
+class StoredMismatch(msgspec.Struct, frozen=True):
+    """The result, the machine's traits (``host.host_traits``), and when it was found."""
+
+    machine: dict[str, str]
+    result: BatchResult
+    found: str
+    schema_version: int = _SCHEMA_VERSION
+
+
+def store_mismatch(folder: Path, machine: dict[str, str], result: BatchResult) -> Path:
+    """Write a file of its own for this mismatch; raises OutputError."""
+    now = datetime.now(UTC)
+    name = f"mismatch-{result.batch.instruction}-cpu{result.cpu}-{now:%Y%m%dT%H%M%S%f}.json"
+    stored = StoredMismatch(machine, result, now.isoformat(timespec="seconds"))
+    path = folder / name
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(stored)).decode() + "\n")
+    return path
+
+
+def read_mismatch(path: Path) -> StoredMismatch:
+    """Read such a file; raises ResultsFileError if it is none, or holds no operands."""
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=StoredMismatch)
+    except OSError as error:
+        raise ResultsFileError(f"'{path}' cannot be read: {error.strerror or error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ResultsFileError(
+            f"'{path}' is no stored mismatch: {error}; give a mismatch-*.json that an instruction "
+            "test wrote"
+        ) from error
+    if stored.schema_version != _SCHEMA_VERSION:
+        raise ResultsFileError(
+            f"'{path}' has schema version {stored.schema_version}, expected {_SCHEMA_VERSION}; "
+            "replay it with the version of amx-suite that wrote it"
+        )
+    if stored.result.first is None:
+        raise ResultsFileError(f"'{path}' holds no operands of a wrong tile: nothing to replay")
+    return stored

@@ -1,0 +1,268 @@
+"""Operands that bring out what a tile instruction may get wrong, by name, from a given generator.
+
+A fill is worth what it tells apart, so most results must be ordinary numbers: one NaN or infinity
+spoils every result of its row of A or column of B. Where a fill holds such values, each row and
+column therefore has a density of its own, from almost none to many.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FILLS", "Operands", "fill", "fills_for"]
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from amx_suite.tmul.formats import BF16, FP16, FP32, FloatFormat, random_numbers
+from amx_suite.tmul.instructions import TileInstruction
+from amx_suite.tmul.oracle import ByteTiles, WordTiles
+
+_Real: TypeAlias = npt.NDArray[np.float64]
+_Exponents: TypeAlias = npt.NDArray[np.int64]
+
+#: Share of the rows of A and columns of B that hold no infinity and no NaN among random bits.
+_FINITE = 0.75
+
+
+class Operands(NamedTuple):
+    """Tiles in the order in which ``TileInstruction.oracle`` takes them."""
+
+    a: ByteTiles
+    b: ByteTiles
+    c: WordTiles
+
+
+class _Shape(NamedTuple):
+    """Tiles in the batch, rows of A and C, 32-bit groups in a row of A and in a row of B and C."""
+
+    batch: int
+    rows: int
+    k: int
+    n: int
+
+
+class _Fill(msgspec.Struct, frozen=True):
+    """How operands are made, and for which instructions."""
+
+    make: Callable[[TileInstruction, np.random.Generator, _Shape], Operands]
+    floats: bool = False
+    integers: bool = False
+
+
+def fill(
+    name: str,
+    instruction: TileInstruction,
+    rng: np.random.Generator,
+    batch: int,
+    rows: int,
+    k_bytes: int,
+    n_bytes: int,
+) -> Operands:
+    """A [batch, rows, k_bytes], B [batch, k_bytes / 4, n_bytes], C [batch, rows, n_bytes / 4].
+
+    The same generator state gives the same operands. Raises ValueError where ``fills_for`` does not
+    name the fill for this instruction.
+    """
+    if name not in fills_for(instruction):
+        raise ValueError(f"no fill '{name}' makes operands for {instruction.mnemonic}")
+    return FILLS[name].make(instruction, rng, _Shape(batch, rows, k_bytes // 4, n_bytes // 4))
+
+
+def fills_for(instruction: TileInstruction) -> tuple[str, ...]:
+    """Names of the fills that suit the instruction, in the table's order."""
+    return tuple(
+        name
+        for name, row in FILLS.items()
+        if (row.floats if instruction.is_float else row.integers)
+    )
+
+
+def _format(instruction: TileInstruction) -> FloatFormat:
+    return FP16 if instruction.a_type == np.float16 else BF16
+
+
+def _products(
+    rng: np.random.Generator, form: FloatFormat, shape: _Shape, sizes: _Exponents
+) -> tuple[_Real, _Real]:
+    """A and B whose products have about the exponents ``sizes`` [batch, k, 1, 2].
+
+    How an exponent is shared between the two is random, so each has every exponent that it can.
+    """
+    batch, rows, k, n = shape
+    lowest = np.maximum(form.lowest, sizes - form.highest)
+    highest = np.minimum(form.highest, sizes - form.lowest)
+    in_a = rng.integers(lowest, highest, endpoint=True)
+    a_exponents = in_a.reshape(batch, 1, k, 2) + rng.integers(-1, 2, (batch, rows, k, 2))
+    b_exponents = sizes - in_a + rng.integers(-1, 2, (batch, k, n, 2))
+    a, b = (
+        random_numbers(rng, np.minimum(exponents, form.highest), form.fraction_bits)
+        for exponents in (a_exponents, b_exponents)
+    )
+    return a, b
+
+
+def _normals(rng: np.random.Generator, shape: _Shape) -> tuple[_Real, _Real, _Real]:
+    a = rng.standard_normal((shape.batch, shape.rows, shape.k, 2))
+    b = rng.standard_normal((shape.batch, shape.k, shape.n, 2))
+    c = rng.standard_normal((shape.batch, shape.rows, shape.n)) * np.sqrt(2 * shape.k)
+    return a, b, c
+
+
+def _pack(instruction: TileInstruction, a: _Real, b: _Real, c: _Real) -> Operands:
+    """Tiles of A [batch, rows, k, 2], B [batch, k, n, 2] and C [batch, rows, n]."""
+
+    def tiles(values: _Real) -> ByteTiles:
+        if _format(instruction) is FP16:
+            bits = values.astype(np.float16).view(np.uint16)
+        else:
+            bits = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        return bits.reshape(*values.shape[:2], -1).view(np.uint8)
+
+    return Operands(tiles(a), tiles(b), c.astype(np.float32).view(np.uint32))
+
+
+def _uniform(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Every bit pattern alike; for floats, fewer in rows and columns that stay in range."""
+    batch, rows, k, n = shape
+    a = rng.integers(256, size=(batch, rows, 4 * k), dtype=np.uint8)
+    b = rng.integers(256, size=(batch, k, 4 * n), dtype=np.uint8)
+    c = rng.integers(2**32, size=(batch, rows, n), dtype=np.uint32)
+    if instruction.is_float:
+        form = _format(instruction)
+        finite_rows = rng.random((batch, rows, 1)) < _FINITE
+        finite_columns = np.repeat(rng.random((batch, 1, n)) < _FINITE, 2, axis=2)
+        for bits, finite in ((a.view(np.uint16), finite_rows), (b.view(np.uint16), finite_columns)):
+            bits[((bits & form.infinity) == form.infinity) & finite] ^= form.smallest_normal
+        # Few enough products that not every sum overflows.
+        density = rng.random((batch, rows, 1)) ** 3
+        a.view(np.uint16)[rng.random((batch, rows, 2 * k)) > density] = 0
+    return Operands(a, b, c)
+
+
+def _ordinary(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Normally distributed: every step rounds, no sum leaves the range."""
+    return _pack(instruction, *_normals(rng, shape))
+
+
+def _exponents(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Every exponent in A and B, and products of one size in a tile, some near either limit."""
+    batch, rows, k, n = shape
+    form = _format(instruction)
+    smallest = max(2 * form.lowest, FP32.lowest)
+    largest = min(2 * form.highest, FP32.highest - 3)
+    sizes = rng.integers(smallest, largest, (batch, 1, 1, 1))
+    a, b = _products(rng, form, shape, np.broadcast_to(sizes, (batch, k, 1, 2)))
+    c_exponents = sizes[:, :, 0] + rng.integers(0, 4, (batch, rows, n))
+    return _pack(instruction, a, b, random_numbers(rng, c_exponents, FP32.fraction_bits))
+
+
+def _denormals(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Denormal operands, and for BF16 sums on both sides of the smallest normal FP32 number."""
+    batch, rows, k, n = shape
+    form = _format(instruction)
+    smallest = max(FP32.lowest_normal, form.lowest + form.lowest_normal)
+    sizes = rng.integers(smallest - 10, smallest + 4, (batch, k, 1, 2))
+    a, b = _products(rng, form, shape, np.maximum(sizes, 2 * form.lowest))
+    if smallest == FP32.lowest_normal:
+        # Every second tile: the accumulators start at exactly that number, and half a step of it,
+        # up or down, then decides whether a sum is tiny.
+        edge_sizes = rng.integers(smallest - 27, smallest - 22, (batch, k, 1, 2))
+        edge = _products(rng, form, shape, edge_sizes)
+        a[::2], b[::2] = edge[0][::2], edge[1][::2]
+        a[::2, :, 0] = b[::2, 0] = np.ldexp(1.0, smallest // 2)
+    # A row of zeros shows what becomes of C alone.
+    a[:, ::4] = 0
+    c_exponents = rng.integers(FP32.lowest, FP32.lowest_normal + 4, (batch, rows, n))
+    return _pack(instruction, a, b, random_numbers(rng, c_exponents, FP32.fraction_bits))
+
+
+def _specials(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Zeros of both signs, infinities, NaN and the ends of ranges among ordinary numbers."""
+    batch, rows, _, n = shape
+    operands = _ordinary(instruction, rng, shape)
+    by_row = rng.random((batch, rows, 1)) ** 12
+    by_column = np.repeat(rng.random((batch, 1, n)) ** 12, 2, axis=2)
+    for bits, form, density in (
+        (operands.a.view(np.uint16), _format(instruction), by_row),
+        (operands.b.view(np.uint16), _format(instruction), by_column),
+        (operands.c, FP32, np.full((1, 1, 1), 0.25)),
+    ):
+        chosen = rng.random(bits.shape) < density
+        bits[chosen] = rng.choice(form.specials(), np.count_nonzero(chosen))
+    return operands
+
+
+def _cancellation(
+    instruction: TileInstruction, rng: np.random.Generator, shape: _Shape
+) -> Operands:
+    """Products that nearly undo the one before, and a C that nearly undoes their sum."""
+    a, b, c = _normals(rng, shape)
+    even = shape.k // 2 * 2
+    a[:, :, 1:even:2] = -a[:, :, 0:even:2]
+    step = 2.0 ** -_format(instruction).fraction_bits
+    b[:, 1:even:2] = b[:, 0:even:2] * (1 + step * rng.integers(-1, 2, b[:, 0:even:2].shape))
+    operands = _pack(instruction, a, b, np.zeros_like(c))
+    sums = instruction.oracle(*operands)
+    steps = rng.integers(-2, 3, sums.shape).astype(np.uint32)
+    return operands._replace(c=(sums ^ np.uint32(1 << 31)) + steps)
+
+
+def _ties(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Sums whose last bit counts 1 or 2, to which small multiples of a quarter are added."""
+    batch, rows, k, n = shape
+    form = _format(instruction)
+    quarters = rng.integers(-4, 5, (batch, rows, k, 2)) / 4
+    small = rng.integers(1, 4, (batch, k, n, 2)).astype(np.float64)
+    quarters[:, :, 0] = random_numbers(rng, np.full((batch, rows, 2), 12), form.fraction_bits)
+    small[:, 0] = random_numbers(rng, np.full((batch, n, 2), 11), form.fraction_bits)
+    c = random_numbers(rng, rng.integers(23, 26, (batch, rows, n)), FP32.fraction_bits)
+    return _pack(instruction, quarters, small, c)
+
+
+def _chain(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Products of many sizes, so that the order of the steps shows, in one tile and over many."""
+    batch, rows, k, n = shape
+    fraction_bits = _format(instruction).fraction_bits
+    a = random_numbers(rng, rng.integers(-8, 8, (batch, rows, k, 2)), fraction_bits)
+    b = random_numbers(rng, rng.integers(-6, 6, (batch, k, n, 2)), fraction_bits)
+    c = random_numbers(rng, rng.integers(0, 16, (batch, rows, n)), FP32.fraction_bits)
+    return _pack(instruction, a, b, c)
+
+
+def _extremes(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """Bytes that are the largest and smallest, signed or not; every second row of A is constant."""
+    batch, rows, k, n = shape
+    limits = np.array([0x80, 0x7F, 0xFF, 0x00, 0x81, 0x01], np.uint8)
+    a = rng.choice(limits, (batch, rows, 4 * k))
+    a[:, ::2] = a[:, ::2, :1]
+    b = rng.choice(limits, (batch, k, 4 * n))
+    # And every second column of B: a column is four bytes wide.
+    columns = b.reshape(batch, k, n, 4)
+    columns[:, :, ::2] = columns[:, :1, ::2, :1]
+    c = rng.choice(np.array([0, 1, 2**31 - 1, 2**31, 2**32 - 1], np.uint32), (batch, rows, n))
+    return Operands(a, b, c)
+
+
+def _wrap(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
+    """C within a few products of where 32-bit integers, signed or unsigned, wrap."""
+    operands = _uniform(instruction, rng, shape)
+    limits = rng.choice([0, 2**31], operands.c.shape)
+    near = limits + rng.integers(-(2**16), 2**16, operands.c.shape)
+    return operands._replace(c=near.astype(np.uint32))
+
+
+FILLS: dict[str, _Fill] = {
+    "uniform": _Fill(_uniform, floats=True, integers=True),
+    "ordinary": _Fill(_ordinary, floats=True),
+    "exponents": _Fill(_exponents, floats=True),
+    "denormals": _Fill(_denormals, floats=True),
+    "specials": _Fill(_specials, floats=True),
+    "cancellation": _Fill(_cancellation, floats=True),
+    "ties": _Fill(_ties, floats=True),
+    "chain": _Fill(_chain, floats=True),
+    "extremes": _Fill(_extremes, integers=True),
+    "wrap": _Fill(_wrap, integers=True),
+}

@@ -1,0 +1,81 @@
+"""Does every CPU stay right, and as fast as the others, when all work at once for long?"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from amx_suite.options import Settings
+from amx_suite.testing.state import HostView
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
+from amx_suite.tmul.fills import fills_for
+from amx_suite.tmul.instructions import INSTRUCTIONS
+from amx_suite.tmul.outliers import FEWEST, slow_ones
+from amx_suite.worker.process import IsaWorker
+
+pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
+
+#: Four operands of this many full tiles lie in a core's second-level cache.
+_TILES = 256
+#: Between two slices all CPUs meet, results are looked at, and the next operands are made.
+_SLICE_SECONDS = 5.0
+
+
+def test_all_cpus_at_once(
+    amx_support: HostView,
+    amx_settings: Settings,
+    amx_progress: Callable[..., None],
+    amx_mismatch: Callable[[BatchResult], str],
+    tile_worker: Callable[[int], IsaWorker],
+) -> None:
+    """All work on the same operands in the same seconds, so that each is compared with all."""
+    cpus = amx_support.facts.allowed_cpus
+    features = amx_support.facts.cpuid.amx_features
+    work = [
+        (mnemonic, fill)
+        for mnemonic, instruction in INSTRUCTIONS.items()
+        if instruction.feature in features
+        for fill in fills_for(instruction)
+    ]
+    slices: dict[int, list[SoakSlice]] = defaultdict(list)
+    began, turn = time.monotonic(), 0
+    with ThreadPoolExecutor(len(cpus)) as pool:
+        while turn < len(work) or time.monotonic() - began < amx_settings.soak_seconds:
+            mnemonic, fill = work[turn % len(work)]
+            batch = TileBatch(mnemonic, fill, amx_settings.seed + turn, tiles=_TILES)
+            found = list(
+                pool.map(lambda cpu, b=batch: tile_worker(cpu).soak_tiles(b, _SLICE_SECONDS), cpus)
+            )
+            wrong = [amx_mismatch(piece.result) for piece in found if not piece.result.is_exact]
+            assert not wrong, "\n".join(wrong)
+            for cpu, piece in zip(cpus, found, strict=True):
+                slices[cpu].append(piece)
+            turn += 1
+            elapsed = time.monotonic() - began
+            amx_progress(
+                f"soak: {elapsed:.0f} s of {amx_settings.soak_seconds:.0f} s, {turn} slices on "
+                f"{len(cpus)} CPUs, no wrong element; {mnemonic} "
+                f"{sum(piece.tiles_per_second for piece in found) / 1e6:.1f} M tiles/s"
+            )
+    slow = {
+        mnemonic: slow_ones({cpu: _rate(slices[cpu], mnemonic) for cpu in cpus})
+        for mnemonic, _ in work
+    }
+    lagging = [
+        f"CPU {cpu}: {share:.0%} of the median CPU's rate of {mnemonic}"
+        for mnemonic, shares in slow.items()
+        for cpu, share in shares.items()
+    ]
+    assert not lagging, "\n".join(lagging)
+    if len(cpus) < FEWEST:
+        amx_progress(f"soak: {len(cpus)} CPUs are too few to tell a slow one", keep=True)
+
+
+def _rate(slices: list[SoakSlice], mnemonic: str) -> float:
+    mine = [piece for piece in slices if piece.result.batch.instruction == mnemonic]
+    tiles = sum(piece.runs * piece.result.batch.tiles for piece in mine)
+    return tiles / sum(piece.busy_seconds for piece in mine)

@@ -1,0 +1,303 @@
+"""The fills: the same again, mostly ordinary numbers, and able to tell a wrong oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from amx_suite.tmul import oracle
+from amx_suite.tmul.fills import FILLS, Operands, fill, fills_for
+from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
+
+pytestmark = pytest.mark.selftest
+
+_FLOATS = [row.mnemonic for row in INSTRUCTIONS.values() if row.is_float]
+_INTEGERS = [row.mnemonic for row in INSTRUCTIONS.values() if not row.is_float]
+_FP16 = [row.mnemonic for row in INSTRUCTIONS.values() if row.a_type == np.float16]
+_CASES = [(mnemonic, name) for mnemonic, row in INSTRUCTIONS.items() for name in fills_for(row)]
+
+
+def _operands(instruction: TileInstruction, name: str, batch: int = 16) -> Operands:
+    return fill(name, instruction, np.random.default_rng(5), batch, 16, 64, 64)
+
+
+@pytest.mark.parametrize(("mnemonic", "name"), _CASES)
+def test_operands_have_the_shape_asked_for_and_come_again(mnemonic: str, name: str) -> None:
+    instruction = INSTRUCTIONS[mnemonic]
+    first, again = (
+        fill(name, instruction, np.random.default_rng(1), 3, 7, 20, 12) for _ in range(2)
+    )
+    assert [(x.shape, x.dtype) for x in first] == [
+        ((3, 7, 20), np.uint8),
+        ((3, 5, 12), np.uint8),
+        ((3, 7, 3), np.uint32),
+    ]
+    assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("mnemonic", INSTRUCTIONS)
+@pytest.mark.parametrize("shape", [(1, 1, 4, 4), (2, 16, 8, 64), (1, 3, 64, 4)])
+def test_every_shape_can_be_filled(mnemonic: str, shape: tuple[int, int, int, int]) -> None:
+    instruction = INSTRUCTIONS[mnemonic]
+    for name in fills_for(instruction):
+        operands = fill(name, instruction, np.random.default_rng(3), *shape)
+        assert instruction.oracle(*operands).shape == operands.c.shape
+
+
+def test_a_fill_for_other_instructions_is_refused() -> None:
+    with pytest.raises(ValueError, match="no fill 'wrap' makes operands for tdpbf16ps"):
+        _operands(INSTRUCTIONS["tdpbf16ps"], "wrap")
+    with pytest.raises(ValueError, match="no fill 'nonsense'"):
+        _operands(INSTRUCTIONS["tdpbf16ps"], "nonsense")
+
+
+def test_every_fill_is_for_some_instruction() -> None:
+    assert {name for _, name in _CASES} == set(FILLS)
+
+
+@pytest.mark.parametrize(("mnemonic", "name"), _CASES)
+def test_results_are_mostly_numbers_that_differ(mnemonic: str, name: str) -> None:
+    instruction = INSTRUCTIONS[mnemonic]
+    operands = _operands(instruction, name)
+    result = instruction.oracle(*operands)
+    if instruction.is_float:
+        numbers = np.isfinite(result.view(np.float32)) & (result & 0x7FFFFFFF != 0)
+        assert numbers.mean() > 0.45
+    assert (result != operands.c).mean() > 0.45
+
+
+def test_fills_reach_every_kind_of_operand_and_result() -> None:
+    instruction = INSTRUCTIONS["tdpbf16ps"]
+    every = [_operands(instruction, name, batch=64) for name in fills_for(instruction)]
+    bf16 = np.concatenate([tiles.view(np.uint16).ravel() for o in every for tiles in (o.a, o.b)])
+    # Each exponent with each sign.
+    assert len(np.unique(bf16 >> 7)) == 2**9
+    results = np.concatenate([instruction.oracle(*o).ravel() for o in every])
+    exponents = results >> 23 & 0xFF
+    assert set(np.unique(exponents)) == set(range(256))
+    # Zero and infinity of both signs.
+    assert {0, 0x80000000, 0x7F800000, 0xFF800000} <= set(results.tolist())
+
+
+def test_operations_are_counted() -> None:
+    assert INSTRUCTIONS["tdpbf16ps"].operations(16, 64, 64) == 2 * 16 * 32 * 16
+    assert INSTRUCTIONS["tdpbuud"].operations(3, 8, 20) == 2 * 3 * 8 * 5
+
+
+def test_a_nan_is_as_good_as_another_but_no_number() -> None:
+    nans = np.array([0x7FC00000, 0xFF800001], np.uint32)
+    floats, integers = INSTRUCTIONS["tdpbf16ps"], INSTRUCTIONS["tdpbssd"]
+    assert floats.differs(nans, nans[::-1]).tolist() == [False, False]
+    assert integers.differs(nans, nans[::-1]).tolist() == [True, True]
+    zeros = np.array([0, 0x80000000], np.uint32)
+    assert floats.differs(zeros, zeros[::-1]).tolist() == [True, True]
+    assert floats.differs(zeros, nans).tolist() == [True, True]
+
+
+# Oracles with one mistake each. A mistake that no fill shows would go unnoticed in a CPU too.
+
+_Wrong = Callable[[TileInstruction, Operands, pytest.MonkeyPatch], np.ndarray]
+
+
+def _rounding_by(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> _Wrong:
+    """``change(exact, nearest)`` gives what a step comes out as, both float64."""
+
+    def wrong(
+        instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
+    ) -> np.ndarray:
+        right = oracle._round
+
+        def step(values: np.ndarray) -> np.ndarray:
+            exact = values.copy()
+            right(values)
+            values[...] = change(exact, values)
+            return values.astype(np.float32)
+
+        patch.setattr(oracle, "_round", step)
+        return instruction.oracle(*operands)
+
+    return wrong
+
+
+def _beyond(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Where rounding went away from zero."""
+    return (np.abs(nearest) > np.abs(exact)) & np.isfinite(nearest)
+
+
+def _truncated(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    toward_zero = np.nextafter(nearest.astype(np.float32), np.float32(0))
+    return np.where(_beyond(exact, nearest), toward_zero, nearest)
+
+
+def _ties_away(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    outward = np.copysign(np.float32(np.inf), exact.astype(np.float32))
+    away = np.nextafter(nearest.astype(np.float32), outward).astype(np.float64)
+    tie = (np.abs(exact - nearest) == np.abs(away - exact)) & (exact != nearest)
+    return np.where(tie & ~_beyond(exact, nearest), away, nearest)
+
+
+def _with(name: str, value: object) -> _Wrong:
+    """The oracle with one of its parts replaced."""
+
+    def wrong(
+        instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
+    ) -> np.ndarray:
+        patch.setattr(oracle, name, value)
+        return instruction.oracle(*operands)
+
+    return wrong
+
+
+def _on(change: Callable[[Operands], Operands]) -> _Wrong:
+    """The right oracle on changed operands."""
+    return lambda instruction, operands, patch: instruction.oracle(*change(operands))
+
+
+def _summing(accumulate: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> _Wrong:
+    return _with("_accumulate", accumulate)
+
+
+def _in_one_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    products = (left * right).reshape(-1, *np.broadcast_shapes(left.shape[2:], right.shape[2:]))
+    sums = np.zeros((2, *products.shape[1:]))
+    for product in products:
+        sums[0] += product
+        oracle._round(sums)
+    return sums
+
+
+def _rounded_once(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    sums = (left * right).sum(axis=0)
+    oracle._round(sums)
+    return sums
+
+
+def _products_rounded(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    products = left * right
+    oracle._round(products)
+    sums = np.zeros_like(products[0])
+    for product in products:
+        sums += product
+        oracle._round(sums)
+    return sums
+
+
+def _straight_into_c(
+    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
+) -> np.ndarray:
+    """As Intel's intrinsics guide writes it: every product is added to C."""
+    start = operands.c.transpose(1, 2, 0)
+
+    def accumulate(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        sums = np.stack([oracle._fp32_or_zero(start), np.zeros(start.shape)])
+        for a, b in zip(left, right, strict=True):
+            for half in range(2):
+                sums[0] += a[half] * b[half]
+                oracle._round(sums)
+        return sums
+
+    patch.setattr(oracle, "_accumulate", accumulate)
+    return instruction.oracle(operands.a, operands.b, np.zeros_like(operands.c))
+
+
+def _saturated(
+    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
+) -> np.ndarray:
+    signed = instruction.mnemonic != "tdpbuud"
+    start = operands.c.astype(np.int64)
+    if signed:
+        start = operands.c.view(np.int32).astype(np.int64)
+    products = instruction.oracle(operands.a, operands.b, np.zeros_like(operands.c))
+    sums = start + products.view(np.int32)
+    low, high = (-(2**31), 2**31 - 1) if signed else (0, 2**32 - 1)
+    return np.clip(sums, low, high).astype(np.uint32)
+
+
+def _flipped_bit(
+    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
+) -> np.ndarray:
+    result = instruction.oracle(*operands)
+    finite = np.flatnonzero(result & 0x7F800000 != 0x7F800000)
+    result.flat[finite[len(finite) // 2]] ^= 1
+    return result
+
+
+def _columns_reversed(operands: Operands) -> Operands:
+    return operands._replace(b=operands.b.view(np.uint16)[..., ::-1].copy().view(np.uint8))
+
+
+def _pairs_swapped(operands: Operands) -> Operands:
+    """B's elements of each pair the other way round."""
+    pairs = operands.b.reshape(*operands.b.shape[:2], -1, 2, 2)
+    return operands._replace(b=pairs[..., ::-1, :].reshape(operands.b.shape))
+
+
+def _rows_not_interleaved(operands: Operands) -> Operands:
+    """B's rows 2k and 2k + 1 one after the other in memory instead of element by element."""
+    batch, k, n_bytes = operands.b.shape
+    rows = operands.b.reshape(batch, k, 2, n_bytes // 4, 2)
+    return operands._replace(b=rows.swapaxes(2, 3).reshape(operands.b.shape))
+
+
+def _fp16_denormals_zero(tiles: np.ndarray) -> np.ndarray:
+    values = oracle._grouped(tiles, np.float16).astype(np.float64)
+    return np.where(np.abs(values) < 2.0**-14, np.copysign(0.0, values), values)
+
+
+def _denormals_kept(bits: np.ndarray) -> np.ndarray:
+    return bits.view(np.float32).astype(np.float64)
+
+
+def _for(mnemonics: Iterable[str], **mistakes: _Wrong) -> list[tuple[str, _Wrong]]:
+    return [
+        pytest.param(mnemonic, wrong, id=f"{mnemonic}-{name}")
+        for mnemonic in mnemonics
+        for name, wrong in mistakes.items()
+    ]
+
+
+_MISTAKES = [
+    *_for(
+        INSTRUCTIONS,
+        flipped_bit=_flipped_bit,
+        pairs_swapped=_on(_pairs_swapped),
+        rows_not_interleaved=_on(_rows_not_interleaved),
+        columns_reversed=_on(_columns_reversed),
+    ),
+    *_for(
+        _FLOATS,
+        straight_into_c=_straight_into_c,
+        one_sum=_summing(_in_one_sum),
+        rounded_once=_summing(_rounded_once),
+        truncated=_rounding_by(_truncated),
+        ties_away=_rounding_by(_ties_away),
+        no_daz=_with("_fp32_or_zero", _denormals_kept),
+    ),
+    # Sums of FP16 products are multiples of 2**-48: none is tiny, and none needs to be fused.
+    *_for(
+        ["tdpbf16ps"],
+        no_ftz=_with("_TINY", 0.0),
+        flushed_after_rounding_to_denormals=_with("_TINY", 2.0**-126 - 2.0**-150),
+        flushed_before_rounding=_with("_TINY", 2.0**-126),
+        products_rounded=_summing(_products_rounded),
+    ),
+    *_for(_FP16, fp16_denormals_zero=_with("_from_fp16", _fp16_denormals_zero)),
+    *_for(_INTEGERS, saturated=_saturated),
+]
+
+
+@pytest.mark.parametrize(("mnemonic", "wrong"), _MISTAKES)
+def test_a_wrong_oracle_is_caught(
+    mnemonic: str, wrong: _Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instruction = INSTRUCTIONS[mnemonic]
+    for name in fills_for(instruction):
+        operands = _operands(instruction, name)
+        expected = instruction.oracle(*operands)
+        with monkeypatch.context() as patch, np.errstate(all="ignore"):
+            found = wrong(instruction, operands, patch)
+        if instruction.differs(found, expected).any():
+            return
+    pytest.fail("no fill tells it from the right one")
