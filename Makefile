@@ -1,10 +1,25 @@
-# Set-up happens once, and again when pyproject.toml or constraints.txt change.
+# Set-up happens once in each environment, and again when pyproject.toml or its constraints change.
 #
 #   make qualify [LEVEL=3] [ARGS="--engine ipex --output DIR"]
 #   make test    [ARGS="--amx-level 3"]
+#   make test ENV=stock                     any of them on the newest PyTorch, without the extension
 #   PYTHON=/path/to/python3.12 make ...     chooses the interpreter of the set-up
 
+# A shell may export a variable of that name, the file it reads at its start: it is not meant here.
+ifneq ($(origin ENV),command line)
+ENV := ipex
+endif
+ifeq ($(ENV),ipex)
 VENV := .venv
+CONSTRAINTS := constraints.txt
+EXTRAS := ipex,dev
+else ifeq ($(ENV),stock)
+VENV := .venv-stock
+CONSTRAINTS := constraints-stock.txt
+EXTRAS := stock,dev
+else
+$(error ENV=$(ENV) is none of the environments: ipex (the default) or stock)
+endif
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 # The main job is ResNet50 and BERT, which begin at level 3.
@@ -29,7 +44,7 @@ check: $(STAMP) ## format, lint, types, import contract, selftests
 	$(BIN)/python -m pytest tests/selftest --quiet --numprocesses=auto
 
 clean: ## remove the set-up, caches and results
-	rm -rf $(VENV) *.egg-info build amx-results .benchmarks
+	rm -rf .venv .venv-stock *.egg-info build amx-results .benchmarks
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -38,7 +53,7 @@ help: ## show this
 
 # A candidate is asked rather than trusted: a name on PATH may be too old, or a shim without an
 # interpreter behind it. torch 2.8.0, which constraints.txt pins, has no wheel past Python 3.13.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@set -e; found=; \
 	for candidate in $(PYTHON) $(if $(PYTHON),,python3.11 python3.12 python3.13 python3); do \
 	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -54,5 +69,5 @@ $(STAMP): pyproject.toml constraints.txt
 	    rm -rf $(VENV); "$$found" -m venv $(VENV); \
 	fi
 	@echo "Installing into $(VENV): about 7 GB and a few minutes the first time ..."
-	$(BIN)/python -m pip install -c constraints.txt -e '.[ipex,dev]'
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@

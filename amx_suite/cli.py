@@ -1,4 +1,4 @@
-"""The command line: ``doctor``, ``qualify``, ``list``, ``calibrate`` and ``replay``.
+"""The command line: ``doctor``, ``qualify``, ``list``, ``calibrate``, ``compare`` and ``replay``.
 
 Errors of the suite become one line on standard error and an exit code: 2 for what the user can put
 right (a bad option, a folder that cannot be written), 1 for the rest.
@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["main"]
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -32,6 +33,14 @@ _LIST_OPTIONS = ("gates", "threads", "seed", "weights")
 
 #: What matters to ``calibrate``; the latter three to its proof alone.
 _CALIBRATE_OPTIONS = ("reference", "threads", "engine", "seed", "budget")
+
+#: By how much a speedup may differ and be called the same. Two nights are two launches, and no
+#: interval made of rounds shows how much launches differ; the suite's aim for that is a standard
+#: deviation of 1.5 %, which seldom leaves 5 %.
+_MARGIN_PERCENT = "5"
+
+#: What only ``compare`` (and pytest) can make use of.
+_COMPARE_OPTIONS = ("across",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "4 inconclusive.",
         allow_abbrev=False,
     )
-    add_options(qualify.add_argument, "")
+    add_options(qualify.add_argument, "", _qualify_options())
     qualify.set_defaults(command=_qualify)
 
     listing = commands.add_parser(
@@ -124,6 +133,27 @@ def _parser() -> argparse.ArgumentParser:
     add_options(calibrate.add_argument, "", _CALIBRATE_OPTIONS)
     calibrate.set_defaults(command=_calibrate)
 
+    compare = commands.add_parser(
+        "compare",
+        help="say what changed between two runs of qualify, gate by gate",
+        epilog="Exit codes: 0 nothing got worse, 1 a gate got worse, 2 usage, 4 cannot say, as "
+        "when a gate vanished.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("base", metavar="BASE", type=Path, help="results.json of the earlier run")
+    compare.add_argument("new", metavar="NEW", type=Path, help="results.json of the later run")
+    compare.add_argument(
+        "--margin",
+        metavar="PERCENT",
+        type=_margin,
+        default=_margin(_MARGIN_PERCENT),
+        help=f"by how much a speedup may differ and be unchanged. Default: {_MARGIN_PERCENT}.",
+    )
+    compare.add_argument("--json", metavar="FILE", type=Path, help="write the comparison as JSON")
+    compare.add_argument("--markdown", metavar="FILE", type=Path, help="write it as a page")
+    add_options(compare.add_argument, "", _COMPARE_OPTIONS)
+    compare.set_defaults(command=_compare)
+
     replay = commands.add_parser(
         "replay",
         help="run a wrong tile result again that an instruction test stored",
@@ -133,6 +163,23 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("file", metavar="FILE", help="a mismatch-*.json")
     replay.set_defaults(command=_replay)
     return parser
+
+
+def _qualify_options() -> tuple[str, ...]:
+    from amx_suite.options import OPTIONS
+
+    return tuple(option.name for option in OPTIONS if option.name not in _COMPARE_OPTIONS)
+
+
+def _margin(text: str) -> float:
+    """Read a percentage above 0 and below 100 as a share."""
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = math.nan
+    if not 0 < percent < 100:
+        raise UsageError(f"--margin: got '{text}', expected a percentage above 0 and below 100")
+    return percent / 100
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -182,8 +229,7 @@ def _list(arguments: argparse.Namespace) -> int:
         listing = {"cases": rows, "gates": gates, "idle_gates": idle}
         print(msgspec.json.format(msgspec.json.encode(listing)).decode())
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-        print(render_listing(rows, idle, width=width), end="")
+        print(render_listing(rows, idle, width=_width()), end="")
     return 0
 
 
@@ -202,3 +248,26 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     if arguments.prove:
         return calibrate.prove(settings, trials, arguments.model)
     return calibrate.calibrate(settings, seconds)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from amx_suite.history import compare, load_night, render_markdown, render_terminal
+    from amx_suite.options import Settings
+    from amx_suite.report import write_atomically
+
+    across = Settings.from_namespace(arguments).across
+    base, new = load_night(arguments.base), load_night(arguments.new)
+    found = compare(base, new, margin=arguments.margin, across=across)
+    if arguments.json is not None:
+        text = msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
+        write_atomically(arguments.json, text)
+    if arguments.markdown is not None:
+        write_atomically(arguments.markdown, render_markdown(found))
+    print(render_terminal(found, width=_width(), colour=sys.stdout.isatty()), end="")
+    return found.exit_code
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -183,23 +184,25 @@ class TrialAccess:
     def evidence(self, case: RunCase) -> Evidence:
         """What the arm provably ran; skips if the engine has no such arm."""
         try:
-            return self._session.evidence(case)
-        except NotApplicableError as error:
-            pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
+            with _skipping(case):
+                return self._session.evidence(case)
         except CeilingIgnoredError as error:
             _fail_for_want_of_evidence(case, error.what)
 
     def outputs(self, case: RunCase) -> Any:
-        """Logits of the arm, float32 or float64, shape [batch, ...]."""
-        return self._session.outputs(case)
+        """Logits, float32 or float64, shape [batch, ...]; skips if the engine has no such arm."""
+        with _skipping(case):
+            return self._session.outputs(case)
 
     def losses(self, case: RunCase, *, steps: int, batch: int) -> Any:
-        """Losses of the arm's first training steps, shape [steps]."""
-        return self._session.losses(case, steps=steps, batch=batch)
+        """Losses of the first training steps, shape [steps]; skips if there is no such arm."""
+        with _skipping(case):
+            return self._session.losses(case, steps=steps, batch=batch)
 
     def gradients(self, case: RunCase, *, batch: int) -> dict[str, Any]:
-        """Gradients of the arm's first training step, by parameter name."""
-        return self._session.gradients(case, batch=batch)
+        """Gradients of the first step, by parameter name; skips if there is no such arm."""
+        with _skipping(case):
+            return self._session.gradients(case, batch=batch)
 
     def arbiter_outputs(self) -> Any:
         """FP64 logits of the same model and data, shape [batch, ...]."""
@@ -208,6 +211,14 @@ class TrialAccess:
     def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
         """FP64 gradients of the first training step, by parameter name."""
         return self._session.arbiter_gradients(batch=batch)
+
+
+@contextmanager
+def _skipping(case: RunCase) -> Iterator[None]:
+    try:
+        yield
+    except NotApplicableError as error:
+        pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
 
 
 def _fail_for_want_of_evidence(case: RunCase, how_it_died: str) -> NoReturn:
@@ -239,14 +250,21 @@ class AmxRow:
     def fill(self, seconds: Sequence[float], case_id: str, **facts: object) -> None:
         """Fill the row with one round for each figure; ``facts`` go into its extra_info.
 
-        Fails the test if the baseline compared with measured another case.
+        Fails the test if the baseline compared with measured another case. A case's ``conditions``
+        among the facts let the message say what differs, and ``--amx-across`` allow it.
         """
         self._benchmark.extra_info.update({"case": case_id, **facts})
         try:
-            baseline.check_row(self._config._benchmarksession, self._benchmark.fullname, case_id)
+            notes = baseline.check_row(
+                self._config._benchmarksession,
+                self._benchmark.fullname,
+                self._benchmark.extra_info,
+                self._config.stash[state.SETTINGS].across,
+            )
         except AmxSuiteError as error:
             self._benchmark.has_error = True
             pytest.fail(str(error), pytrace=False)
+        self._config.stash[state.NOTES].update(dict.fromkeys(notes))
         replay(self._benchmark, self._clock, seconds)
 
 

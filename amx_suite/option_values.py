@@ -6,6 +6,7 @@ __all__ = [
     "LEVEL_BUDGET_SECONDS",
     "Parser",
     "allowed_cpus",
+    "to_condition",
     "to_count",
     "to_engine",
     "to_level",
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from amx_suite.core.conditions import CONDITIONS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UnknownNameError, UsageError
 from amx_suite.workloads import WORKLOADS
@@ -101,6 +103,13 @@ def to_engine(text: str, where: str) -> str:
     """Read the name of an engine; UnknownNameError if it has no row."""
     if text not in ENGINES:
         raise UnknownNameError(f"engine in {where}", text, ENGINES)
+    return text
+
+
+def to_condition(text: str, where: str) -> str:
+    """Read a kind of difference between two runs; UnknownNameError if there is no such kind."""
+    if text not in CONDITIONS:
+        raise UnknownNameError(f"difference in {where}", text, CONDITIONS)
     return text
 
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from amx_suite.core.conditions import CONDITIONS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UsageError
 from amx_suite.option_values import (
     LEVEL_BUDGET_SECONDS,
     Parser,
     allowed_cpus,
+    to_condition,
     to_engine,
     to_level,
     to_path,
@@ -211,6 +213,17 @@ OPTIONS: tuple[Option, ...] = (
         "SECONDS",
     ),
     Option(
+        "across",
+        "across",
+        f"Compare all the same with a baseline of another {', '.join(CONDITIONS[:-1])} or "
+        f"{CONDITIONS[-1]}; repeatable, comma-separated in the environment.",
+        (),
+        "none, such a baseline is refused",
+        to_condition,
+        "WHAT",
+        repeatable=True,
+    ),
+    Option(
         "output",
         "output",
         "Folder for the results.",
@@ -257,6 +270,7 @@ class Settings(msgspec.Struct, frozen=True):
     weights: tuple[tuple[str, str], ...]
     checkpoint: Path | None
     soak_seconds: float
+    across: tuple[str, ...]
     output: Path | None
 
     @classmethod

@@ -52,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if settings.reference is not None:
             state.calibration(config)
         baseline.check_argument(config.getoption("benchmark_compare"))
+        config.stash[state.NOTES] = {}
+        state.keep_machines_apart(config)
         if settings.output is not None:
             ensure_writable(settings.output)
 
@@ -110,11 +112,13 @@ def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, A
 
 
 def pytest_benchmark_compare_machine_info(
-    machine_info: Mapping[str, Any], compared_benchmark: Mapping[str, Any]
+    config: pytest.Config, machine_info: Mapping[str, Any], compared_benchmark: Mapping[str, Any]
 ) -> None:
-    """Refuse a baseline of another machine or of other software."""
+    """Refuse a baseline of another machine or of other software, unless the user allowed it."""
+    theirs = compared_benchmark.get("machine_info", {})
     with _usage_errors():
-        baseline.check_machine(machine_info, compared_benchmark.get("machine_info", {}))
+        notes = baseline.check_machine(machine_info, theirs, config.stash[state.SETTINGS].across)
+    config.stash[state.NOTES].update(dict.fromkeys(notes))
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
@@ -133,9 +137,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         write_atomically(output / "summary.md", render_markdown(summary))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show the table of arms and gates, if any was measured, and why what is not decided is not."""
+    """Show the table of arms and gates, what is to be known of the baseline, and what is undecided.
+
+    First, since pytest-benchmark ends the run in this hook where it finds a regression.
+    """
     show.results(terminalreporter, state.summary(config))
+    show.baseline(terminalreporter, state.baseline_lines(config))
     show.undecided(terminalreporter)

@@ -21,13 +21,15 @@ def main() -> None:
     """Measure and print."""
     from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
     from amx_suite.core.isa import Isa
+    from amx_suite.engines import ENGINES
     from amx_suite.testing.selection import bound_cpus
     from amx_suite.worker.environment import child_environment
     from amx_suite.workloads.base import Inputs
 
     threads = len(os.sched_getaffinity(0))
+    own = ENGINES["ipex"].variables(Isa.AVX512)
     # Read by the libraries when they are first used, so before any of them is imported.
-    os.environ.update(child_environment(Isa.AVX512, threads, {}).chosen)
+    os.environ.update(child_environment(Isa.AVX512, threads, {}, own).chosen)
     from amx_suite.core.evidence import Jail
     from amx_suite.worker import arm as arms
     from amx_suite.worker.messages import Launch, Prepare, SliceTaken, TakeSlice

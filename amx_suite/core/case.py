@@ -94,3 +94,14 @@ class RunCase(msgspec.Struct, frozen=True):
         """The full identity: the name, then shape, threads, seed and weights."""
         weights = "" if self.weights == "random" else f"-w:{self.weights}"
         return f"{self.name}-{self.shape}-t{self.threads}-s{self.seed}{weights}"
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Under what the case runs: the part of its identity that a comparison must hold fixed."""
+        return {
+            "engine": self.engine,
+            "shape": str(self.shape),
+            "threads": str(self.threads),
+            "seed": str(self.seed),
+            "weights": self.weights,
+        }

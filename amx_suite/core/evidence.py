@@ -20,7 +20,7 @@ class Jail(StrEnum):
 
 
 class Family(StrEnum):
-    """Instruction family of a oneDNN implementation, read from its name."""
+    """Instruction family of an implementation, read from its name; MKL's are unnamed."""
 
     AMX = "amx"
     AVX512_FP16 = "avx512_fp16"
@@ -34,6 +34,8 @@ class Family(StrEnum):
 
 class KernelUse(msgspec.Struct, frozen=True):
     """Executions of one primitive kind on one implementation: count and total milliseconds.
+
+    Of oneDNN, or of MKL, whose routines are implementations of ``matmul`` such as ``mkl:sgemm``.
 
     ``data_type`` is the source operand's, in oneDNN's words (``f32``, ``bf16``, ``u8``), with
     ``/fpm:MODE`` behind it where a lower math mode was allowed; empty where the log does not say.

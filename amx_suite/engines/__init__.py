@@ -7,12 +7,16 @@ __all__ = ["ARBITER", "ENGINES", "engine", "engine_for"]
 from amx_suite.core.case import Precision
 from amx_suite.engines.arbiter import Arbiter
 from amx_suite.engines.base import Engine
+from amx_suite.engines.eager import Eager
+from amx_suite.engines.inductor import Inductor
 from amx_suite.engines.ipex import Ipex
 from amx_suite.errors import UnknownNameError
 
 #: Every engine that a trial can use. A new engine is one file and one row here.
 ENGINES: dict[str, Engine] = {
     "ipex": Ipex(),
+    "eager": Eager(),
+    "inductor": Inductor(),
 }
 
 #: Computes the FP64 results that all arms are judged against. It is no row of the table, so no

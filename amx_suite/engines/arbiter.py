@@ -36,6 +36,10 @@ class Arbiter:
             return None
         return f"the arbiter computes {Precision.FP64} only, not {precision}"
 
+    def variables(self, isa: Isa) -> dict[str, str]:
+        """None: it computes in the child of whichever engine is judged."""
+        return {}
+
     def prepare_inference(
         self,
         module: torch.nn.Module,

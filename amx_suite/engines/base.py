@@ -50,6 +50,13 @@ class Engine(Protocol):
     def why_not(self, mode: Mode, precision: Precision) -> str | None:
         """The reason if this engine has no such arm, else None; no torch."""
 
+    def variables(self, isa: Isa) -> dict[str, str]:
+        """Environment variables that a child of this engine needs under a ceiling; no torch.
+
+        Beside those that every engine's child gets: how the engine's own libraries are told of the
+        ceiling, and where they may keep what they compile.
+        """
+
     def prepare_inference(
         self,
         module: torch.nn.Module,

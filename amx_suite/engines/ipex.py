@@ -27,6 +27,8 @@ _DISTRIBUTION = "intel-extension-for-pytorch"
 #: The extension links against one minor release of PyTorch and does not load with any other.
 _TORCH_SERIES = "2.8"
 _REMEDY = "install it with: pip install 'amx-suite[ipex]'"
+#: How the extension is told of a ceiling (csrc/cpu/dyndisp/DispatchStub.cpp).
+_VARIABLE = "ATEN_CPU_CAPABILITY"
 #: oneDNN Graph profiles an INT8 graph in its first run and fuses it in the second.
 _FUSING_RUNS = 2
 #: Placeholders that weight packing leaves among the parameters; they belong to no model.
@@ -63,6 +65,10 @@ class Ipex:
         if mode is Mode.TRAINING and precision is Precision.INT8:
             return "the extension quantizes for inference only: there is no INT8 training"
         return None
+
+    def variables(self, isa: Isa) -> dict[str, str]:
+        """The level in the extension's own words, which go further than PyTorch's."""
+        return {_VARIABLE: isa.spec.aten}
 
     def prepare_inference(
         self,
@@ -140,7 +146,7 @@ class Ipex:
 
         The extension passes ATEN_CPU_CAPABILITY on to its oneDNN (csrc/cpu/dyndisp).
         """
-        expected = Ceiling(isa.spec.aten.upper(), "ATEN_CPU_CAPABILITY")
+        expected = Ceiling(isa.spec.aten.upper(), _VARIABLE)
         return {"ipex": expected, "ipex-onednn": expected}
 
     def _extension(self, mode: Mode, precision: Precision) -> Any:

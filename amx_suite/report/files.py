@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amx_suite.errors import OutputError
 
-_REMEDY = "choose a folder that can be written with --output (pytest: --amx-output)"
+_REMEDY = "choose a folder that can be written"
 
 
 def ensure_writable(folder: Path) -> None:

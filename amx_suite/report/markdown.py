@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["render_markdown"]
 
-import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -15,6 +14,7 @@ from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
 from amx_suite.report.explain import explained
+from amx_suite.report.markup import bullets, listed, plain, table
 from amx_suite.report.rows import Comparison, arm_rows, speedup_text, trial_title, verdict_text
 
 #: Implementations shown for each arm, those with the most time first.
@@ -25,19 +25,19 @@ def render_markdown(summary: RunSummary) -> str:
     """The report as GitHub-flavoured markdown, ending in a newline."""
     answer, *details = closing_lines(summary)
     sections = [
-        ["# Intel AMX conformance", f"**{_plain(answer)}**", *_bullets(details)],
-        ["## Run", *_bullets(_run_facts(summary))],
-        ["## Host", *_bullets(summary.host or ("not recorded",))],
+        ["# Intel AMX conformance", f"**{plain(answer)}**", *bullets(details)],
+        ["## Run", *bullets(_run_facts(summary))],
+        ["## Host", *bullets(summary.host or ("not recorded",))],
         ["## Speed", *_speed(summary.trials)],
         ["## Gates", *_gates(summary.trials)],
         ["## Where the time went", *_explanations(summary.trials)],
         ["## Evidence", *_evidence(summary.trials)],
-        ["## Data", *_bullets(_data(summary.trials))],
+        ["## Data", *bullets(_data(summary.trials))],
         ["## Environment", *_environments(summary.trials)],
         ["## Checks that failed", *_grouped(summary.checks_that(CheckOutcome.FAILED))],
         ["## Checks not decided", *_grouped(summary.checks_that(CheckOutcome.INCONCLUSIVE))],
         ["## Checks skipped", *_grouped(summary.checks_that(CheckOutcome.SKIPPED))],
-        ["## Notes", *_bullets(_notes(summary.trials))],
+        ["## Notes", *bullets(_notes(summary.trials))],
     ]
     return "\n\n".join("\n\n".join(blocks) for blocks in sections) + "\n"
 
@@ -63,7 +63,7 @@ def _speed(trials: Sequence[TrialResult]) -> list[str]:
         return ["No trial ran."]
     blocks = []
     for trial in trials:
-        blocks.append(f"### {_plain(trial_title(trial.measurement))}")
+        blocks.append(f"### {plain(trial_title(trial.measurement))}")
         rows = [
             (
                 row.arm,
@@ -76,7 +76,7 @@ def _speed(trials: Sequence[TrialResult]) -> list[str]:
             for row in arm_rows(trial)
         ]
         header = ("arm", "ms/step", "throughput", "over FP32", "over no AMX", "evidence")
-        blocks.append(_table(header, rows) if rows else "No arm of this trial ran.")
+        blocks.append(table(header, rows) if rows else "No arm of this trial ran.")
     blocks.append(
         "ms/step is the median over rounds. A speedup is the Hodges-Lehmann estimate over the "
         "rounds' paired ratios, with its 95 % interval in brackets; one without a gate is shown "
@@ -107,14 +107,14 @@ def _gates(trials: Sequence[TrialResult]) -> list[str]:
         )
         for result in results
     ]
-    return [_table(("gate", "minimum", "speedup", "verdict", "reason", "source"), rows)]
+    return [table(("gate", "minimum", "speedup", "verdict", "reason", "source"), rows)]
 
 
 def _explanations(trials: Sequence[TrialResult]) -> list[str]:
     blocks: list[str] = []
     for trial in trials:
         for result, lines in explained(trial):
-            blocks += [f"### {_plain(result.gate.id)}: {result.verdict}", *_bullets(lines)]
+            blocks += [f"### {plain(result.gate.id)}: {result.verdict}", *bullets(lines)]
     return blocks or [
         "No gate was missed or nearly so, or nothing was recorded of those that were."
     ]
@@ -126,7 +126,7 @@ def _evidence(trials: Sequence[TrialResult]) -> list[str]:
         for trial in trials
         for facts in trial.measurement.arms
     ]
-    return [_list(lines)] if lines else ["Nothing was timed, so nothing was to be proven."]
+    return [listed(lines)] if lines else ["Nothing was timed, so nothing was to be proven."]
 
 
 def _proof(evidence: Evidence | None) -> str:
@@ -136,15 +136,15 @@ def _proof(evidence: Evidence | None) -> str:
     words = [
         f"jail {evidence.jail}",
         f"tile permission {permission[evidence.amx_permission]}",
-        f"oneDNN ISA {_plain(evidence.onednn_isa or 'not reported')}",
+        f"oneDNN ISA {plain(evidence.onednn_isa or 'not reported')}",
         f"on AMX: {evidence.amx_share:.1%} of {evidence.matrix_milliseconds:.1f} matrix ms",
         f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
         "read back: "
-        + (", ".join(f"{k} {_plain(v)}" for k, v in evidence.read_back.items()) or "nothing"),
+        + (", ".join(f"{k} {plain(v)}" for k, v in evidence.read_back.items()) or "nothing"),
     ]
     most = sorted(evidence.kernels, key=lambda use: -use.milliseconds)[:_MOST_KERNELS]
     words += [
-        f"{use.count} x {_plain(use.kind)} {_plain(use.implementation)} {use.milliseconds:.1f} ms"
+        f"{use.count} x {plain(use.kind)} {plain(use.implementation)} {use.milliseconds:.1f} ms"
         for use in most
     ]
     return "; ".join(words)
@@ -177,10 +177,10 @@ def _environments(trials: Sequence[TrialResult]) -> list[str]:
     blocks = []
     for environment, names in found.values():
         if len(found) > 1:
-            blocks.append(f"### {_plain(', '.join(names))}")
+            blocks.append(f"### {plain(', '.join(names))}")
         cpus = ", ".join(map(str, environment.cpus)) or "not bound"
         removed = _pairs(environment.removed_variables)
-        blocks += _bullets(
+        blocks += bullets(
             [
                 *(f"{key}: {value}" for key, value in environment.host.items()),
                 f"CPUs of the workers: {cpus}",
@@ -204,8 +204,8 @@ def _grouped(checks: Iterable[Check]) -> list[str]:
         return ["None."]
     blocks = []
     for reason, names in groups.items():
-        blocks.append(f"{_plain(reason)} ({len(names)}):")
-        blocks.append(_list(f"`{name}`" for name in names))
+        blocks.append(f"{plain(reason)} ({len(names)}):")
+        blocks.append(listed(f"`{name}`" for name in names))
     return blocks
 
 
@@ -213,28 +213,3 @@ def _notes(trials: Sequence[TrialResult]) -> list[str]:
     return [
         f"{trial.measurement.trial}: {note}" for trial in trials for note in trial.measurement.notes
     ] or ["None."]
-
-
-def _bullets(lines: Iterable[str]) -> list[str]:
-    """One block, its lines taken as plain text; nothing for no lines."""
-    items = [_plain(line.strip()) for line in lines]
-    return [_list(items)] if items else []
-
-
-def _list(items: Iterable[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_cell(c) for c in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
-
-
-def _plain(text: str) -> str:
-    """One line that markdown shows as it is; underscores inside a word need no escape."""
-    special = r"[\\`*<]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
-    return re.sub(special, r"\\\g<0>", " ".join(text.split()))

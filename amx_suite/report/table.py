@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["render_table", "trial_table"]
+__all__ = ["as_text", "render_table", "trial_table"]
 
 import io
 
@@ -63,11 +63,16 @@ def trial_table(result: TrialResult) -> Table:
 
 def render_table(result: TrialResult, *, width: int = 100, colour: bool = False) -> str:
     """The table as text of at most ``width`` columns, with terminal colours if asked."""
+    return as_text(trial_table(result), width=width, colour=colour)
+
+
+def as_text(table: Table, *, width: int, colour: bool = False) -> str:
+    """A table as text of at most ``width`` columns, with terminal colours if asked."""
     text = io.StringIO()
     console = Console(
         file=text, width=width, force_terminal=colour, no_color=not colour, highlight=False
     )
-    console.print(trial_table(result))
+    console.print(table)
     # Padding to the full width is of no use in a log, and git and diff complain of it.
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n") + "\n"
 

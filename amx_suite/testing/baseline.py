@@ -9,25 +9,32 @@ __all__ = [
     "check_machine",
     "check_row",
     "machine_info",
+    "missing_rows",
+    "storage_of_machine",
 ]
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amx_suite.core.conditions import CONDITIONS, admit, differences
 from amx_suite.core.measurement import SCHEMA_VERSION
 from amx_suite.errors import ResultsFileError
+from amx_suite.host.fingerprint import machine_id
 
 if TYPE_CHECKING:
     from pytest_benchmark.session import BenchmarkSession
+
+    from amx_suite.core.run import Check
 
 #: Our section in pytest-benchmark's JSON and in its machine_info.
 OUR_KEY = "amx_suite"
 
 _PACKAGES = ("torch", "torchvision", "transformers", "intel-extension-for-pytorch")
 _REMEDY = "take a new baseline with --benchmark-save"
+_OPTION = "--amx-across"
 
 
 def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
@@ -61,8 +68,24 @@ def check_argument(compare: object) -> None:
         )
 
 
-def check_machine(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    """Raise ResultsFileError unless both machine_infos are of one machine and one layout."""
+def storage_of_machine(storage: str, fingerprint: Mapping[str, str]) -> str:
+    """pytest-benchmark's storage, narrowed to this machine's own folder in it.
+
+    Its own folders are named after system and Python alone. What is not a folder is left as it is;
+    ``check_machine`` refuses what it must not give.
+    """
+    if "://" in storage and not storage.startswith("file://"):
+        return storage
+    return f"{storage.rstrip('/')}/{machine_id(fingerprint)}"
+
+
+def check_machine(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], across: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Sentences on how the baseline's machine_info differs, as far as the user allowed it.
+
+    Raises ResultsFileError for any other difference, and for another layout in any case.
+    """
     here, there = ours[OUR_KEY], theirs.get(OUR_KEY)
     if not isinstance(there, Mapping):
         raise ResultsFileError(
@@ -73,19 +96,11 @@ def check_machine(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
             f"the baseline has schema version {there.get('schema_version')}, this suite reads "
             f"{here['schema_version']}; {_REMEDY}"
         )
-    for section in ("fingerprint", "versions"):
-        saved = there.get(section, {})
-        differing = sorted(
-            name for name in {*here[section], *saved} if here[section].get(name) != saved.get(name)
-        )
-        if differing:
-            changes = "; ".join(
-                f"{name} was '{saved.get(name)}', is '{here[section].get(name)}'"
-                for name in differing
-            )
-            raise ResultsFileError(
-                f"the baseline is of another machine or software ({changes}); {_REMEDY}"
-            )
+    found = (
+        *differences(there.get("fingerprint", {}), here["fingerprint"], "machine"),
+        *differences(there.get("versions", {}), here["versions"], "software"),
+    )
+    return admit(found, across, option=_OPTION, remedy=_REMEDY)
 
 
 def check_loaded(session: BenchmarkSession) -> None:
@@ -100,9 +115,10 @@ def check_loaded(session: BenchmarkSession) -> None:
     else:
         wanted = session.storage.query(session.compare)
     if not wanted:
+        named = "" if session.compare is True else f"={session.compare}"
         raise ResultsFileError(
-            f"--benchmark-compare={session.compare}: no baseline in {session.storage} matches; "
-            f"{_REMEDY}"
+            f"--benchmark-compare{named}: there is no baseline of this machine in "
+            f"{session.storage} that matches; {_REMEDY}, or name a file"
         )
     loaded = tuple(str(path) for path in session.compared_mapping or {})
     unread = [file for file in wanted if not str(file).endswith(loaded)]
@@ -114,15 +130,46 @@ def check_loaded(session: BenchmarkSession) -> None:
         )
 
 
-def check_row(session: BenchmarkSession, test_id: str, case_id: str) -> None:
-    """Raise ResultsFileError if the baseline's row of this test measured another case."""
+def check_row(
+    session: BenchmarkSession,
+    test_id: str,
+    facts: Mapping[str, object],
+    across: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Sentences on how the baseline's row of this test differs, as far as the user allowed it.
+
+    ``facts`` are the row's ``case`` and what else stands in its extra_info. Raises
+    ResultsFileError for any other difference.
+    """
+    notes: tuple[str, ...] = ()
     for path, rows in (session.compared_mapping or {}).items():
-        saved = rows.get(test_id, {}).get("extra_info", {}).get("case")
-        if saved is not None and saved != case_id:
+        saved = rows.get(test_id, {}).get("extra_info", {})
+        if saved.get("case", facts["case"]) == facts["case"]:
+            continue
+        found = [d for d in differences(saved, facts) if d.kind in CONDITIONS]
+        if not found:
             raise ResultsFileError(
-                f"the baseline {path} measured {saved}, this run measures {case_id}; compare runs "
-                f"of one level, thread count, seed and weights, or {_REMEDY}"
+                f"the baseline {path} measured {saved['case']}, this run measures {facts['case']}; "
+                f"{_REMEDY}"
             )
+        notes += admit(found, across, option=_OPTION, remedy=_REMEDY)
+    return notes
+
+
+def missing_rows(
+    session: BenchmarkSession, checks: Iterable[Check], deselected: Collection[str]
+) -> tuple[str, ...]:
+    """A line for each row of the baseline that this run does not have, with why.
+
+    What the user deselected is left out, since he knows of it.
+    """
+    measured = {row.fullname for row in session.benchmarks if row}
+    outcomes = {check.test_id: f"{check.outcome}: {check.reason}" for check in checks}
+    wanted = {name for rows in (session.compared_mapping or {}).values() for name in rows}
+    return tuple(
+        f"{name}: {outcomes.get(name, 'no such test was run')}"
+        for name in sorted(wanted - measured - frozenset(deselected))
+    )
 
 
 def _version(package: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Collector"]
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,10 +33,15 @@ class Collector:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._checks: dict[str, Check] = {}
         self.interrupted = False
+        self.deselected: set[str] = set()
 
     def pytest_keyboard_interrupt(self) -> None:
         """Remember that the run ended early."""
         self.interrupted = True
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Remember what the user left out of the run."""
+        self.deselected.update(item.nodeid for item in items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a phase's report of a test; whatever failed or skipped in any phase stands."""

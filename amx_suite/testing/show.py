@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["results", "undecided"]
+__all__ = ["baseline", "results", "undecided"]
 
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from amx_suite.report.explain import explained
@@ -41,3 +42,11 @@ def undecided(terminal: pytest.TerminalReporter) -> None:
         terminal.section("inconclusive")
     for report in reports:
         terminal.write_line(f"{report.nodeid} - {one_line(report)}")
+
+
+def baseline(terminal: pytest.TerminalReporter, lines: Sequence[str]) -> None:
+    """Write what is to be known of the baseline in a section of its own; nothing for no lines."""
+    if lines:
+        terminal.section("AMX baseline")
+    for line in lines:
+        terminal.write_line(line)

@@ -5,12 +5,15 @@ from __future__ import annotations
 __all__ = [
     "COLLECTOR",
     "GATES",
+    "NOTES",
     "OUTPUT",
     "SETTINGS",
     "HostView",
+    "baseline_lines",
     "calibration",
     "check_engines",
     "host",
+    "keep_machines_apart",
     "output_folder",
     "reference_line",
     "run_line",
@@ -39,6 +42,7 @@ from amx_suite.errors import EngineUnavailableError
 from amx_suite.host import HostFacts, Support, detect, host_traits
 from amx_suite.host.doctor import header_lines
 from amx_suite.options import DEFAULT_OUTPUT, Settings
+from amx_suite.testing import baseline
 from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, level_of, trials_for
 from amx_suite.testing.store import TrialStore
@@ -55,6 +59,8 @@ GATES = pytest.StashKey[Sequence[Gate]]()
 COLLECTOR = pytest.StashKey[Collector]()
 #: The folder of a whole qualification, where there is one.
 OUTPUT = pytest.StashKey[Path]()
+#: How the baseline differs where the user allowed it; keys only, each sentence once.
+NOTES = pytest.StashKey[dict[str, None]]()
 _HOST = pytest.StashKey["HostView"]()
 _CALIBRATION = pytest.StashKey[Calibration | None]()
 _STORE = pytest.StashKey[TrialStore]()
@@ -156,6 +162,27 @@ def summary(config: pytest.Config) -> RunSummary:
     return config.stash[COLLECTOR].summary(
         config.stash[SETTINGS], view.header, view.support, store(config).results()
     )
+
+
+def keep_machines_apart(config: pytest.Config) -> None:
+    """Have pytest-benchmark save and look up its runs in this machine's own folder."""
+    # Detection takes its time, so only where there is something to save or to look up.
+    if any(config.getoption(f"benchmark_{what}") for what in ("save", "autosave", "compare")):
+        config.option.benchmark_storage = baseline.storage_of_machine(
+            config.getoption("benchmark_storage"), host(config).fingerprint
+        )
+
+
+def baseline_lines(config: pytest.Config) -> tuple[str, ...]:
+    """What the user should know of the baseline: how it differs, and what it has more of."""
+    collector = config.stash[COLLECTOR]
+    checks = summary(config).checks
+    missing = baseline.missing_rows(
+        config._benchmarksession,  # type: ignore[attr-defined]
+        checks,
+        collector.deselected,
+    )
+    return (*config.stash[NOTES], *(f"in the baseline, not in this run: {row}" for row in missing))
 
 
 def _session(config: pytest.Config, trial: Trial) -> TrialSession:

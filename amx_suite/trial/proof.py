@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
+from amx_suite.core.isa import Isa
 from amx_suite.engines import engine_for
+from amx_suite.engines.base import Ceiling
+from amx_suite.worker.mkl import mkl_exceeds
 
 #: Source operand types of matrix kernels that do a precision's work (oneDNN's names).
 _TYPES = {
@@ -19,6 +22,7 @@ _TYPES = {
 #: Layers that a recipe leaves in FP32 are expected; half of the matrix time in them is not.
 _LEAST_TYPE_SHARE = 0.5
 _NAMED_KERNELS = 3
+_MKL = "mkl"
 
 
 class Doubt(NamedTuple):
@@ -52,9 +56,13 @@ def doubt_beyond_ceiling(case: RunCase, what: str) -> Doubt:
 
 
 def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:
-    for library, wanted in engine_for(case.engine, case.precision).ceilings(case.isa).items():
+    own = engine_for(case.engine, case.precision).ceilings(case.isa)
+    for library, wanted in {**own, **_common_ceilings(case.isa)}.items():
         found = evidence.read_back.get(library)
-        if found is not None and found != wanted.report:
+        if found is None or found == wanted.report:
+            continue
+        # MKL knows finer levels than CPUs differ in, and none at all on those of other vendors.
+        if library != _MKL or mkl_exceeds(found, wanted.report):
             return Doubt(
                 f"{case.arm}: {library} reports {found} where {wanted.variable} asked for "
                 f"{wanted.report}",
@@ -62,6 +70,15 @@ def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:
                 f"what {wanted.report} needs (amx-suite doctor)",
             )
     return None
+
+
+def _common_ceilings(isa: Isa) -> dict[str, Ceiling]:
+    """What the libraries behind every engine must report."""
+    onednn = "AMX" if isa.allows_amx else isa.spec.onednn
+    return {
+        "onednn": Ceiling(onednn, "ONEDNN_MAX_CPU_ISA"),
+        _MKL: Ceiling(isa.spec.mkl, "MKL_ENABLE_INSTRUCTIONS"),
+    }
 
 
 def _doubt_amx(case: RunCase, evidence: Evidence, least_share: float) -> Doubt | None:

@@ -1,18 +1,19 @@
 """What a process writes to file descriptor 1, caught for a moment.
 
-oneDNN's log is written by C code straight to the descriptor, beneath Python's ``sys.stdout``.
+The logs of oneDNN and MKL are written by C code straight to the descriptor, beneath Python's
+``sys.stdout``.
 """
 
 from __future__ import annotations
 
-__all__ = ["captured_stdout", "onednn_log"]
+__all__ = ["captured_stdout", "kernel_log"]
 
 import ctypes
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 _STDOUT = 1
@@ -44,8 +45,8 @@ def captured_stdout() -> Iterator[list[str]]:
         os.close(saved)
 
 
-def onednn_log(run: Callable[[], Any]) -> str:
-    """Call ``run`` with the kernel log of every copy of oneDNN in the process on; returns the log.
+def kernel_log(run: Callable[[], Any]) -> str:
+    """Call ``run`` with the logs of every copy of oneDNN and of PyTorch's MKL on; returns both.
 
     Never while timing: each kernel then takes its own time and writes a line.
     """
@@ -53,8 +54,10 @@ def onednn_log(run: Callable[[], Any]) -> str:
 
     # Looked up at each call: an extension that brings its own oneDNN replaces this with a switch
     # for both copies.
-    backend: Any = torch.backends.mkldnn
-    with captured_stdout() as caught, backend.verbose(backend.VERBOSE_ON):
+    onednn: Any = torch.backends.mkldnn
+    mkl: Any = torch.backends.mkl
+    products = mkl.verbose(mkl.VERBOSE_ON) if mkl.is_available() else nullcontext()
+    with captured_stdout() as caught, onednn.verbose(onednn.VERBOSE_ON), products:
         run()
     return caught[0]
 

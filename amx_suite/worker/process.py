@@ -21,6 +21,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading
+from amx_suite.engines import ENGINES
 from amx_suite.errors import (
     CeilingIgnoredError,
     EngineUnavailableError,
@@ -63,7 +64,8 @@ class IsaWorker:
     AMX are jailed: the kernel refuses them the tile permission from before their first import.
     Use it as a context manager; leaving it by an exception kills the child at once.
 
-    Raises WorkerStartError if the child does not come up.
+    ``engine`` may be none of the table's where no model is prepared, as for tiles alone. Raises
+    WorkerStartError if the child does not come up.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class IsaWorker:
     ) -> None:
         self.label = label or f"{engine}@{isa}"
         self.environment = child_environment(
-            isa, threads, os.environ if inherited is None else inherited
+            isa,
+            threads,
+            os.environ if inherited is None else inherited,
+            ENGINES[engine].variables(isa) if engine in ENGINES else {},
         )
         self._timeouts = timeouts = timeouts or Timeouts()
         self._jailed = not isa.allows_amx

@@ -25,10 +25,11 @@ from amx_suite.errors import (
 )
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
-from amx_suite.worker.capture import onednn_log
+from amx_suite.worker.capture import kernel_log
+from amx_suite.worker.mkl import mkl_level, parse_mkl
 from amx_suite.worker.tiles import TileBench
 from amx_suite.worker.timing import time_steps, warm_up
-from amx_suite.worker.verbose import parse_log
+from amx_suite.worker.verbose import onednn_level, parse_log
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs, ModelWorkload
 from amx_suite.workloads.operators import build_operator
@@ -42,6 +43,8 @@ _OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
     re.IGNORECASE,
 )
+#: What stands for MKL's announcement in a build of PyTorch without it.
+_NO_MKL = "not built in"
 _KIND_OF_ERROR: tuple[tuple[type[Exception], words.FailureKind], ...] = (
     (NotApplicableError, words.FailureKind.NOT_APPLICABLE),
     (EngineUnavailableError, words.FailureKind.UNAVAILABLE),
@@ -65,6 +68,7 @@ class Session:
         self._arm: arms.Arm | None = None
         self._probe: Probe | None = None
         self._onednn_isa = ""
+        self._mkl_announced = ""
         self._torch_is_set_up = False
         self._tile_bench: TileBench | None = None
 
@@ -162,22 +166,29 @@ class Session:
         from amx_suite.host.permission import amx_permission_held
 
         arm = self._prepared_arm()
+        # Each library announces itself with the first line that it logs, and MKL measures the clock
+        # rate for that: not within the step.
+        announced = "" if self._mkl_announced else kernel_log(_call_both)
         with arm.guard():
             start = time.perf_counter()
-            text = onednn_log(arm.step)
+            text = kernel_log(arm.step)
             milliseconds = (time.perf_counter() - start) * 1e3
-        log = parse_log(text)
-        # oneDNN announces itself once in a process, with the first line it logs.
-        self._onednn_isa = self._onednn_isa or log.isa or _announced_isa()
+        self._onednn_isa = self._onednn_isa or parse_log(announced + text).isa
+        self._mkl_announced = self._mkl_announced or parse_mkl(announced, 1).announced or _NO_MKL
+        onednn, mkl = parse_log(text).kernels, parse_mkl(text, self._launch.threads).kernels
         stack = engine_for(arm.case.engine, arm.case.precision)
         evidence = Evidence(
             isa=self._launch.isa,
             jail=self._jail,
             amx_permission=amx_permission_held(),
             onednn_isa=self._onednn_isa,
-            kernels=log.kernels,
+            kernels=tuple(sorted((*onednn, *mkl), key=lambda use: -use.milliseconds)),
             step_milliseconds=milliseconds,
-            read_back=stack.read_back(),
+            read_back={
+                **stack.read_back(),
+                "onednn": onednn_level(self._onednn_isa),
+                "mkl": mkl_level(self._mkl_announced),
+            },
         )
         return words.Proof(evidence, peak_bytes())
 
@@ -251,11 +262,12 @@ def peak_bytes() -> int:
     return 0
 
 
-def _announced_isa() -> str:
-    """What oneDNN announces in its log when a step ran no kernel of it: one reorder suffices."""
+def _call_both() -> None:
+    """One reorder of oneDNN and one product of MKL: they announce themselves when called."""
     import torch
 
-    return parse_log(onednn_log(torch.ones(1, 1).to_mkldnn)).isa
+    torch.ones(1, 1).to_mkldnn()
+    torch.ones(8, 8) @ torch.ones(8, 8)
 
 
 def _failed(error: Exception) -> words.Failed:

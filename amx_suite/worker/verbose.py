@@ -14,7 +14,7 @@ off; a record that is not whole is left out.
 
 from __future__ import annotations
 
-__all__ = ["KernelLog", "family_of", "parse_log"]
+__all__ = ["KernelLog", "family_of", "onednn_level", "parse_log"]
 
 import math
 import re
@@ -45,7 +45,18 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("avx512", Family.AVX512),
     ("avx2", Family.AVX2),
 )
-_REFERENCES = ("ref", "simple")
+_REFERENCES = re.compile(r"(?:ref|simple)(?:_|$)")
+#: The values of ONEDNN_MAX_CPU_ISA by the words of the announcement, most capable first
+#: (src/cpu/x64/cpu_isa_traits.cpp, get_isa_info). Which AMX it is depends on the CPU alone.
+_LEVELS = (
+    ("Intel AMX", "AMX"),
+    ("AVX10", "AVX512_CORE_FP16"),
+    ("AVX 10", "AVX512_CORE_FP16"),
+    ("AVX-512 with float16", "AVX512_CORE_FP16"),
+    ("AVX-512 with Intel DL Boost and bfloat16", "AVX512_CORE_BF16"),
+    ("AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
+    ("AVX-512 with AVX512BW", "AVX512_CORE"),
+)
 
 #: The source operand's type: ``src_bf16::...`` until oneDNN 3.0, ``src:bf16::...`` since. A
 #: backward pass has ``diff_src`` in its place.
@@ -71,9 +82,21 @@ def family_of(implementation: str) -> Family:
     for part, family in _FAMILIES:
         if part in name:
             return family
-    if name.split(":")[0] in _REFERENCES:
+    if _REFERENCES.match(name.split(":")[0]):
         return Family.REFERENCE
     return Family.UNNAMED
+
+
+def onednn_level(announced: str) -> str:
+    """The level that the announcement of ``KernelLog.isa`` names, or its own words if it is none.
+
+    Several copies of oneDNN that announce different levels give them all, joined by ``; ``.
+    """
+    found = (
+        next((level for words, level in _LEVELS if words in one), one)
+        for one in announced.split("; ")
+    )
+    return "; ".join(dict.fromkeys(found))
 
 
 def parse_log(text: str) -> KernelLog:

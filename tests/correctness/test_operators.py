@@ -19,6 +19,7 @@ from amx_suite import accuracy
 from amx_suite.accuracy import Agreement, limits
 from amx_suite.core.case import Precision
 from amx_suite.core.isa import Isa
+from amx_suite.errors import NotApplicableError
 from amx_suite.worker.process import IsaWorker
 
 pytestmark = [pytest.mark.correctness, pytest.mark.level(2)]
@@ -122,7 +123,10 @@ class Operator:
         self.settings = settings
 
     def run(self, worker: IsaWorker, precision: Precision) -> Array:
-        output: Array = worker.operate(self.name, precision, self.arrays, **self.settings)
+        try:
+            output: Array = worker.operate(self.name, precision, self.arrays, **self.settings)
+        except NotApplicableError as error:
+            pytest.skip(f"NOT_APPLICABLE: {self.name} in {precision}: {error}")
         return output
 
 

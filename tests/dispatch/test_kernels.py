@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from amx_suite.core.case import RunCase
@@ -24,9 +26,13 @@ def test_evidence_of_one_arm_passes_for_no_other(amx_trial: TrialAccess) -> None
     """Real evidence of each arm is refused under every other arm's name.
 
     So a ceiling that was changed inside the process, and did not take effect, cannot pass, nor an
-    arm that silently computed in another precision.
+    arm that silently computed in another precision. Arms that the engine has not are left out.
     """
-    found = {arm: amx_trial.evidence(arm) for arm in amx_trial.arms}
+    found = {}
+    for arm in amx_trial.arms:
+        with contextlib.suppress(pytest.skip.Exception):
+            found[arm] = amx_trial.evidence(arm)
+    assert len(found) > 1, "an arm alone cannot be mistaken for another"
     mistaken = [
         f"{ran.arm} passes for {claimed.arm}"
         for claimed in found

@@ -40,7 +40,9 @@ _CONTROL_WORDS = {
     "unmasked": 0x0000,
 }
 
-_each_instruction = pytest.mark.parametrize("instruction", list(INSTRUCTIONS.values()), ids=str)
+_each_instruction = pytest.mark.parametrize(
+    "instruction", list(INSTRUCTIONS.values()), ids=list(INSTRUCTIONS)
+)
 
 
 def _require(instruction: TileInstruction, host: HostView) -> None:

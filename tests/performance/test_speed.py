@@ -8,6 +8,7 @@ import pytest
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
+from amx_suite.core.isa import Isa
 from amx_suite.fixtures import AmxRow, TrialAccess
 from amx_suite.options import Settings
 from amx_suite.testing.outcome import raise_for, record
@@ -20,7 +21,7 @@ def test_arm(amx_trial: TrialAccess, amx_arm: RunCase, amx_row: AmxRow) -> None:
     """Every arm runs to the end of its trial; its row holds seconds per step, round by round."""
     seconds = amx_trial.seconds(amx_arm)
     assert seconds, f"{amx_arm.id} took no turn"
-    amx_row.fill(seconds, amx_arm.id)
+    amx_row.fill(seconds, amx_arm.id, **amx_arm.conditions)
 
 
 @pytest.mark.benchmark(group="seconds over its baseline's seconds (lower is faster, no unit)")
@@ -48,5 +49,6 @@ def test_speedup(
             gate=amx_gate.id,
             verdict=str(result.verdict),
             reason=result.reason,
+            **amx_trial.arm(amx_gate.precision, Isa.AMX).conditions,
         )
     raise_for(result, strict=amx_settings.strict)

@@ -1,10 +1,10 @@
 """A pytest plugin (``-p fake_machine``) that puts a fake machine under the suite.
 
-The host has AMX and the workers are fakes, so that whole runs end in a second. The variable
-FAKE_MACHINE, a JSON object, changes the machine: ``usable`` false hides AMX for the
-``reason`` of that code, ``seconds`` and
-``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence, ``faults``
-maps "ARM STEP" to ``died`` or ``interrupt``.
+The host has AMX, the workers are fakes and the only engine is ``ipex``, whatever is installed, so
+that whole runs end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine:
+``kernel`` names its kernel, ``usable`` false hides AMX for the ``reason`` of that code, ``seconds``
+and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence,
+``faults`` maps "ARM STEP" to ``died`` or ``interrupt``.
 """
 
 import itertools
@@ -13,6 +13,7 @@ import os
 
 from fake_trial import FakeWorker, World
 
+from amx_suite.engines import ENGINES
 from amx_suite.errors import WorkerDiedError
 from amx_suite.host import Finding, HostFacts, Reason, Support
 from amx_suite.testing import state
@@ -42,7 +43,9 @@ def _detect(*, run_tiles=True):
     usable = _SCRIPT.get("usable", True)
     reason = Reason(_SCRIPT.get("reason", "no-silicon"))
     missing = Finding(reason, "No AMX on the fake machine.", "Buy another.")
-    facts = HostFacts(system="linux", machine="x86_64", kernel_release="fake")
+    facts = HostFacts(
+        system="linux", machine="x86_64", kernel_release=_SCRIPT.get("kernel", "fake")
+    )
     return facts, Support(usable, () if usable else (missing,))
 
 
@@ -59,5 +62,8 @@ class _Worker(FakeWorker):
         return super().prepare(case, inputs)
 
 
+for _name in ENGINES.keys() - {"ipex"}:
+    del ENGINES[_name]
+type(ENGINES["ipex"]).why_unavailable = lambda self: None
 state.detect = _detect
 state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, label))

@@ -143,6 +143,13 @@ def test_unknown_names_list_what_there_is() -> None:
         settings({"weights": ["resnet=x"]})
 
 
+def test_differences_to_compare_across_are_of_known_kinds() -> None:
+    assert settings({"across": ["machine", "shape"]}).across == ("machine", "shape")
+    assert settings({}, {"AMX_SUITE_ACROSS": "software,seed"}).across == ("software", "seed")
+    with pytest.raises(UnknownNameError, match=r"difference in --across 'torch'.*software"):
+        settings({"across": ["torch"]})
+
+
 def test_a_model_has_one_set_of_weights() -> None:
     with pytest.raises(UsageError, match=r"weights .* names bert twice"):
         settings({"weights": ["bert=a", "bert=b"]})

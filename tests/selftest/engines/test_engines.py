@@ -5,6 +5,7 @@ import importlib.metadata
 import pytest
 
 from amx_suite.core.case import Mode, Precision
+from amx_suite.core.isa import Isa
 from amx_suite.core.trial import arms_of
 from amx_suite.engines import ARBITER, ENGINES, engine, engine_for
 from amx_suite.errors import UnknownNameError
@@ -22,6 +23,12 @@ def install(monkeypatch, **versions):
             raise importlib.metadata.PackageNotFoundError(name) from None
 
     monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+@pytest.mark.parametrize("isa", Isa)
+def test_every_engine_tells_its_libraries_of_a_ceiling_in_their_words(isa):
+    aten = {name: row.variables(isa)["ATEN_CPU_CAPABILITY"] for name, row in ENGINES.items()}
+    assert aten == {"ipex": isa.spec.aten, "eager": "avx512", "inductor": "avx512"}
 
 
 def test_every_row_is_under_its_own_name():

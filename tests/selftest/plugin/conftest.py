@@ -32,8 +32,8 @@ def run_suite_in():
     ):
         own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
         own |= {
-            # This checkout's package, whichever is installed.
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "selftest"), str(ROOT)]),
+            # The package of this checkout, whichever one is installed.
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
             "FAKE_MACHINE": json.dumps(machine or {}),
             "COLUMNS": "150",
             **(environ or {}),

@@ -5,7 +5,8 @@ import copy
 import pytest
 
 from amx_suite.errors import ResultsFileError
-from amx_suite.testing.baseline import check_machine, machine_info
+from amx_suite.host.fingerprint import machine_id
+from amx_suite.testing.baseline import check_machine, machine_info, storage_of_machine
 
 pytestmark = pytest.mark.selftest
 
@@ -13,7 +14,35 @@ OURS = machine_info({"cores": "2", "kernel": "6.1"})
 
 
 def test_the_same_machine_and_software_may_be_compared():
-    check_machine(OURS, copy.deepcopy(OURS))
+    assert check_machine(OURS, copy.deepcopy(OURS)) == ()
+
+
+def test_what_the_user_allows_is_compared_and_said():
+    theirs = copy.deepcopy(OURS)
+    theirs["amx_suite"]["versions"]["torch"] = "1.0"
+    (note,) = check_machine(OURS, theirs, ["software"])
+    assert note.startswith("compared all the same with another software (torch was '1.0', is '")
+    with pytest.raises(ResultsFileError, match="--amx-across software"):
+        check_machine(OURS, theirs, ["machine", "shape"])
+
+
+def test_another_layout_is_never_allowed():
+    theirs = copy.deepcopy(OURS)
+    theirs["amx_suite"]["schema_version"] = 0
+    with pytest.raises(ResultsFileError, match="schema version 0"):
+        check_machine(OURS, theirs, ["machine", "software"])
+
+
+@pytest.mark.parametrize("storage", ["file://./.benchmarks", "/data/runs/", ".benchmarks"])
+def test_each_machine_has_its_own_folder_in_the_storage(storage):
+    here, there = {"cores": "2"}, {"cores": "4"}
+    assert storage_of_machine(storage, here) == f"{storage.rstrip('/')}/{machine_id(here)}"
+    assert storage_of_machine(storage, here) != storage_of_machine(storage, there)
+
+
+def test_a_storage_that_is_no_folder_is_left_as_it_is():
+    address = "elasticsearch+http://host:9200/index/type"
+    assert storage_of_machine(address, {"cores": "2"}) == address
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class TestRows:
 
     def test_of_a_failed_check_are_no_baseline(self, slow):
         _, folder = slow
-        (saved,) = folder.glob(".benchmarks/*/0001_night.json")
+        (saved,) = folder.glob(".benchmarks/*/*/0001_night.json")
         names = rows(saved)
         assert "test_speedup[gemm-inference-int8-amx-ipex-vs-fp32]" in names
         assert "test_speedup[gemm-inference-bf16-amx-ipex-vs-fp32]" not in names
@@ -182,7 +182,7 @@ class TestCompare:
     @pytest.fixture
     def baseline(self, stored, tmp_path):
         shutil.copytree(stored, tmp_path / ".benchmarks")
-        (saved,) = tmp_path.glob(".benchmarks/*/0001_night.json")
+        (saved,) = tmp_path.glob(".benchmarks/*/*/0001_night.json")
         return saved
 
     def test_the_same_again_passes(self, run_suite, baseline):
@@ -198,10 +198,82 @@ class TestCompare:
         assert done.returncode != 0
         assert "Performance has regressed" in done.stdout
 
+    #: The whole machine is a tenth slower than it was.
+    LOADED = {
+        "seconds": {
+            "fp32@avx512": 0.99,
+            "bf16@avx512_bf16": 1.32,
+            "bf16@amx": 0.165,
+            "int8@avx512_vnni": 0.264,
+            "int8@amx": 0.176,
+        }
+    }
+
+    def test_a_loaded_machine_fails_the_rows_of_seconds_and_not_those_of_ratios(
+        self, run_suite, baseline
+    ):
+        limit = ("--benchmark-compare", "--benchmark-compare-fail", "median:5%")
+        everything = run_suite(*limit, machine=self.LOADED)
+        assert everything.returncode == 1
+        assert "Performance has regressed" in everything.stdout
+        assert not re.search(r"test_speedup.* has failed", everything.stdout)
+        ratios = run_suite(*limit, "-k", "test_speedup", machine=self.LOADED)
+        assert ratios.returncode == 0, ratios.stdout
+        assert "4 passed, 5 deselected" in ratios.stdout
+        assert "AMX baseline" not in ratios.stdout
+
+    def test_a_slower_arm_fails_its_rows_of_ratios(self, run_suite, baseline):
+        done = run_suite(
+            *("--benchmark-compare", "--benchmark-compare-fail", "median:5%"),
+            *("-k", "test_speedup"),
+            machine={"seconds": {"bf16@amx": 0.2}},
+        )
+        assert done.returncode == 1
+        failed = re.findall(r"(\S+) \(0001_night\) - Field 'median' has failed", done.stdout)
+        assert failed == [
+            "test_speedup[gemm-inference-bf16-amx-ipex-vs-fp32]",
+            "test_speedup[gemm-inference-bf16-amx-ipex-vs-no-amx]",
+        ]
+
+    def test_a_test_that_vanished_since_the_baseline_is_named(self, run_suite, baseline):
+        content = json.loads(baseline.read_text())
+        gone = content["benchmarks"][0] | {"fullname": "tests/test_old.py::test_speedup[old]"}
+        content["benchmarks"].append(gone)
+        baseline.write_text(json.dumps(content))
+        slower = {"seconds": {"bf16@amx": 0.2}}
+        done = run_suite(
+            "--benchmark-compare", "--benchmark-compare-fail", "median:5%", machine=slower
+        )
+        line = "in the baseline, not in this run: tests/test_old.py::test_speedup[old]: no such"
+        assert line in done.stdout, "even where the comparison fails"
+        assert done.stdout.count("in the baseline, not in this run") == 1
+
+    def test_a_test_that_is_skipped_now_is_named_with_its_reason(self, run_suite, baseline):
+        done = run_suite("--benchmark-compare", machine={"usable": False})
+        assert done.stdout.count("in the baseline, not in this run") == 9
+        assert re.search(r"vs-fp32\]: skipped: no-silicon: No AMX", done.stdout)
+
+    def test_another_machine_does_not_see_this_ones_baseline(self, run_suite, baseline):
+        done = run_suite("--benchmark-compare", machine={"kernel": "other"})
+        assert done.returncode == 4
+        assert "there is no baseline of this machine in" in done.stdout
+
+    def test_another_machines_file_is_compared_if_asked_for(self, run_suite, baseline):
+        named, other = f"--benchmark-compare={baseline}", {"kernel": "other"}
+        refused = run_suite(named, machine=other)
+        assert refused.returncode == 4
+        assert "another machine (kernel was 'fake', is 'other')" in refused.stdout
+        done = run_suite(named, "--amx-across", "machine", machine=other)
+        assert done.returncode == 0, done.stdout
+        assert (
+            "compared all the same with another machine (kernel was 'fake', is 'other')"
+            in done.stdout
+        )
+
     def test_a_missing_baseline_is_refused(self, run_suite):
         done = run_suite("--benchmark-compare", "0042")
         assert done.returncode == 4
-        assert "no baseline" in done.stdout
+        assert "there is no baseline of this machine in" in done.stdout
         assert "--benchmark-save" in done.stdout
 
     def test_a_path_taken_for_the_run_to_compare_with_is_explained(self, run_suite, tmp_path):
@@ -224,10 +296,24 @@ class TestCompare:
         assert done.returncode == 4
         assert "cores was '9999'" in done.stdout
 
-    def test_another_case_under_the_same_name_is_refused(self, run_suite, baseline):
-        done = run_suite("--benchmark-compare", "--amx-seed", "7")
+    def test_another_seed_is_refused_by_name_unless_it_is_asked_for(self, run_suite, baseline):
+        seed = ("--benchmark-compare", "--amx-seed", "7")
+        done = run_suite(*seed)
         assert done.returncode == 1
-        assert re.search(r"measured gemm-\S+-s0, this run measures gemm-\S+-s7", done.stdout)
+        assert "the baseline is of another seed (seed was '0', is '7')" in done.stdout
+        assert "--amx-across seed" in done.stdout
+        allowed = run_suite(*seed, "--amx-across", "seed")
+        assert allowed.returncode == 0, allowed.stdout
+        assert allowed.stdout.count("compared all the same with another seed") == 1
+
+    def test_another_case_under_the_same_name_is_refused(self, run_suite, baseline):
+        content = json.loads(baseline.read_text())
+        for row in content["benchmarks"]:
+            row["extra_info"]["case"] = "something else"
+        baseline.write_text(json.dumps(content))
+        done = run_suite("--benchmark-compare", "--amx-across", "seed")
+        assert done.returncode == 1
+        assert re.search(r"measured something else, this run measures gemm-\S+-s0", done.stdout)
 
 
 class TestFaults:

@@ -54,7 +54,7 @@ def test_a_file_in_the_place_of_the_folder_is_named_with_the_remedy(
     with pytest.raises(OutputError) as caught:
         action(place)  # type: ignore[operator]
     assert str(place) in str(caught.value)
-    assert "--output" in str(caught.value)
+    assert "choose a folder that can be written" in str(caught.value)
     assert place.read_text() == "in the way"
 
 

@@ -52,7 +52,7 @@ def changed(evidence, **fields):
     [
         (BF16_AMX, AMX_PROOF),
         (FP32, FP32_PROOF),
-        # IPEX computes FP32 linear layers in MKL, which writes no log: the jail is the proof.
+        # IPEX computes FP32 linear layers in an MKL of its own, whose log is off.
         (FP32, changed(FP32_PROOF, kernels=())),
         (
             case(Precision.INT8, Isa.AVX512_VNNI),
@@ -63,6 +63,9 @@ def changed(evidence, **fields):
                 read_back=reports(Isa.AVX512_VNNI),
             ),
         ),
+        (FP32, changed(FP32_PROOF, read_back={"onednn": "AVX512_CORE", "mkl": "AVX512"})),
+        (BF16_AMX, changed(AMX_PROOF, read_back={"onednn": "AMX", "mkl": "AVX512_E2"})),
+        (FP32, changed(FP32_PROOF, read_back={"mkl": "Intel(R) Architecture processors"})),
         # A first layer left in FP32, and a reorder, are no doubt.
         (
             BF16_AMX,
@@ -73,7 +76,16 @@ def changed(evidence, **fields):
             ),
         ),
     ],
-    ids=["bf16 amx", "fp32", "fp32 in mkl", "int8 vnni", "a layer in fp32"],
+    ids=[
+        "bf16 amx",
+        "fp32",
+        "fp32 in mkl",
+        "int8 vnni",
+        "at their ceilings",
+        "mkl below its ceiling",
+        "mkl names no level",
+        "a layer in fp32",
+    ],
 )  # fmt: skip
 def test_good_evidence_leaves_no_doubt(run_case, evidence):
     assert doubt_arm(run_case, evidence, 0.5) is None
@@ -88,6 +100,17 @@ def test_good_evidence_leaves_no_doubt(run_case, evidence):
             BF16_AMX,
             changed(AMX_PROOF, read_back=reports(Isa.AVX512_BF16)),
             "ipex reports AVX512_BF16 where ATEN_CPU_CAPABILITY asked for AMX",
+        ),
+        # Libraries behind every engine: oneDNN must stand at its ceiling, MKL not above it.
+        (
+            BF16_AMX,
+            changed(AMX_PROOF, read_back={"onednn": "AVX512_CORE_BF16"}),
+            "onednn reports AVX512_CORE_BF16 where ONEDNN_MAX_CPU_ISA asked for AMX",
+        ),
+        (
+            FP32,
+            changed(FP32_PROOF, read_back={"mkl": "AVX512_E3"}),
+            "mkl reports AVX512_E3 where MKL_ENABLE_INSTRUCTIONS asked for AVX512",
         ),
         (
             BF16_AMX,
@@ -122,6 +145,8 @@ def test_good_evidence_leaves_no_doubt(run_case, evidence):
     ids=[
         "none",
         "ceiling changed inside the process",
+        "onednn below its ceiling",
+        "mkl above its ceiling",
         "no amx kernel",
         "no kernel",
         "no permission",

@@ -4,6 +4,7 @@ import pytest
 
 from amx_suite.core.case import Precision
 from amx_suite.core.isa import Isa
+from amx_suite.engines import ENGINES
 from amx_suite.worker.environment import child_environment
 
 pytestmark = pytest.mark.selftest
@@ -17,6 +18,9 @@ HOSTILE = {
     "KMP_AFFINITY": "compact",
     "LD_PRELOAD": "/nowhere/libother.so",
     "MKL_CBWR": "COMPATIBLE",
+    "TORCH_COMPILE_DISABLE": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "TORCHINDUCTOR_MAX_AUTOTUNE": "1",
 }
 
 
@@ -30,7 +34,7 @@ HOSTILE = {
     ],
 )
 def test_each_ceiling_is_told_to_each_library(isa, onednn, mkl):
-    chosen = child_environment(isa, 2, {}).chosen
+    chosen = child_environment(isa, 2, {}, ENGINES["ipex"].variables(isa)).chosen
     assert chosen["ONEDNN_MAX_CPU_ISA"] == onednn
     assert chosen["MKL_ENABLE_INSTRUCTIONS"] == mkl
     assert chosen["ATEN_CPU_CAPABILITY"] == isa.value
@@ -40,16 +44,17 @@ def test_each_ceiling_is_told_to_each_library(isa, onednn, mkl):
 
 
 def test_the_users_own_values_are_recorded_and_not_inherited():
-    made = child_environment(Isa.AVX512_BF16, 1, {**HOSTILE, "PATH": "/bin"})
+    made = child_environment(Isa.AVX512_BF16, 1, {**HOSTILE, "PATH": "/bin"}, {"ATEN_X": "y"})
     assert made.removed == HOSTILE
     assert made.variables == {"PATH": "/bin", **made.chosen}
+    assert made.chosen["ATEN_X"] == "y"
 
 
 def test_the_child_really_has_that_environment(start_fake):
     worker = start_fake(Isa.AVX512_BF16, inherited={**HOSTILE, "PATH": "/bin"})
     text = worker.operate("environment", Precision.FP32, {}).tobytes().decode()
     found = dict(line.split("=", 1) for line in text.splitlines())
-    expected = child_environment(Isa.AVX512_BF16, 1, {}).chosen
+    expected = child_environment(Isa.AVX512_BF16, 1, {}, {}).chosen
     assert {name: found.get(name) for name in expected} == expected
     assert "DNNL_MAX_CPU_ISA" not in found
     assert "LD_PRELOAD" not in found

@@ -6,7 +6,7 @@ import pytest
 
 from amx_suite.core.evidence import Evidence, Family, Jail
 from amx_suite.core.isa import Isa
-from amx_suite.worker.verbose import family_of, parse_log
+from amx_suite.worker.verbose import family_of, onednn_level, parse_log
 
 pytestmark = pytest.mark.selftest
 
@@ -159,6 +159,8 @@ class TestDamage:
         ("brg_matmul:avx512_core_bf16", Family.AVX512_BF16),
         ("brg_matmul:avx512_core_vnni", Family.AVX512_VNNI),
         ("jit_bf16:avx512_core", Family.AVX512),
+        ("ref_int8:any", Family.REFERENCE),
+        ("refined:any", Family.UNNAMED),
         ("jit:avx512_core", Family.AVX512),
         ("jit:avx2", Family.AVX2),
         ("brg_matmul:avx2_vnni_2", Family.AVX2),
@@ -171,3 +173,23 @@ class TestDamage:
 )
 def test_families(implementation, family):
     assert family_of(implementation) is family
+
+
+@pytest.mark.parametrize(
+    ("announced", "level"),
+    [
+        ("Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions", "AVX512_CORE"),
+        ("Intel AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
+        ("Intel AVX-512 with Intel DL Boost and bfloat16 support", "AVX512_CORE_BF16"),
+        ("Intel AVX-512 with float16, Intel DL Boost and bfloat16 support ", "AVX512_CORE_FP16"),
+        ("Intel AVX10.2", "AVX512_CORE_FP16"),
+        (AMX_ISA, "AMX"),
+        # The words of oneDNN 3.13.
+        ("Intel AVX10.1 and Intel AMX with bfloat16, float16 and 8-bit integer support", "AMX"),
+        (f"{AMX_ISA}; Intel AVX10.1 and Intel AMX with bfloat16", "AMX"),
+        (f"{AMX_ISA}; Intel AVX-512 with Intel DL Boost", "AMX; AVX512_CORE_VNNI"),
+        ("Intel AVX2", "Intel AVX2"),
+    ],
+)
+def test_the_level_that_an_announcement_names(announced, level):
+    assert onednn_level(announced) == level

@@ -1,0 +1,53 @@
+"""What two runs must have in common before their numbers may be compared."""
+
+from __future__ import annotations
+
+__all__ = ["CONDITIONS", "Difference", "admit", "differences"]
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from amx_suite.errors import ResultsFileError
+
+#: The kinds of difference, each of which a user may allow. ``machine`` is the host's fingerprint
+#: and ``software`` the versions of the packages; the rest are parts of a run case.
+CONDITIONS = ("machine", "software", "engine", "shape", "threads", "seed", "weights")
+
+
+class Difference(NamedTuple):
+    """One thing that two runs do not have in common: its kind and a few words that name it."""
+
+    kind: str
+    words: str
+
+
+def differences(
+    base: Mapping[str, object], new: Mapping[str, object], kind: str | None = None
+) -> tuple[Difference, ...]:
+    """What two mappings do not share, by name; each name is its own kind unless one is given."""
+    return tuple(
+        Difference(kind or name, f"{name} was '{base.get(name)}', is '{new.get(name)}'")
+        for name in sorted({*base, *new})
+        if base.get(name) != new.get(name)
+    )
+
+
+def admit(
+    found: Iterable[Difference], across: Collection[str], *, option: str, remedy: str
+) -> tuple[str, ...]:
+    """The differences that the user allowed, one sentence for each kind.
+
+    Raises ResultsFileError that names all others; ``option`` is how the user may allow them.
+    """
+    by_kind: dict[str, dict[str, None]] = {}
+    for difference in found:
+        by_kind.setdefault(difference.kind, {})[difference.words] = None
+    sentences = {kind: f"another {kind} ({'; '.join(words)})" for kind, words in by_kind.items()}
+    refused = [kind for kind in sentences if kind not in across]
+    if refused:
+        allowing = " ".join(f"{option} {kind}" for kind in refused)
+        raise ResultsFileError(
+            f"the baseline is of {' and of '.join(sentences[kind] for kind in refused)}; {remedy}, "
+            f"or compare all the same with {allowing}"
+        )
+    return tuple(f"compared all the same with {sentence}" for sentence in sentences.values())
