@@ -1,4 +1,4 @@
-"""The command line: ``doctor``, ``qualify``, ``list``, ``compare`` and ``replay``.
+"""The command line: ``doctor``, ``qualify``, ``list``, ``calibrate``, ``compare`` and ``replay``.
 
 Errors of the suite become one line on standard error and an exit code: 2 for what the user can put
 right (a bad option, a folder that cannot be written), 1 for the rest.
@@ -30,6 +30,9 @@ _WIDE = 130
 
 #: What ``list`` can vary; the other options do not change a run case.
 _LIST_OPTIONS = ("gates", "threads", "seed", "weights")
+
+#: What matters to ``calibrate``; the latter three to its proof alone.
+_CALIBRATE_OPTIONS = ("reference", "threads", "engine", "seed", "budget")
 
 #: By how much a speedup may differ and be called the same. Two nights are two launches, and no
 #: interval made of rounds shows how much launches differ; the suite's aim for that is a standard
@@ -105,6 +108,30 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     add_options(listing.add_argument, "", _LIST_OPTIONS)
     listing.set_defaults(command=_list)
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="find this machine's quiet state and store it, or prove the method here",
+        epilog="Exit codes: 0 done, 1 no quiet state, or a false verdict, 2 usage, 4 inconclusive: "
+        "busier than when the stored reference was taken, or no trial was decided.",
+        allow_abbrev=False,
+    )
+    calibrate.add_argument(
+        "--seconds", metavar="N", default=None, help="How long to read. Default: 60."
+    )
+    calibrate.add_argument(
+        "--prove",
+        action="store_true",
+        help="Run trials whose answer is known: a case against itself, and slowed by 5 and 10 %%.",
+    )
+    calibrate.add_argument(
+        "--trials", metavar="N", default=None, help="Trials of each kind. Default: 10."
+    )
+    calibrate.add_argument(
+        "--model", metavar="NAME", default="gemm", help="Model of those trials. Default: gemm."
+    )
+    add_options(calibrate.add_argument, "", _CALIBRATE_OPTIONS)
+    calibrate.set_defaults(command=_calibrate)
 
     compare = commands.add_parser(
         "compare",
@@ -204,6 +231,23 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         print(render_listing(rows, idle, width=_width()), end="")
     return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from amx_suite import calibrate
+    from amx_suite.errors import UnknownNameError
+    from amx_suite.option_values import to_count, to_seconds
+    from amx_suite.options import Settings
+    from amx_suite.workloads import WORKLOADS
+
+    settings = Settings.from_namespace(arguments)
+    seconds = to_seconds(arguments.seconds or str(calibrate.DEFAULT_SECONDS), "--seconds")
+    trials = to_count(arguments.trials or str(calibrate.DEFAULT_TRIALS), "--trials")
+    if arguments.model not in WORKLOADS:
+        raise UnknownNameError("model in --model", arguments.model, WORKLOADS)
+    if arguments.prove:
+        return calibrate.prove(settings, trials, arguments.model)
+    return calibrate.calibrate(settings, seconds)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ __all__ = [
     "Parser",
     "allowed_cpus",
     "to_condition",
+    "to_count",
     "to_engine",
     "to_level",
     "to_path",
@@ -69,6 +70,11 @@ def to_level(text: str, where: str) -> int:
 def to_seed(text: str, where: str) -> int:
     """Read a seed of 32 bits."""
     return _whole(text, where, 0, _LARGEST_SEED)
+
+
+def to_count(text: str, where: str) -> int:
+    """Read how many of something, at least one."""
+    return _whole(text, where, 1, 10**6)
 
 
 def allowed_cpus() -> int:

@@ -133,6 +133,15 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
         repeatable=True,
     ),
+    Option(
+        "reference",
+        "reference",
+        "Quiet reference of this machine, as amx-suite calibrate stores it.",
+        None,
+        "the one stored for this machine in the user's data folder, if any",
+        to_path,
+        "FILE",
+    ),
     Option("require", "require", "Fail, rather than skip, where AMX is missing.", False, "off"),
     Option("strict", "strict", "Count an INCONCLUSIVE verdict as a failure.", False, "off"),
     Option(
@@ -249,6 +258,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     level: int
     engines: tuple[str, ...]
+    reference: Path | None
     require: bool
     strict: bool
     gates: Path | None

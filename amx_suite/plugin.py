@@ -49,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = config.stash[state.SETTINGS] = Settings.from_pytest(config)
         state.check_engines(settings)
         config.stash[state.GATES] = load_gates(settings.gates)
+        if settings.reference is not None:
+            state.calibration(config)
         baseline.check_argument(config.getoption("benchmark_compare"))
         config.stash[state.NOTES] = {}
         state.keep_machines_apart(config)
@@ -63,8 +65,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Two lines about the host, one about the run."""
-    return [*state.host(config).header, state.run_line(config.stash[state.SETTINGS])]
+    """Two lines about the host, one about its quiet reference, one about the run."""
+    settings = config.stash[state.SETTINGS]
+    return [*state.host(config).header, state.reference_line(config), state.run_line(settings)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,8 +90,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the row of a test that did not pass from becoming a baseline."""
+    """Mark what is inconclusive; keep a row of a test that did not pass from being a baseline."""
     report = yield
+    outcome.mark(report, call)
     row = getattr(item, "funcargs", {}).get("benchmark")
     if row is not None and not report.passed:
         row.has_error = True
@@ -138,9 +142,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show the table of arms and gates, and what is to be known of the baseline.
+    """Show the table of arms and gates, what is to be known of the baseline, and what is undecided.
 
     First, since pytest-benchmark ends the run in this hook where it finds a regression.
     """
     show.results(terminalreporter, state.summary(config))
     show.baseline(terminalreporter, state.baseline_lines(config))
+    show.undecided(terminalreporter)

@@ -61,7 +61,8 @@ class RunCase(msgspec.Struct, frozen=True):
     """One thing that a worker can run; hashable.
 
     ``threads`` counts compute threads. ``weights`` is ``random`` (seeded) or the user's file,
-    folder or name.
+    folder or name. ``twin`` marks the same thing started once more: any difference between a case
+    and its twin is the method's own.
     """
 
     workload: Workload
@@ -72,16 +73,21 @@ class RunCase(msgspec.Struct, frozen=True):
     threads: int
     seed: int = 0
     weights: str = "random"
+    twin: bool = False
 
     @property
     def name(self) -> str:
         """The readable name used in test ids, such as ``resnet50-inference-bf16-amx-ipex``."""
-        return f"{self.workload}-{self.precision}-{self.isa}-{self.engine}"
+        return f"{self.workload}-{self.precision}-{self.isa}-{self.engine}{self._twin}"
 
     @property
     def arm(self) -> str:
         """The name inside its trial, such as ``bf16@amx``."""
-        return f"{self.precision}@{self.isa}"
+        return f"{self.precision}@{self.isa}{self._twin}"
+
+    @property
+    def _twin(self) -> str:
+        return "-twin" if self.twin else ""
 
     @property
     def id(self) -> str:

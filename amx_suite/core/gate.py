@@ -20,6 +20,8 @@ class Versus(StrEnum):
 
     FP32 = "fp32"
     NO_AMX = "no-amx"
+    #: The very same case, started once more; the suite proves itself by it, no table may ask it.
+    TWIN = "twin"
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -47,16 +49,20 @@ class Gate(msgspec.Struct, frozen=True):
 
     def covers(self, case: RunCase) -> bool:
         """Whether this gate judges the given candidate arm."""
+        twin = self.versus is Versus.TWIN
         return (
-            case.isa is Isa.AMX
+            case.twin is twin
+            and (twin or case.isa is Isa.AMX)
             and case.workload == self.workload
             and case.precision is self.precision
             and case.shape == self.shape
             and self.engine in (None, case.engine)
         )
 
-    def is_baseline(self, case: RunCase) -> bool:
-        """Whether an arm of the same trial is what this gate compares with."""
+    def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
+        """Whether a case of the same trial is what this gate compares the candidate with."""
+        if self.versus is Versus.TWIN:
+            return case == msgspec.structs.replace(candidate, twin=False)
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32
         return case.precision is self.precision and not case.isa.allows_amx

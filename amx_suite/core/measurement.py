@@ -10,37 +10,55 @@ __all__ = [
     "Round",
     "Slice",
     "pairs_in",
+    "quiet_only",
+    "readings_of",
 ]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
+from amx_suite.core.noise import Reading, Reference, best_seen
 
 #: Raised whenever a stored measurement changes its meaning or layout.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """One arm's turn: ``iterations`` steps that together took ``seconds``, by the child's clock."""
+    """One arm's turn: ``iterations`` steps that together took ``seconds``, by the child's clock.
+
+    ``before`` and ``after`` are the probe's readings around it; None where none was taken, and then
+    nothing speaks against the slice.
+    """
 
     case_id: str
     seconds: float
     iterations: int
+    before: Reading | None = None
+    after: Reading | None = None
 
     @property
     def seconds_per_step(self) -> float:
         """Mean seconds of one step."""
         return self.seconds / self.iterations
 
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The readings around it, as many as were taken."""
+        return tuple(reading for reading in (self.before, self.after) if reading is not None)
+
 
 class Round(msgspec.Struct, frozen=True):
-    """One slice of each arm, in the order in which they ran."""
+    """One slice of each arm, in the order in which they ran.
+
+    ``launch`` counts the times that workers had been started anew before it.
+    """
 
     index: int
     slices: tuple[Slice, ...]
+    launch: int = 0
 
     def seconds_per_step(self, case_id: str) -> float | None:
         """Seconds of one step of the arm in this round, or None if it had no turn."""
@@ -56,6 +74,24 @@ def pairs_in(
     """(baseline, candidate) seconds per step for each round in which both had a turn."""
     found = ((r.seconds_per_step(baseline_id), r.seconds_per_step(candidate_id)) for r in rounds)
     return tuple((b, c) for b, c in found if b is not None and c is not None)
+
+
+def readings_of(rounds: Iterable[Round]) -> Iterator[Reading]:
+    """Every reading of the rounds; one between two slices comes once for each of them."""
+    return (reading for round_ in rounds for piece in round_.slices for reading in piece.readings)
+
+
+def quiet_only(rounds: Iterable[Round], reference: Reference | None) -> tuple[Round, ...]:
+    """The rounds without the slices around which a reading was not quiet."""
+    if reference is None:
+        return tuple(rounds)
+    return tuple(
+        msgspec.structs.replace(
+            round_,
+            slices=tuple(s for s in round_.slices if all(map(reference.is_quiet, s.readings))),
+        )
+        for round_ in rounds
+    )
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -95,7 +131,8 @@ class Measurement(msgspec.Struct, frozen=True):
     """Everything a trial measured, before any judgement.
 
     ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
-    the kernel killed for an instruction beyond their ceiling to how it died.
+    the kernel killed for an instruction beyond their ceiling to how it died. ``reference`` is the
+    machine's stored one, None where there was none.
     """
 
     trial: str
@@ -106,16 +143,30 @@ class Measurement(msgspec.Struct, frozen=True):
     rounds: tuple[Round, ...]
     notes: tuple[str, ...] = ()
     beyond_ceiling: dict[str, str] = {}
+    reference: Reference | None = None
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def quiet_reference(self) -> Reference | None:
+        """What quiet means here: the stored reference, else the best seen; None if unprobed."""
+        return self.reference or best_seen(readings_of(self.rounds))
+
+    @property
+    def quiet_rounds(self) -> tuple[Round, ...]:
+        """The rounds with their quiet slices alone, which are those that count."""
+        return quiet_only(self.rounds, self.quiet_reference)
+
     def series(self, case_id: str) -> tuple[float, ...]:
-        """Seconds per step of one arm, one for each round in which it had a turn."""
-        values = (r.seconds_per_step(case_id) for r in self.rounds)
-        return tuple(v for v in values if v is not None)
+        """Seconds per step of one arm's quiet slices; of all its slices where none was quiet."""
+        for rounds in (self.quiet_rounds, self.rounds):
+            values = [s for r in rounds if (s := r.seconds_per_step(case_id)) is not None]
+            if values:
+                return tuple(values)
+        return ()
 
     def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
-        """(baseline, candidate) seconds per step for each round in which both had a turn."""
-        return pairs_in(self.rounds, baseline_id, candidate_id)
+        """(baseline, candidate) seconds per step for each round in which both were quiet."""
+        return pairs_in(self.quiet_rounds, baseline_id, candidate_id)
 
     def arm(self, case_id: str) -> ArmFacts:
         """Facts of the arm with that id; KeyError if the trial has no such arm."""

@@ -34,13 +34,22 @@ def arms_of(mode: Mode) -> tuple[tuple[Precision, Isa], ...]:
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """Arms measured together in randomised interleaved rounds."""
+    """Arms measured together in randomised interleaved rounds.
+
+    ``twin`` is one of the arms started once more: no arm of its own, but a check of the method.
+    """
 
     workload: Workload
     engine: str
     shape: Shape
     arms: tuple[RunCase, ...]
     seed: int = 0
+    twin: RunCase | None = None
+
+    @property
+    def cases(self) -> tuple[RunCase, ...]:
+        """Everything that takes turns: the arms, then the twin if there is one."""
+        return self.arms if self.twin is None else (*self.arms, self.twin)
 
     @property
     def name(self) -> str:
@@ -58,14 +67,20 @@ class Trial(msgspec.Struct, frozen=True):
         seed: int = 0,
         weights: str = "random",
         precisions: tuple[Precision, ...] = tuple(Precision),
+        twin: bool = False,
     ) -> Trial:
-        """The full trial of a workload: every arm of its mode whose precision the engine has."""
+        """The full trial of a workload: every arm of its mode whose precision the engine has.
+
+        With ``twin`` the first AMX arm is measured twice.
+        """
         arms = tuple(
             RunCase(workload, engine, precision, isa, shape, threads, seed, weights)
             for precision, isa in arms_of(workload.mode)
             if precision in precisions
         )
-        return cls(workload, engine, shape, arms, seed)
+        doubled = [case for case in arms if case.isa.allows_amx][: int(twin)]
+        second = msgspec.structs.replace(doubled[0], twin=True) if doubled else None
+        return cls(workload, engine, shape, arms, seed, second)
 
 
 class TrialResult(msgspec.Struct, frozen=True):

@@ -43,7 +43,8 @@ class Speedup(msgspec.Struct, frozen=True):
 class GateResult(msgspec.Struct, frozen=True):
     """One gate's verdict with its reason and what to do next (empty on PASS).
 
-    ``e_pass`` and ``e_fail`` are the e-values for "above the gate" and "below the gate".
+    ``e_pass`` and ``e_fail`` are the e-values for "above the gate" and "below the gate";
+    ``e_fail_session`` is the latter adjusted for all gates of the session.
     """
 
     gate: Gate
@@ -55,3 +56,4 @@ class GateResult(msgspec.Struct, frozen=True):
     speedup: Speedup | None = None
     e_pass: float = 0.0
     e_fail: float = 0.0
+    e_fail_session: float = 0.0

@@ -25,6 +25,9 @@ DEFAULT_TABLE = Path(__file__).with_name("default.toml")
 _REQUIRED = ("model", "mode", "precision", "versus", "shape", "minimum", "source")
 _KEYS = (*_REQUIRED, "engine", "amx_share")
 
+#: What a table may ask; the twin is the suite's own.
+_VERSUS = [versus for versus in Versus if versus is not Versus.TWIN]
+
 _HEADER = re.compile(r"\s*\[\[\s*gate\s*\]\]")
 
 
@@ -142,7 +145,7 @@ class _Entry:
         return Gate(
             workload=Workload(self._name("model", sorted(WORKLOADS)), mode),
             precision=Precision(self._name("precision", precisions, f" ({mode} with AMX)")),
-            versus=Versus(self._name("versus", list(Versus))),
+            versus=Versus(self._name("versus", _VERSUS)),
             shape=self._shape(),
             minimum=self._minimum(),
             source=self._source(),

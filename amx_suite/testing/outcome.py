@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "INCONCLUSIVE_PREFIX",
     "is_inconclusive",
+    "mark",
     "one_line",
     "raise_for",
     "record",
@@ -18,8 +18,13 @@ import pytest
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.host import Support
 
-#: How a skip that stands for INCONCLUSIVE begins, so that reports can tell it from other skips.
-INCONCLUSIVE_PREFIX = "INCONCLUSIVE: "
+
+class _InconclusiveError(pytest.skip.Exception):  # type: ignore[name-defined,misc]
+    """Ends a test that can say neither pass nor fail.
+
+    As pytest does with its own xfail, the report's outcome stays "skipped", which is what files
+    and plugins that know three outcomes can hold, and an attribute of the report says the rest.
+    """
 
 
 def record(result: GateResult, add: Callable[[str, object], None]) -> None:
@@ -47,13 +52,24 @@ def raise_for(result: GateResult, *, strict: bool) -> None:
         text += f"; {result.remedy}"
     if result.verdict.is_failure or (strict and result.verdict is Verdict.INCONCLUSIVE):
         pytest.fail(text, pytrace=False)
+    if result.verdict is Verdict.INCONCLUSIVE:
+        raise _InconclusiveError(text)
     if result.verdict is not Verdict.PASS:
         pytest.skip(text)
 
 
+def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Mark the report of a test that ended inconclusive; its reason reads as that of a skip."""
+    error = None if call.excinfo is None else call.excinfo.value
+    if isinstance(error, _InconclusiveError) and isinstance(report.longrepr, tuple):
+        path, line, _ = report.longrepr
+        report.longrepr = (path, line, f"Skipped: {error.msg}")
+        report.amx_inconclusive = True  # type: ignore[attr-defined]
+
+
 def is_inconclusive(report: pytest.TestReport) -> bool:
-    """Whether this skip stands for an INCONCLUSIVE verdict."""
-    return report.skipped and _skip_reason(report).startswith(INCONCLUSIVE_PREFIX)
+    """Whether the test ended inconclusive: neither passed nor failed, nor left out."""
+    return report.skipped and getattr(report, "amx_inconclusive", False)
 
 
 def one_line(report: pytest.TestReport) -> str:

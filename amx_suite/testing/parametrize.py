@@ -11,7 +11,7 @@ import pytest
 from amx_suite.core.isa import Isa
 from amx_suite.engines import ENGINES
 from amx_suite.testing.selection import trials_for
-from amx_suite.trial.judge import gates_of
+from amx_suite.trial.ruling import gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from amx_suite.core.case import Mode, Shape, Workload
+from amx_suite.core.case import Mode, Workload
 from amx_suite.core.trial import Trial
 from amx_suite.workloads import WORKLOADS
 
@@ -34,6 +34,9 @@ CONFORMANCE_MARKERS = {
     "correctness": "are outputs, gradients and losses accurate enough",
     "performance": "is AMX as fast as its gates demand",
 }
+#: From this level on a trial measures its AMX arm twice; below it there is no time to.
+_TWIN_FROM_LEVEL = 3
+
 _OTHER_MARKERS = {
     "selftest": "the suite's own tests; they pass on any Linux machine",
     "level(n)": "the lowest level at which this conformance test runs",
@@ -55,17 +58,19 @@ def trials_for(settings: Settings, engine: str) -> tuple[Trial, ...]:
             threads=settings.threads,
             seed=settings.seed,
             weights=settings.weights_of(model),
+            twin=level >= _TWIN_FROM_LEVEL,
         )
         for model, workload in WORKLOADS.items()
         for mode in Mode
-        if (shape := _shape_at(workload, mode, settings.level)) is not None
+        if (level := _level_at(workload, mode, settings.level))
+        for shape in [workload.shapes[mode, level]]
     )
 
 
-def _shape_at(workload: ModelWorkload, mode: Mode, level: int) -> Shape | None:
-    """The workload's shape at the highest of its levels that is not above the given one."""
+def _level_at(workload: ModelWorkload, mode: Mode, level: int) -> int:
+    """The highest of the workload's levels that is not above the given one; 0 if none is."""
     levels = [known for (m, known) in workload.shapes if m is mode and known <= level]
-    return workload.shapes[mode, max(levels)] if levels else None
+    return max(levels, default=0)
 
 
 def level_of(trial: Trial) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["baseline", "results"]
+__all__ = ["baseline", "results", "undecided"]
 
 import shutil
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amx_suite.report.explain import explained
 from amx_suite.report.table import render_table
+from amx_suite.testing.outcome import one_line
 
 if TYPE_CHECKING:
     import pytest
@@ -32,6 +33,15 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
             terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
             for line in lines:
                 terminal.write_line(f"  {line}")
+
+
+def undecided(terminal: pytest.TerminalReporter) -> None:
+    """Write a line for each inconclusive test: pytest's own short summary knows no such outcome."""
+    reports = terminal.getreports("inconclusive")
+    if reports:
+        terminal.section("inconclusive")
+    for report in reports:
+        terminal.write_line(f"{report.nodeid} - {one_line(report)}")
 
 
 def baseline(terminal: pytest.TerminalReporter, lines: Sequence[str]) -> None:

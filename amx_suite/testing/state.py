@@ -10,10 +10,12 @@ __all__ = [
     "SETTINGS",
     "HostView",
     "baseline_lines",
+    "calibration",
     "check_engines",
     "host",
     "keep_machines_apart",
     "output_folder",
+    "reference_line",
     "run_line",
     "store",
     "summary",
@@ -28,9 +30,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from amx_suite.calibration.storage import load_calibration
 from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Calibration
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.engines import ENGINES
@@ -43,6 +47,7 @@ from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, level_of, trials_for
 from amx_suite.testing.store import TrialStore
 from amx_suite.testing.terminal import TerminalProgress
+from amx_suite.trial.ruling import gates_of
 from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
@@ -57,6 +62,7 @@ OUTPUT = pytest.StashKey[Path]()
 #: How the baseline differs where the user allowed it; keys only, each sentence once.
 NOTES = pytest.StashKey[dict[str, None]]()
 _HOST = pytest.StashKey["HostView"]()
+_CALIBRATION = pytest.StashKey[Calibration | None]()
 _STORE = pytest.StashKey[TrialStore]()
 
 
@@ -97,6 +103,30 @@ def trials_of_run(settings: Settings) -> tuple[Trial, ...]:
     return tuple(trial for engine in settings.engines for trial in trials_for(settings, engine))
 
 
+def calibration(config: pytest.Config) -> Calibration | None:
+    """This machine's stored calibration, None if there is none; read on the first call."""
+    if _CALIBRATION not in config.stash:
+        settings = config.stash[SETTINGS]
+        config.stash[_CALIBRATION] = load_calibration(
+            settings.reference, host(config).fingerprint, settings.threads
+        )
+    return config.stash[_CALIBRATION]
+
+
+def reference_line(config: pytest.Config) -> str:
+    """One line for the header: what quiet is judged by."""
+    found = calibration(config)
+    if found is None:
+        return (
+            "amx quiet: no reference of this machine is stored, so the best state seen must serve, "
+            "which is weaker; run amx-suite calibrate"
+        )
+    rates = ", ".join(
+        f"{unit} {rate / 1e9:.3g}e9 {unit.rate_unit}" for unit, rate in found.rates.items()
+    )
+    return f"amx quiet: by the reference of {found.taken}, each CPU at least {rates} over 1.25"
+
+
 def run_line(settings: Settings) -> str:
     """One line for the header: level, engines, threads, seed, and each trial's shape."""
     shapes = ", ".join(f"{trial.name} {trial.shape}" for trial in trials_of_run(settings))
@@ -112,6 +142,11 @@ def worker_on(config: pytest.Config, isa: Isa, engine: str, label: str = "") -> 
 
     threads = config.stash[SETTINGS].threads
     return IsaWorker(isa, engine, threads=threads, cpus=bound_cpus(threads), label=label)
+
+
+def start_prober(config: pytest.Config) -> IsaWorker:
+    """Start the child that reads the machine between slices; it is under no ceiling."""
+    return worker_on(config, Isa.AMX, "probe", "probe")
 
 
 def store(config: pytest.Config) -> TrialStore:
@@ -154,6 +189,7 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
     from amx_suite.trial.session import TrialSession
 
     settings = config.stash[SETTINGS]
+    known = calibration(config)
 
     def start(case: RunCase) -> IsaWorker:
         return worker_on(config, case.isa, case.engine, case.id)
@@ -162,12 +198,24 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         trial,
         config.stash[GATES],
         start=start,
+        start_prober=lambda: start_prober(config),
         host=host(config).fingerprint,
         cpus=bound_cpus(settings.threads),
         budget_seconds=settings.budget_of(level_of(trial)),
+        reference=None if known is None else known.reference,
+        elsewhere=_elsewhere(config, trial),
         inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
         # Where rows are disabled speed is not judged, so one round shows that every arm runs.
         rounds=1 if config._benchmarksession.disabled else None,  # type: ignore[attr-defined]
         checkpoints=settings.checkpoint,
         progress=TerminalProgress(config),
     )
+
+
+def _elsewhere(config: pytest.Config, trial: Trial) -> list[float]:
+    """The e-values for FAIL of the run's gates in other trials, 0 for those not yet measured."""
+    known = [gate.e_fail for result in store(config).results() for gate in result.gates]
+    gates = config.stash[GATES]
+    others = [t for t in trials_of_run(config.stash[SETTINGS]) if t.name != trial.name]
+    asked = sum(len(gates_of(other, gates)) for other in others)
+    return known + [0.0] * max(0, asked - len(known))

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ArmWorker", "MachineMemory", "StartWorker", "WorkerPool", "available_bytes"]
+__all__ = [
+    "ArmWorker",
+    "MachineMemory",
+    "Prober",
+    "StartProber",
+    "StartWorker",
+    "WorkerPool",
+    "available_bytes",
+]
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +19,7 @@ from typing import Any, Protocol
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
+from amx_suite.core.noise import Reading
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError, WorkerMemoryError
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
@@ -57,6 +66,20 @@ class ArmWorker(Protocol):
         """End at once."""
 
 
+class Prober(Protocol):
+    """What reads the machine between slices; an IsaWorker that prepares nothing is one."""
+
+    def probe(self) -> Reading:
+        """How fast each unit is now."""
+
+    def close(self) -> None:
+        """End in good order."""
+
+    def kill(self) -> None:
+        """End at once."""
+
+
+StartProber = Callable[[], Prober]
 StartWorker = Callable[[RunCase], ArmWorker]
 MachineMemory = Callable[[], int]
 

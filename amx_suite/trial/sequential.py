@@ -1,16 +1,23 @@
-"""The sign e-process: a verdict on a gate that may be read after every round.
+"""The sign e-process, a verdict on a gate that may be read after every round; and many gates.
 
 Each round says only whether the candidate's paired ratio lay above the gate. Under the hypothesis
 that the median ratio is at most the gate, the mixture martingale below has expectation at most 1,
 so by Ville's inequality it ever reaches 40 with probability at most 1/40, at any stopping time.
 Source: Howard, Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence
 sequences", Annals of Statistics 49 (2021), with a uniform mixture over win rates above one half.
+
+A session asks many gates, and one false FAIL would refuse the machine. So FAIL is asked of the
+e-Holm procedure over all gates of the session: the chance of any false FAIL among them is at most
+1/40 as well. PASS needs no such care: a machine is accepted only if every gate passes, and a test
+that demands all of its parts has the error rate of one (Berger, "Multiparameter hypothesis testing
+and acceptance sampling", Technometrics 24 (1982)).
 """
 
 from __future__ import annotations
 
-__all__ = ["DECISIVE", "SignEvidence", "e_value", "weigh"]
+__all__ = ["DECISIVE", "SignEvidence", "e_holm", "e_value", "weigh"]
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -52,3 +59,17 @@ def weigh(ratios: Iterable[float], minimum: float) -> SignEvidence:
     ratios = [ratio for ratio in ratios if ratio != minimum]
     above = sum(ratio > minimum for ratio in ratios)
     return SignEvidence(e_value(above, len(ratios)), e_value(len(ratios) - above, len(ratios)))
+
+
+def e_holm(e_value: float, others: Iterable[float]) -> float:
+    """The e-value adjusted for the others of its family; those not yet measured count 0.
+
+    Closed testing with the mean as the test of each intersection, so
+    ``min over i of (e + the i smallest others) / (1 + i)``: never above the e-value itself, and it
+    only grows as the others do, so that a gate once decided stays decided. Source: Vovk, Wang,
+    "E-values: calibration, combination and applications", Annals of Statistics 49 (2021), section
+    on multiple testing; at any stopping time: Hartog, Lei, "Family-wise error rate control with
+    e-values" (2025), arXiv:2501.09015.
+    """
+    totals = itertools.accumulate(sorted(others), initial=e_value)
+    return min(total / (1 + index) for index, total in enumerate(totals))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["MIN_ROUNDS", "TrialSession"]
+__all__ = ["TrialSession"]
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,40 @@ from amx_suite.core.case import Mode, Precision, RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Environment, Measurement, Round, Slice, pairs_in
+from amx_suite.core.measurement import Environment, Measurement
+from amx_suite.core.noise import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.groups import group_arms
-from amx_suite.trial.judge import gates_of, is_decided, judge
-from amx_suite.trial.pool import MachineMemory, StartWorker, WorkerPool, available_bytes
+from amx_suite.trial.judge import judge
+from amx_suite.trial.pool import (
+    MachineMemory,
+    StartProber,
+    StartWorker,
+    WorkerPool,
+    available_bytes,
+)
 from amx_suite.trial.progress import Progress, Silent
 from amx_suite.trial.proof import Doubt, doubt_arm
+from amx_suite.trial.rounds import Rounds
+from amx_suite.trial.ruling import MIN_PAIRS, Ruling, Standing, gates_of, rule
 from amx_suite.trial.schedule import orders
 from amx_suite.workloads.base import Inputs
 
-#: Rounds without which the sign e-process can decide nothing, so fewer are never planned for.
-MIN_ROUNDS = 8
+_NO_REFERENCE = (
+    "no quiet reference of this machine is stored, so quiet is judged by the best state that this "
+    "trial saw, which is weaker: a host that is always busy looks quiet. Run amx-suite calibrate"
+)
 
 
 class TrialSession:
     """One trial's workers and what they measured.
 
     ``result`` measures once and remembers; a failure is remembered too, so that every test of a
-    broken trial reports the same error instead of starting the trial anew. ``rounds`` limits the
-    number of rounds: 1 serves runs in which speed is not judged.
+    broken trial reports the same error instead of starting the trial anew. ``budget_seconds``
+    bounds the rounds, not the preparation. ``reference`` is the machine's stored quiet reference
+    and ``elsewhere`` the e-values for FAIL of the session's gates in other trials, 0 for those not
+    yet measured. ``rounds`` limits their number: 1 serves runs in which speed is not judged.
     """
 
     def __init__(
@@ -46,10 +59,13 @@ class TrialSession:
         gates: Sequence[Gate],
         *,
         start: StartWorker,
+        start_prober: StartProber,
         host: dict[str, str],
         cpus: tuple[int, ...],
         budget_seconds: float,
         inputs: Inputs,
+        reference: Reference | None = None,
+        elsewhere: Iterable[float] = (),
         rounds: int | None = None,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
@@ -66,9 +82,11 @@ class TrialSession:
         self._checkpoints = checkpoints
         self._progress = progress or Silent()
         self._clock = clock
+        self._reference = reference
+        self._elsewhere = tuple(elsewhere)
         self._pool = WorkerPool(start, inputs, memory, clock)
-        self._rounds: list[Round] = []
-        self._notes: list[str] = []
+        self._rounds = Rounds(self._pool, start_prober, reference)
+        self._notes: list[str] = [] if reference else [_NO_REFERENCE]
         self._outputs: dict[str, Any] = {}
         self._started = ""
         self._result: TrialResult | None = None
@@ -84,15 +102,16 @@ class TrialSession:
                 self._measure()
             except BaseException as error:
                 self._failure = error
-                self._pool.kill()
+                self.kill()
                 raise
+            self._rounds.close()
             self._result = self.so_far()
         return self._result
 
     @property
     def has_rounds(self) -> bool:
         """Whether at least one round was finished."""
-        return bool(self._rounds)
+        return bool(self._rounds.taken)
 
     def so_far(self) -> TrialResult:
         """What has been measured until now, judged as it stands."""
@@ -107,14 +126,18 @@ class TrialSession:
                 cpus=self._cpus,
             ),
             arms=tuple(
-                self._pool.facts[case.id] for case in self.arms if case.id in self._pool.facts
+                self._pool.facts[case.id]
+                for case in self.trial.cases
+                if case.id in self._pool.facts
             ),
-            rounds=tuple(self._rounds),
+            rounds=tuple(self._rounds.taken),
             notes=tuple(self._notes),
             beyond_ceiling={k: error.what for k, error in self._pool.beyond_ceiling.items()},
+            reference=self._reference,
         )
+        missing = self._pool.unavailable
         return TrialResult(
-            measurement, judge(self.trial, self._gates, measurement, self._pool.unavailable)
+            measurement, judge(self.trial, self._gates, measurement, missing, self._elsewhere)
         )
 
     def why_missing(self, case: RunCase) -> str | None:
@@ -169,32 +192,43 @@ class TrialSession:
 
     def close(self) -> None:
         """End all workers."""
+        self._rounds.close()
         self._pool.close()
 
     def kill(self) -> None:
         """End all workers at once."""
+        self._rounds.kill()
         self._pool.kill()
 
     def _measure(self) -> None:
         groups = self._prepare()
-        for group in groups:
+        for number, group in enumerate(groups):
+            if number > 0:
+                self._rounds.launch += 1
             if len(groups) > 1:
                 self._pool.keep_only(group)
-                for case in self._cases(group - self._pool.live):
-                    with contextlib.suppress(CeilingIgnoredError):
-                        self._pool.start(case)
-            self._run_rounds(group, self._budget / len(groups))
+                self._start(case for case in self._cases(group - self._pool.live))
+            left = self._run_rounds(group, self._budget / len(groups), first=True)
+            again = self._to_start_anew(group)
+            if again and left > 0:
+                self._start_anew(again)
+                self._run_rounds(again, left, first=False)
             self._gather_evidence(group)
 
     def _prepare(self) -> tuple[frozenset[str], ...]:
-        """Prepare every arm, or as many as memory holds; the groups in which to measure them."""
-        for number, case in enumerate(self.arms, start=1):
+        """Prepare every case, or as many as memory holds; the groups in which to measure them."""
+        cases = self.trial.cases
+        for number, case in enumerate(cases, start=1):
             if not self._pool.has_room():
                 return self._split()
-            self._progress.preparing(self.trial, case, number, len(self.arms))
+            self._progress.preparing(self.trial, case, number, len(cases))
+            self._start([case])
+        return (self._pool.live,)
+
+    def _start(self, cases: Iterable[RunCase]) -> None:
+        for case in cases:
             with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
                 self._pool.start(case)
-        return (self._pool.live,)
 
     def _split(self) -> tuple[frozenset[str], ...]:
         self._pool.require_pair()
@@ -203,61 +237,74 @@ class TrialSession:
             frozenset({candidate.id, baseline.id})
             for _, candidate, baseline in gates_of(self.trial, self._gates)
         ]
-        # Arms under no gate still run beside the trial's first arm.
+        # What is under no gate still runs: the twin beside its arm, others beside the first.
+        if self.trial.twin is not None:
+            original = msgspec.structs.replace(self.trial.twin, twin=False)
+            pairs.append(frozenset({self.trial.twin.id, original.id}))
         first = self.arms[0].id
         paired = frozenset().union(*pairs)
         pairs += [frozenset({case.id, first}) for case in self.arms if case.id not in paired]
         groups = group_arms([pair for pair in pairs if len(pair) == 2], capacity)
-        note = (
-            f"memory holds {capacity} of {len(self.arms)} arms at a time, so they ran in "
+        self._note(
+            f"memory holds {capacity} of {len(self.trial.cases)} arms at a time, so they ran in "
             f"{len(groups)} groups, each candidate beside its baseline"
         )
-        self._notes.append(note)
-        self._progress.note(self.trial, note)
         return groups
 
-    def _run_rounds(self, group: frozenset[str], budget: float) -> None:
-        cases = [case for case in self._cases(group) if case.id in self._pool.live]
-        by_id = {case.id: case for case in cases}
+    def _run_rounds(self, ids: frozenset[str], budget: float, *, first: bool) -> float:
+        """Rounds until every gate is settled or the budget is spent; returns the seconds left.
+
+        A ``first`` launch ends as well when all that is unsettled is a FAIL that has to recur in
+        fresh processes, and leaves half of the budget for it where other gates are still open.
+        """
+        by_id = {case.id: case for case in self._cases(ids) if case.id in self._pool.live}
+        self._rulings(ids)  # imports scipy before the clock runs
         began = self._clock()
-        endless = orders([case.id for case in cases], self.trial.seed)
-        for done, order in enumerate(endless, start=1):
+        for done, order in enumerate(orders(list(by_id), self.trial.seed), start=1):
             # An arm may have died of its own instructions; the others go on without it.
             living = [by_id[case_id] for case_id in order if case_id in self._pool.live]
             if not living:
-                return
-            pieces = [piece for case in living if (piece := self._take_slice(case)) is not None]
-            self._rounds.append(Round(len(self._rounds), tuple(pieces)))
-            decided, gates = self._decided(group)
+                return 0.0
+            self._rounds.take(living)
+            asked = [r.standing for r in self._rulings(ids & self._pool.live)]
+            settled = sum(standing.settled for standing in asked)
             elapsed = self._clock() - began
-            self._progress.round_done(self.trial, done, decided, gates, elapsed, budget)
-            settled = decided == gates and done >= MIN_ROUNDS
-            if settled or elapsed >= budget or done == self._round_limit:
-                return
+            self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
+            to_recur = asked.count(Standing.TO_RECUR) if first else 0
+            half_spent = elapsed >= budget / 2
+            if done >= MIN_PAIRS and settled + to_recur == len(asked):
+                return budget - elapsed
+            if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
+                return budget - elapsed
+        return 0.0
 
-    def _take_slice(self, case: RunCase) -> Slice | None:
-        """One arm's turn, None if it died in it of an instruction beyond its ceiling.
-
-        Whatever must surround a slice has its place here.
-        """
-        try:
-            taken = self._pool.worker(case).take_slice(self._pool.facts[case.id].iterations)
-        except CeilingIgnoredError as error:
-            self._pool.give_up(case, error)
-            return None
-        return Slice(case.id, taken.seconds, taken.iterations)
-
-    def _decided(self, group: frozenset[str]) -> tuple[int, int]:
-        """How many of the group's gates the rounds decide, and how many there are.
+    def _rulings(self, ids: frozenset[str]) -> list[Ruling]:
+        """What the quiet pairs say of the gates whose candidate and baseline are among ``ids``.
 
         Evidence is gathered after the rounds, so only speed is asked here.
         """
-        decided = [
-            is_decided(gate, pairs_in(self._rounds, baseline.id, candidate.id))
-            for gate, candidate, baseline in gates_of(self.trial, self._gates)
-            if {candidate.id, baseline.id} <= group & self._pool.live
-        ]
-        return sum(decided), len(decided)
+        rulings = rule(self.trial, self._gates, self._rounds.quiet, self._elsewhere)
+        return [r for r in rulings if {r.candidate.id, r.baseline.id} <= ids]
+
+    def _to_start_anew(self, group: frozenset[str]) -> frozenset[str]:
+        """Ids of the arms of all unsettled gates, if the FAIL of one must recur."""
+        unsettled = [r for r in self._rulings(group & self._pool.live) if not r.standing.settled]
+        if all(ruling.standing is not Standing.TO_RECUR for ruling in unsettled):
+            return frozenset()
+        return frozenset(case.id for r in unsettled for case in (r.candidate, r.baseline))
+
+    def _start_anew(self, ids: frozenset[str]) -> None:
+        cases = self._cases(ids)
+        names = ", ".join(case.arm for case in cases)
+        self._note(f"a FAIL near its gate must recur in fresh processes: {names} started anew")
+        for case in cases:
+            self._pool.discard(case)
+        self._start(cases)
+        self._rounds.launch += 1
+
+    def _note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+        self._progress.note(self.trial, sentence)
 
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):
@@ -266,7 +313,9 @@ class TrialSession:
             except CeilingIgnoredError as error:
                 self._pool.give_up(case, error)
                 continue
-            if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
+            if case.twin:
+                self._pool.discard(case)
+            elif self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
                 path = self._checkpoints / f"{case.id}.pt"
                 self._pool.worker(case).checkpoint(str(path))
 
@@ -282,4 +331,4 @@ class TrialSession:
         return proof.evidence
 
     def _cases(self, ids: frozenset[str]) -> list[RunCase]:
-        return [case for case in self.arms if case.id in ids]
+        return [case for case in self.trial.cases if case.id in ids]

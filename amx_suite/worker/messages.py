@@ -18,6 +18,8 @@ __all__ = [
     "Outputs",
     "Prepare",
     "Prepared",
+    "Probe",
+    "Probed",
     "Proof",
     "Prove",
     "Release",
@@ -38,6 +40,7 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Reading
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
@@ -54,12 +57,15 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
 class Prepare(msgspec.Struct, frozen=True, tag=True):
     """Build and prepare the case's model, then warm up until a step's time is known.
 
-    A slice will then be as many steps as fill ``slice_seconds``, at least one.
+    A slice will then be as many steps as fill ``slice_seconds``, at least one. ``slowdown`` is for
+    the suite's proof of itself: each timed step is followed by idle spinning for that share of its
+    own time, so that the arm is slower by a known amount.
     """
 
     case: RunCase
     inputs: Inputs = Inputs()
     slice_seconds: float = 0.3
+    slowdown: float = 0.0
 
 
 class TakeSlice(msgspec.Struct, frozen=True, tag=True):
@@ -113,6 +119,10 @@ class Release(msgspec.Struct, frozen=True, tag=True):
     """
 
 
+class Probe(msgspec.Struct, frozen=True, tag=True):
+    """Read how fast each unit is now on every CPU of this child; nothing need be prepared."""
+
+
 class CheckTiles(msgspec.Struct, frozen=True, tag=True):
     """Run a batch of tile multiplications and compare every element with the oracle."""
 
@@ -147,6 +157,7 @@ Request = (
     | Checkpoint
     | Operate
     | Release
+    | Probe
     | CheckTiles
     | SoakTiles
     | RerunTile
@@ -192,6 +203,12 @@ class Proof(msgspec.Struct, frozen=True, tag=True):
     peak_bytes: int
 
 
+class Probed(msgspec.Struct, frozen=True, tag=True):
+    """The reading that was asked for."""
+
+    reading: Reading
+
+
 class TilesChecked(msgspec.Struct, frozen=True, tag=True):
     """What came of a batch of tiles."""
 
@@ -226,4 +243,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str = ""
 
 
-Reply = Hello | Prepared | SliceTaken | Arrays | Proof | TilesChecked | TilesSoaked | Done | Failed
+Reply = (
+    Hello
+    | Prepared
+    | SliceTaken
+    | Arrays
+    | Proof
+    | Probed
+    | TilesChecked
+    | TilesSoaked
+    | Done
+    | Failed
+)

@@ -20,6 +20,7 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Reading
 from amx_suite.engines import ENGINES
 from amx_suite.errors import (
     CeilingIgnoredError,
@@ -126,15 +127,19 @@ class IsaWorker:
         return self._process.pid
 
     def prepare(
-        self, case: RunCase, inputs: Inputs, *, slice_seconds: float = 0.3
+        self, case: RunCase, inputs: Inputs, *, slice_seconds: float = 0.3, slowdown: float = 0.0
     ) -> words.Prepared:
-        """Have the child build, prepare and warm up the case's model."""
-        request = words.Prepare(case, inputs, slice_seconds)
+        """Have the child build, prepare and warm up the case's model; see ``words.Prepare``."""
+        request = words.Prepare(case, inputs, slice_seconds, slowdown)
         return self._ask(request, words.Prepared, self._timeouts.prepare)[0]
 
     def take_slice(self, iterations: int) -> words.SliceTaken:
         """Time that many consecutive steps; blocks on the socket, and does nothing else."""
         return self._ask(words.TakeSlice(iterations), words.SliceTaken, self._timeouts.work)[0]
+
+    def probe(self) -> Reading:
+        """How fast each unit is now on this worker's CPUs; blocks on the socket meanwhile."""
+        return self._ask(words.Probe(), words.Probed, self._timeouts.work)[0].reading
 
     def prove(self) -> words.Proof:
         """Run one untimed step with the kernel log on, and read the permission back."""

@@ -35,6 +35,7 @@ from amx_suite.workloads.base import Inputs, ModelWorkload
 from amx_suite.workloads.operators import build_operator
 
 if TYPE_CHECKING:
+    from amx_suite.tmul.probe import Probe
     from amx_suite.worker.protocol import ArrayMap
 
 #: How PyTorch's allocator and the C++ runtime say that memory ran out; both raise RuntimeError.
@@ -65,6 +66,7 @@ class Session:
         self._jail = jail
         self._prepare: words.Prepare | None = None
         self._arm: arms.Arm | None = None
+        self._probe: Probe | None = None
         self._onednn_isa = ""
         self._mkl_announced = ""
         self._torch_is_set_up = False
@@ -111,6 +113,8 @@ class Session:
                 return words.Done(), {}
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
+            case words.Probe():
+                return words.Probed(self._open_probe().read()), {}
             case words.CheckTiles(batch):
                 return words.TilesChecked(self._tiles().check(batch)), {}
             case words.SoakTiles(batch, seconds):
@@ -118,6 +122,14 @@ class Session:
             case words.RerunTile(result):
                 return words.TilesChecked(self._tiles().rerun(result)), {}
         raise ValueError(f"a session has no answer to {type(request).__name__}")
+
+    def _open_probe(self) -> Probe:
+        if self._probe is None:
+            # It needs numpy, and most children never probe.
+            from amx_suite.worker.probing import open_probe
+
+            self._probe = open_probe(self._launch.cpus)
+        return self._probe
 
     def _prepare_case(self, request: words.Prepare) -> words.Prepared:
         case = request.case
@@ -148,7 +160,7 @@ class Session:
     def _take_slice(self, iterations: int) -> float:
         if iterations < 1:
             raise ValueError(f"a slice has at least one step, not {iterations}")
-        return time_steps(self._prepared_arm(), iterations)
+        return time_steps(self._prepared_arm(), iterations, self._asked().slowdown)
 
     def _prove(self) -> words.Proof:
         from amx_suite.host.permission import amx_permission_held

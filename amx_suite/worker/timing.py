@@ -49,15 +49,16 @@ def warm_up(arm: Arm, slice_seconds: float) -> WarmedUp:
     return WarmedUp(settled, max(1, math.ceil(slice_seconds / settled)))
 
 
-def time_steps(arm: Arm, iterations: int) -> float:
+def time_steps(arm: Arm, iterations: int, slowdown: float = 0.0) -> float:
     """Seconds that so many consecutive steps take.
 
     Nothing but the steps is between the two readings of the clock, and Python's garbage collector
-    is kept from running there. Raises NotApplicableError for the arbiter.
+    is kept from running there. With a ``slowdown`` each step is followed by a busy wait of that
+    share of its time. Raises NotApplicableError for the arbiter.
     """
     if arm.case.precision is Precision.FP64:
         raise NotApplicableError(f"{arm.case.name} is the arbiter of accuracy and is never timed")
-    step: Callable[[], Any] = arm.step
+    step: Callable[[], Any] = _slowed(arm.step, slowdown) if slowdown else arm.step
     rounds = range(iterations)
     collecting = gc.isenabled()
     gc.disable()
@@ -71,3 +72,17 @@ def time_steps(arm: Arm, iterations: int) -> float:
         if collecting:
             gc.enable()
     return (end - start) * 1e-9
+
+
+def _slowed(step: Callable[[], Any], share: float) -> Callable[[], None]:
+    """The step with a busy wait of that share of its own time behind it."""
+
+    def slowed() -> None:
+        start = time.perf_counter_ns()
+        step()
+        done = time.perf_counter_ns()
+        end = done + (done - start) * share
+        while time.perf_counter_ns() < end:
+            pass
+
+    return slowed

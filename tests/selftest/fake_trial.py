@@ -1,6 +1,7 @@
 """A fake machine: its clock, its memory, and workers that take the seconds they are told to."""
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
+from amx_suite.core.noise import Reading, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
@@ -27,14 +28,35 @@ class World:
         self.refused = {}
         self.faults = {}
         self.log = []
+        self.rates = {Unit.TILE: 2e12, Unit.FMA: 1e11, Unit.MEMORY: 1e10}
+        self.probe_seconds = 0.06
         self.live = set()
         self.most_live = 0
         self.ended = {}
 
+    def reading(self):
+        """What the probe finds; a callable in ``rates`` is asked anew each time."""
+        self.now += self.probe_seconds
+        return Reading({u: rate() if callable(rate) else rate for u, rate in self.rates.items()})
+
     def speed(self, arm):
         """Seconds per step; a callable in ``seconds`` is asked anew each time."""
-        value = self.seconds[arm]
+        value = self.seconds.get(arm, self.seconds[arm.removesuffix("-twin")])
         return value() if callable(value) else value
+
+
+class FakeProber:
+    def __init__(self, world):
+        self.world = world
+
+    def probe(self):
+        self.world.log.append(("prober", "probe"))
+        return self.world.reading()
+
+    def close(self):
+        self.world.log.append(("prober", "close"))
+
+    kill = close
 
 
 class FakeWorker:
@@ -62,7 +84,8 @@ class FakeWorker:
 
     def prove(self):
         self._do("prove")
-        share = self.world.amx_share[self.case.arm] if self.case.isa.allows_amx else 0.0
+        arm = self.case.arm.removesuffix("-twin")
+        share = self.world.amx_share[arm] if self.case.isa.allows_amx else 0.0
         source = {"bf16": "bf16", "int8": "u8"}.get(self.case.precision, "f32")
         amx, other = "brgconv:avx10_1_512_amx", "jit:avx512_core"
         kernels = (
@@ -70,7 +93,7 @@ class FakeWorker:
             KernelUse("convolution", other, Family.AVX512, 4, 100 * (1 - share), source),
         )
         level = self.case.isa.spec.aten.upper()
-        permission = self.world.permission[self.case.arm]
+        permission = self.world.permission[arm]
         evidence = Evidence(
             self.case.isa,
             self.jail,
@@ -81,6 +104,9 @@ class FakeWorker:
             read_back={"ipex": level, "ipex-onednn": level},
         )
         return Proof(evidence, self.world.peak)
+
+    def probe(self):
+        return FakeProber(self.world).probe()
 
     def outputs(self):
         return self._do("outputs")

@@ -4,10 +4,11 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
-from fake_trial import GIB, FakeWorker, World
+from fake_trial import GIB, FakeProber, FakeWorker, World
 
 from amx_suite.core.case import Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.noise import Reference
 from amx_suite.core.trial import Trial
 from amx_suite.trial.session import TrialSession
 from amx_suite.workloads.base import Inputs
@@ -29,16 +30,20 @@ def world():
 def make_session(world):
     """A session of the full trial of a workload on the fake machine."""
 
-    def make(gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, **more):
-        trial = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed)
+    reference = Reference(World().rates)
+
+    def make(gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, twin=False, **more):
+        trial = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed, twin=twin)
         return TrialSession(
             trial,
             gates,
             start=lambda case: FakeWorker(world, case),
+            start_prober=lambda: FakeProber(world),
             host={"vendor": "fake"},
             cpus=(0, 1),
             budget_seconds=budget_seconds,
             inputs=Inputs(),
+            reference=more.pop("reference", reference),
             clock=lambda: world.now,
             memory=lambda: world.free,
             **more,

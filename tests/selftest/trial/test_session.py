@@ -8,7 +8,7 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import CeilingIgnoredError, WorkerDiedError, WorkerMemoryError
 from amx_suite.trial.groups import group_arms
-from amx_suite.trial.session import MIN_ROUNDS
+from amx_suite.trial.ruling import MIN_PAIRS
 
 pytestmark = pytest.mark.selftest
 
@@ -26,7 +26,7 @@ def test_a_fast_arm_with_evidence_passes_in_the_fewest_rounds(make_session, voca
     result = make_session([vocabulary.gate(3.0)]).result()
     assert only(result).verdict is Verdict.PASS
     assert only(result).speedup.ratio == pytest.approx(6.0)
-    assert len(result.measurement.rounds) == MIN_ROUNDS
+    assert len(result.measurement.rounds) == MIN_PAIRS
 
 
 def test_a_slow_arm_fails_with_reason_and_remedy(make_session, vocabulary):
@@ -146,7 +146,7 @@ def test_an_arm_that_dies_of_amx_in_its_jail_is_no_evidence_and_the_others_go_on
     assert unproven.remedy
     (dead,) = [case for case in session.arms if case.arm == "bf16@avx512_bf16"]
     assert result.measurement.beyond_ceiling == {dead.id: "it was killed by SIGILL"}
-    assert len(result.measurement.rounds) == MIN_ROUNDS
+    assert len(result.measurement.rounds) == MIN_PAIRS
     with pytest.raises(CeilingIgnoredError):
         session.evidence(dead)
     assert world.log.count((dead.arm, "prepare")) == 1
@@ -176,7 +176,7 @@ class TestMemory:
         assert world.most_live == 3
         assert [gate.verdict for gate in result.gates] == [Verdict.PASS] * 3
         assert "3 of 5 arms at a time" in result.measurement.notes[0]
-        assert len(result.measurement.rounds) == 2 * MIN_ROUNDS
+        assert len(result.measurement.rounds) == 2 * MIN_PAIRS
 
     def test_an_arm_under_no_gate_still_runs(self, make_session, vocabulary, world):
         world.free = 3.5 * vocabulary.gib

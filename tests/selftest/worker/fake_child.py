@@ -3,7 +3,8 @@
 Operators of ``Operate`` are its commands: ``echo`` returns the arrays' sum under the same dtype,
 ``exit`` ends with settings' code, ``signal`` sends itself that signal, ``sleep`` never answers,
 ``garbage`` writes nonsense to the socket, ``fail`` raises, ``permission`` asks for the tile
-permission and returns errno, ``about`` returns pid, process group, parent, CPU count.
+permission and returns errno, ``about`` returns pid, process group, parent, CPU count, ``watch``
+returns how often threads of the parent ran while it waited for this answer.
 """
 
 import ctypes
@@ -20,6 +21,27 @@ from amx_suite.worker import messages as words
 from amx_suite.worker.child import main
 
 ARCH_PRCTL, REQUEST_PERMISSION, XTILEDATA = 158, 0x1023, 18
+
+
+def parents_threads():
+    """(state, context switches) of each thread of the parent."""
+    found = []
+    for thread in Path(f"/proc/{os.getppid()}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (thread / "status").read_text().splitlines())
+        switches = int(fields["voluntary_ctxt_switches"]) + int(
+            fields["nonvoluntary_ctxt_switches"]
+        )
+        found.append((fields["State"].split()[0], switches))
+    return found
+
+
+def watch_the_parent():
+    while any(state != "S" for state, _ in parents_threads()):
+        time.sleep(0.001)
+    before = parents_threads()
+    time.sleep(0.3)
+    after = parents_threads()
+    return sum(switches for _, switches in after) - sum(switches for _, switches in before)
 
 
 class FakeSession:
@@ -63,6 +85,8 @@ class FakeSession:
             libc = ctypes.CDLL(None, use_errno=True)
             ok = libc.syscall(ARCH_PRCTL, REQUEST_PERMISSION, XTILEDATA) == 0
             return np.array(0 if ok else ctypes.get_errno())
+        if command == "watch":
+            return np.array(watch_the_parent())
         if command == "about":
             stdin_is_null = Path("/proc/self/fd/0").readlink() == Path(os.devnull)
             return np.array(

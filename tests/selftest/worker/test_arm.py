@@ -86,6 +86,16 @@ class TestTiming:
         assert arm.steps == 4
         assert all(arm.guarded)
 
+    def test_a_slowdown_adds_its_share_of_each_step(self, clock, monkeypatch):
+        def ticking():
+            clock.now += 1_000
+            return clock.now
+
+        monkeypatch.setattr(timing.time, "perf_counter_ns", ticking)
+        arm = FakeArm(clock, 0.25)
+        assert timing.time_steps(arm, 4, 0.1) == pytest.approx(1.1, rel=1e-4)
+        assert arm.steps == 4
+
     def test_garbage_is_not_collected_meanwhile_and_is_afterwards(self, clock):
         arm = FakeArm(clock, 0.1)
         timing.time_steps(arm, 3)

@@ -57,6 +57,29 @@ def gone(pid, seconds=5.0):
     return False
 
 
+def test_the_parent_does_nothing_while_it_waits():
+    """No thread of it was scheduled even once: it is blocked on the socket, and polls nothing."""
+    program = textwrap.dedent("""
+        import os, sys
+        from amx_suite.core.case import Precision
+        from amx_suite.core.isa import Isa
+        from amx_suite.worker.process import IsaWorker
+        child, cpus = (sys.executable, sys.argv[1]), tuple(os.sched_getaffinity(0))
+        with IsaWorker(Isa.AVX512, "fake", threads=1, cpus=cpus, program=child) as worker:
+            print(worker.operate("watch", Precision.FP32, {}))
+    """)
+    child = Path(__file__).with_name("fake_child.py")
+    path = os.pathsep.join(map(str, (Path(__file__).parents[3], *sys.path)))
+    ended = subprocess.run(
+        [sys.executable, "-c", program, child],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert ended.stdout == "0\n", ended.stderr
+
+
 def test_a_worker_prepares_and_times(start_fake):
     worker = start_fake()
     prepared = worker.prepare(case(), Inputs())

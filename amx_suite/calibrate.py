@@ -1,0 +1,132 @@
+"""``amx-suite calibrate``: this machine's quiet reference, and the suite's proof of itself."""
+
+from __future__ import annotations
+
+__all__ = ["DEFAULT_SECONDS", "DEFAULT_TRIALS", "calibrate", "prove"]
+
+import functools
+
+from amx_suite.calibration.calibrate import calibrate as find_quiet_state
+from amx_suite.calibration.calibrate import describe, is_busier
+from amx_suite.calibration.prove import known_trials, proven_case, summarize
+from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
+from amx_suite.core.case import Mode, RunCase
+from amx_suite.core.isa import Isa
+from amx_suite.errors import EngineUnavailableError
+from amx_suite.host import detect, host_traits
+from amx_suite.options import Settings
+from amx_suite.testing.selection import bound_cpus
+from amx_suite.worker.messages import Prepared
+from amx_suite.worker.process import IsaWorker
+from amx_suite.workloads import workload
+from amx_suite.workloads.base import Inputs
+
+#: Some hundred readings, over several spells of a few seconds.
+DEFAULT_SECONDS = 60.0
+DEFAULT_TRIALS = 10
+
+#: As long as a trial of level 3 may take: proofs are run seldom.
+_BUDGET_SECONDS = 240.0
+
+_EXIT_FALSE_VERDICT = 1
+_EXIT_INCONCLUSIVE = 4
+
+_say = functools.partial(print, flush=True)
+
+
+def calibrate(settings: Settings, seconds: float) -> int:
+    """Find and store the quiet state; exit code 0, or 4 if what is stored was taken when quieter.
+
+    Raises NotQuietError if the quiet state was hardly met.
+    """
+    facts, support = detect()
+    machine, threads = host_traits(facts), settings.threads
+    place = settings.reference or default_path(machine, threads)
+    stored = load_calibration(place, machine, threads) if place.exists() else None
+    _say(f"reading {threads} CPUs for {seconds:g} s ...")
+    if not support.usable:
+        _say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
+    with _prober(settings) as prober:
+        found = find_quiet_state(prober, seconds, machine=machine, threads=threads)
+    if stored is not None and is_busier(found, stored):
+        _say(
+            f"this machine was busier all the while than when the reference in {place} was taken "
+            f"({stored.taken}), which is kept; remove the file to start anew"
+        )
+        return _EXIT_INCONCLUSIVE
+    save_calibration(found, place)
+    _say(describe(found, place))
+    return 0
+
+
+def prove(settings: Settings, trials: int, model: str) -> int:
+    """Run trials of known answer; exit code 0, 1 after a false verdict, 4 if none was decided.
+
+    Raises EngineUnavailableError where there is no engine to run them with.
+    """
+    if not settings.engines:
+        raise EngineUnavailableError("no engine is available here (see amx-suite list)")
+    facts, support = detect()
+    machine, engine = host_traits(facts), settings.engines[0]
+    stored = load_calibration(settings.reference, machine, settings.threads)
+    shapes = workload(model).shapes
+    shape = shapes[Mode.INFERENCE, min(level for mode, level in shapes if mode is Mode.INFERENCE)]
+    case = proven_case(
+        model,
+        engine,
+        shape,
+        threads=settings.threads,
+        seed=settings.seed,
+        amx=support.usable,
+        flags=facts.cpuinfo.flags,
+    )
+    _say(f"{case.id} against itself, started once more, and slowed by a known share")
+    if not support.usable:
+        _say("AMX is not usable here; the method is the same for any arm, so this one has to serve")
+    if stored is None:
+        _say("no quiet reference is stored: quiet is the best state that each trial sees (weaker)")
+    found = []
+    for done in known_trials(
+        case,
+        functools.partial(_start, settings),
+        functools.partial(_prober, settings),
+        trials=trials,
+        budget_seconds=settings.budget_seconds or _BUDGET_SECONDS,
+        reference=None if stored is None else stored.reference,
+        host=machine,
+        cpus=bound_cpus(settings.threads),
+    ):
+        found.append(done)
+        _say(
+            f"slower by {done.slowdown:.0%}: {done.verdict} in {done.seconds:.0f} s: {done.reason}"
+        )
+    _say(summarize(found))
+    if any(trial.is_false for trial in found):
+        return _EXIT_FALSE_VERDICT
+    return 0 if any(trial.is_right for trial in found) else _EXIT_INCONCLUSIVE
+
+
+class _SlowedWorker(IsaWorker):
+    """A worker whose steps are slower by a known share."""
+
+    slowdown = 0.0
+
+    def prepare(
+        self, case: RunCase, inputs: Inputs, *, slice_seconds: float = 0.3, slowdown: float = 0.0
+    ) -> Prepared:
+        share = slowdown or self.slowdown
+        return super().prepare(case, inputs, slice_seconds=slice_seconds, slowdown=share)
+
+
+def _start(settings: Settings, case: RunCase, slowdown: float) -> IsaWorker:
+    threads = settings.threads
+    worker = _SlowedWorker(
+        case.isa, case.engine, threads=threads, cpus=bound_cpus(threads), label=case.id
+    )
+    worker.slowdown = slowdown
+    return worker
+
+
+def _prober(settings: Settings) -> IsaWorker:
+    threads = settings.threads
+    return IsaWorker(Isa.AMX, "probe", threads=threads, cpus=bound_cpus(threads), label="probe")

@@ -1,0 +1,81 @@
+"""Whether a trial's own figures can be trusted: its twin, its probe, and the steadiness of arms."""
+
+from __future__ import annotations
+
+__all__ = ["TWIN_WITHIN", "UNSEEN_SHARE", "lying_probe", "slow_share", "twin_gap"]
+
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+from amx_suite.core.measurement import Measurement, Round, pairs_in, readings_of
+from amx_suite.core.noise import QUIET_WITHIN, Unit
+from amx_suite.core.trial import Trial
+from amx_suite.trial.sequential import DECISIVE, weigh
+from amx_suite.trial.speedup import paired_speedup
+
+#: An arm and its twin may differ by this factor. Changes of 5 % are what the suite promises to
+#: find, so a method that differs from itself by as much can vouch for none of them.
+TWIN_WITHIN = 1.05
+
+#: Share of the slices between two quiet readings in which a neighbour may have come and gone:
+#: (slice / dwell)**2 / 2 for a slice of 1 s and a dwell of 3 s, both exponential, rounded down.
+UNSEEN_SHARE = 0.05
+_SIGNIFICANT = 0.001
+#: The arm's own fast speed is taken from the fastest slices, but not from a single one.
+_FAST_QUANTILE = 0.1
+
+
+def twin_gap(trial: Trial, rounds: Sequence[Round]) -> float | None:
+    """Ratio between the twin's seconds and its arm's if they surely differ, else None.
+
+    "Surely" means that the sign e-process decides against a difference within ``TWIN_WITHIN``.
+    ``rounds`` hold quiet slices alone.
+    """
+    if trial.twin is None:
+        return None
+    original = msgspec.structs.replace(trial.twin, twin=False)
+    pairs = pairs_in(rounds, original.id, trial.twin.id)
+    ratios = [base / twin for base, twin in pairs]
+    slower = weigh(ratios, 1 / TWIN_WITHIN).e_below
+    faster = weigh(ratios, TWIN_WITHIN).e_above
+    speedup = paired_speedup(pairs)
+    if speedup is None or max(slower, faster) < DECISIVE:
+        return None
+    return 1 / speedup.ratio
+
+
+def slow_share(seconds: Sequence[float]) -> float | None:
+    """Share of an arm's quiet slices that were slow, if more than chance explains; else None.
+
+    Slow is more than ``QUIET_WITHIN`` times the arm's own fast speed: between readings that were
+    quiet that is the arm's doing, or a probe's that does not see what the arm sees. An exact
+    binomial test against ``UNSEEN_SHARE``.
+    """
+    import numpy as np
+    from scipy import stats
+
+    if not seconds:
+        return None
+    fast = float(np.quantile(seconds, _FAST_QUANTILE))
+    slow = sum(value > QUIET_WITHIN * fast for value in seconds)
+    test = stats.binomtest(slow, len(seconds), UNSEEN_SHARE, alternative="greater")
+    return slow / len(seconds) if test.pvalue <= _SIGNIFICANT else None
+
+
+def lying_probe(measurement: Measurement) -> tuple[Unit, float] | None:
+    """A unit that reads faster than its stored reference allows, with its factor; None if sound.
+
+    Nothing makes a machine faster than quiet, so the probe or the reference is wrong and "quiet"
+    means nothing.
+    """
+    reference = measurement.reference
+    readings = list(readings_of(measurement.rounds))
+    if reference is None or not readings:
+        return None
+    for unit in reference.rates:
+        factor = 1 / statistics.median(reference.shortfall(r, unit) for r in readings)
+        if factor > QUIET_WITHIN:
+            return unit, factor
+    return None

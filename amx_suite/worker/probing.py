@@ -1,0 +1,72 @@
+"""Which units a child can read here, and the probe that reads them."""
+
+from __future__ import annotations
+
+__all__ = ["open_probe"]
+
+from collections.abc import Sequence
+
+from amx_suite.core.noise import Unit
+from amx_suite.host.cpuinfo import read_cpuinfo
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+from amx_suite.tmul.instructions import INSTRUCTIONS
+from amx_suite.tmul.loops import (
+    DOTS_PER_ITERATION,
+    FMA_OPERATIONS_PER_ITERATION,
+    STREAM_BLOCK_BYTES,
+    THROUGHPUT_OPERAND_BYTES,
+    fma_loop,
+    stream_loop,
+    throughput_loop,
+)
+from amx_suite.tmul.probe import Loop, MakeLoop, Probe
+from amx_suite.tmul.xcomp import request_tiles
+
+#: Each CPU streams over so much of its own: more than a core's share of any last-level cache, and
+#: small beside the memory that an arm needs.
+_STREAM_BYTES = 64 << 20
+
+
+def open_probe(cpus: Sequence[int]) -> Probe:
+    """A probe of every unit that the CPU has and the kernel permits to this process.
+
+    Tiles are read only where the kernel grants the permission, so never in a jailed child.
+    """
+    flags = read_cpuinfo().flags
+    loops: dict[Unit, MakeLoop] = {}
+    if "avx512f" in flags:
+        loops = {Unit.MEMORY: _memory, Unit.FMA: _fma}
+    if {"amx_tile", "amx_bf16"} <= set(flags) and request_tiles().value is not None:
+        loops[Unit.TILE] = _tile
+    return Probe(cpus, loops)
+
+
+def _fma() -> Loop:
+    return Loop(fma_loop(), FMA_OPERATIONS_PER_ITERATION)
+
+
+def _memory() -> Loop:
+    import numpy as np
+
+    # Written to: untouched pages would all be one page of zeros, which is in the first cache.
+    buffer = np.ones(_STREAM_BYTES, np.uint8)
+    stream = stream_loop()
+    blocks = _STREAM_BYTES // STREAM_BLOCK_BYTES
+
+    def run(passes: int) -> None:
+        for _ in range(passes):
+            stream(buffer.ctypes.data, blocks)
+
+    return Loop(run, _STREAM_BYTES)
+
+
+def _tile() -> Loop:
+    import numpy as np
+
+    instruction = INSTRUCTIONS["tdpbf16ps"]
+    shape = (MAX_ROWS, MAX_ROW_BYTES)
+    config = np.frombuffer(tile_config([shape] * TILES), np.uint8)
+    operands = np.zeros(THROUGHPUT_OPERAND_BYTES, np.uint8)
+    multiply = throughput_loop(instruction)
+    work = DOTS_PER_ITERATION * instruction.operations(MAX_ROWS, MAX_ROW_BYTES, MAX_ROW_BYTES)
+    return Loop(lambda passes: multiply(config.ctypes.data, operands.ctypes.data, passes), work)

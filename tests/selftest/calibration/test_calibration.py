@@ -1,0 +1,218 @@
+"""Finding, keeping and refusing a quiet reference; the proof's bookkeeping."""
+
+import math
+import random
+
+import msgspec
+import pytest
+from fake_trial import FakeProber, FakeWorker, World
+from simulated import UNIT_LOSS, SharedMachine
+
+from amx_suite.calibration.behaviour import (
+    LEAST_QUIET,
+    NotQuietError,
+    TimedReading,
+    calibrate_from,
+)
+from amx_suite.calibration.calibrate import calibrate, describe, is_busier
+from amx_suite.calibration.prove import SLOWDOWNS, known_trials, proven_case, summarize
+from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
+from amx_suite.core.case import Precision, Shape
+from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.verdict import Verdict
+from amx_suite.errors import ResultsFileError
+
+pytestmark = pytest.mark.selftest
+
+MACHINE = {"cpu_brand": "a CPU", "microcode": "0x1", "kernel": "6.1"}
+
+
+def series(machine, seconds=60.0):
+    found = []
+    while machine.now < seconds:
+        reading = machine.reading()
+        found.append(TimedReading(machine.now, reading))
+        machine.now += 0.04
+    return found
+
+
+def found_on(machine, seconds=60.0):
+    return calibrate_from(series(machine, seconds), machine=MACHINE, threads=2, taken="today")
+
+
+class TestQuietState:
+    @pytest.mark.parametrize("busy", [0.0, 1.0, 3.0, 12.0])
+    def test_is_found_however_seldom_it_is(self, busy):
+        found = found_on(SharedMachine(1, busy=busy, quiet=3.0), 120.0)
+        for unit, rate in World().rates.items():
+            assert found.rates[unit] == pytest.approx(rate, rel=0.01)
+
+    def test_how_the_machine_behaves_is_told(self):
+        found = found_on(SharedMachine(2, busy=2.0, quiet=4.0), 1200.0)
+        assert found.quiet_share == pytest.approx(4 / 6, abs=0.05)
+        assert found.quiet_seconds == pytest.approx(4.0, rel=0.2)
+        assert found.busy_seconds == pytest.approx(2.0, rel=0.2)
+        for unit, loss in UNIT_LOSS.items():
+            assert found.rates[unit] / found.contended[unit] == pytest.approx(loss, rel=0.05)
+
+    def test_a_quiet_machine_has_nothing_contended(self):
+        found = found_on(SharedMachine(3, busy=0.0, quiet=math.inf))
+        assert (found.quiet_share, found.busy_seconds, found.contended) == (1.0, None, {})
+
+    def test_a_few_odd_readings_are_no_state(self):
+        """Known-bad: spikes far above what the machine can do."""
+        readings = series(SharedMachine(4, busy=0.0, quiet=math.inf))
+        for index in (5, 50, 500):
+            fast = {unit: rate * 2 for unit, rate in World().rates.items()}
+            readings[index] = TimedReading(readings[index].seconds, Reading(fast))
+        found = calibrate_from(readings, machine=MACHINE, threads=2, taken="today")
+        assert found.rates[Unit.TILE] == pytest.approx(World().rates[Unit.TILE], rel=0.01)
+
+    def test_too_few_quiet_readings_are_refused_with_a_remedy(self):
+        """Known-bad: units that are never quiet together."""
+        generator = random.Random(5)
+        rates = World().rates
+        readings = [
+            TimedReading(
+                index * 0.1, Reading({u: r * generator.uniform(0.2, 1) for u, r in rates.items()})
+            )
+            for index in range(100)
+        ]
+        with pytest.raises(NotQuietError, match=rf"of 100 readings, and {LEAST_QUIET} are needed"):
+            calibrate_from(readings, machine=MACHINE, threads=2, taken="today")
+        with pytest.raises(NotQuietError, match="--seconds"):
+            calibrate_from(readings[:3], machine=MACHINE, threads=2, taken="today")
+
+    def test_a_busier_machine_does_not_replace_its_reference(self):
+        quiet = found_on(SharedMachine(6, busy=0.0, quiet=math.inf))
+        busy = found_on(SharedMachine(6, busy=math.inf, quiet=0.0))
+        assert is_busier(busy, quiet)
+        assert not is_busier(quiet, busy)
+        assert not is_busier(quiet, quiet)
+
+
+def test_readings_are_taken_until_the_time_is_up_and_described(tmp_path):
+    world = World()
+    world.probe_seconds = 1 / 16
+    found = calibrate(FakeProber(world), 30.0, machine=MACHINE, threads=2, clock=lambda: world.now)
+    assert found.readings == 480
+    text = describe(found, tmp_path / "reference.json")
+    assert "480 readings of 2 CPUs in 30 s" in text
+    assert "2000.0" in text
+    assert "quiet 100% of the readings" in text
+    assert str(tmp_path) in text
+
+
+class TestStorage:
+    @pytest.fixture
+    def stored(self, tmp_path):
+        calibration = found_on(SharedMachine(7))
+        path = tmp_path / "somewhere" / "reference.json"
+        save_calibration(calibration, path)
+        return calibration, path
+
+    def test_what_was_stored_is_read_back(self, stored):
+        calibration, path = stored
+        assert load_calibration(path, MACHINE, 2) == calibration
+        assert [file.name for file in path.parent.iterdir()] == ["reference.json"]
+
+    @pytest.mark.parametrize(
+        ("machine", "threads", "complaint"),
+        [
+            ({**MACHINE, "microcode": "0x2"}, 2, "microcode was '0x1', is '0x2'"),
+            (MACHINE, 1, "threads was '2', is '1'"),
+        ],
+    )
+    def test_another_machines_is_refused_by_name(self, stored, machine, threads, complaint):
+        """Known-bad: a reference of another machine."""
+        with pytest.raises(ResultsFileError, match=complaint):
+            load_calibration(stored[1], machine, threads)
+
+    @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"machine": 3}'])
+    def test_garbage_is_refused_by_name(self, tmp_path, content):
+        path = tmp_path / "reference.json"
+        path.write_text(content)
+        with pytest.raises(ResultsFileError, match=r"reference\.json is no quiet reference"):
+            load_calibration(path, MACHINE, 2)
+
+    def test_another_layout_is_refused(self, stored):
+        calibration, path = stored
+        save_calibration(msgspec.structs.replace(calibration, schema_version=99), path)
+        with pytest.raises(ResultsFileError, match="schema version 99"):
+            load_calibration(path, MACHINE, 2)
+
+    def test_a_named_file_must_be_there_and_the_users_own_need_not(self, tmp_path, monkeypatch):
+        with pytest.raises(ResultsFileError, match="no quiet reference"):
+            load_calibration(tmp_path / "none.json", MACHINE, 2)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        assert load_calibration(None, MACHINE, 2) is None
+        place = default_path(MACHINE, 2)
+        assert place.is_relative_to(tmp_path / "amx-suite")
+        assert place != default_path({**MACHINE, "kernel": "6.2"}, 2)
+        assert place != default_path(MACHINE, 1)
+
+    def test_a_relative_data_home_is_ignored(self):
+        assert default_path(MACHINE, 2, {"XDG_DATA_HOME": "here"}).is_absolute()
+
+
+class TestProof:
+    def run(self, seconds_of_twin, trials=2):
+        world = World()
+        slowdowns = []
+
+        def start(case, slowdown):
+            slowdowns.append((case.twin, slowdown))
+            world.seconds["bf16@amx-twin"] = seconds_of_twin(slowdown)
+            return FakeWorker(world, case)
+
+        case = proven_case("gemm", "ipex", Shape(16, 128), threads=2, seed=0, amx=True, flags=())
+        found = list(
+            known_trials(
+                case,
+                start,
+                lambda: FakeProber(world),
+                trials=trials,
+                budget_seconds=60.0,
+                reference=None,
+                host={},
+                cpus=(0, 1),
+                clock=lambda: world.now,
+            )
+        )
+        return found, slowdowns
+
+    def test_a_method_that_works_is_right_each_time(self):
+        found, slowdowns = self.run(lambda slowdown: 0.15 * (1 + slowdown))
+        assert [trial.slowdown for trial in found] == [*SLOWDOWNS, *SLOWDOWNS]
+        assert all(trial.is_right and not trial.is_false for trial in found)
+        assert {share for twin, share in slowdowns if not twin} == {0.0}
+        assert {share for twin, share in slowdowns if twin} == set(SLOWDOWNS)
+        table = summarize(found).splitlines()
+        assert table[1].split() == ["0%", "2", "2", "0", "0", table[1].split()[5], "1.000", "0.00%"]
+
+    def test_a_method_that_sees_nothing_is_found_out(self):
+        found, _ = self.run(lambda slowdown: 0.15, trials=1)
+        assert [trial.is_false for trial in found] == [False, True, True]
+
+    def test_a_method_that_cries_wolf_is_found_out(self):
+        found, _ = self.run(lambda slowdown: 0.15 * 1.2, trials=1)
+        assert [trial.is_false for trial in found] == [True, False, False]
+
+    def test_the_arm_is_the_best_that_can_run_here(self):
+        def arm(amx, flags):
+            shape = Shape(16, 128)
+            case = proven_case("gemm", "ipex", shape, threads=1, seed=0, amx=amx, flags=flags)
+            return case.precision, case.isa
+
+        bf16 = Isa.AVX512_BF16.spec.cpu_flags
+        assert arm(True, ()) == (Precision.BF16, Isa.AMX)
+        assert arm(False, bf16) == (Precision.BF16, Isa.AVX512_BF16)
+        assert arm(False, bf16[:-1]) == (Precision.FP32, Isa.AVX512)
+
+
+def test_undecided_trials_are_neither_right_nor_false():
+    found, _ = TestProof().run(lambda slowdown: 0.15, trials=1)
+    one = msgspec.structs.replace(found[0], verdict=Verdict.INCONCLUSIVE, ratio=None)
+    assert (one.is_right, one.is_false) == (False, False)
+    assert summarize([one]).splitlines()[1].split()[1:5] == ["1", "0", "0", "1"]

@@ -1,0 +1,129 @@
+"""The probe on this CPU, on loops whose speed is known, and in a child without torch."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Unit
+from amx_suite.host.cpuinfo import read_cpuinfo
+from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
+from amx_suite.worker import probing
+from amx_suite.worker.process import IsaWorker
+
+pytestmark = pytest.mark.selftest
+
+CPUS = tuple(sorted(os.sched_getaffinity(0)))
+HAS_AVX512 = "avx512f" in read_cpuinfo().flags
+
+
+class Clock:
+    """A clock of its own for each thread, which only loops move."""
+
+    def __init__(self):
+        self._local = threading.local()
+
+    def __call__(self):
+        return getattr(self._local, "now", 0.0)
+
+    def advance(self, seconds):
+        self._local.now = self() + seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("amx_suite.tmul.probe.time.perf_counter", made)
+    return made
+
+
+def loops(clock, *seconds_per_pass, work=10.0):
+    """Makes one loop for each of the given speeds, in turn."""
+    speeds = iter(seconds_per_pass)
+
+    def make():
+        seconds = next(speeds)
+        return Loop(lambda passes: clock.advance(passes * seconds), work)
+
+    return make
+
+
+def test_the_rate_is_work_over_the_threads_own_time(clock):
+    probe = Probe(CPUS[:1], {Unit.FMA: loops(clock, 1e-3), Unit.MEMORY: loops(clock, 1e-4)})
+    assert probe.read().rates == {
+        Unit.FMA: pytest.approx(1e4),
+        Unit.MEMORY: pytest.approx(1e5),
+    }
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="one CPU is never slower than another")
+def test_the_slowest_cpu_counts(clock):
+    probe = Probe(CPUS[:2], {Unit.FMA: loops(clock, 1e-3, 2e-3)})
+    assert probe.read().rates[Unit.FMA] == pytest.approx(5e3)
+
+
+def test_a_reading_is_as_long_as_said_where_the_loop_is_as_fast_as_at_first(clock):
+    passes = []
+
+    def note(n):
+        passes.append(n)
+        clock.advance(n * 1e-5)
+
+    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(note, 1.0)})
+    probe.read()
+    assert passes[-1] * 1e-5 == pytest.approx(READING_SECONDS)
+
+
+def test_an_error_on_a_thread_is_raised():
+    def broken():
+        raise RuntimeError("no such loop")
+
+    with pytest.raises(RuntimeError, match="no such loop"):
+        Probe(CPUS, {Unit.FMA: broken})
+
+
+def test_tiles_are_read_only_where_the_kernel_permits_them(monkeypatch):
+    class Refused:
+        value = None
+
+    class Info:
+        flags = ("avx512f", "amx_tile", "amx_bf16")
+
+    opened = []
+    monkeypatch.setattr(probing, "Probe", lambda cpus, loops: opened.append(set(loops)))
+    monkeypatch.setattr(probing, "read_cpuinfo", Info)
+    monkeypatch.setattr(probing, "request_tiles", Refused)
+    probing.open_probe(CPUS)
+    Refused.value = 0
+    probing.open_probe(CPUS)
+    Info.flags = ()
+    probing.open_probe(CPUS)
+    assert opened == [{Unit.MEMORY, Unit.FMA}, {Unit.MEMORY, Unit.FMA, Unit.TILE}, set()]
+
+
+@pytest.mark.skipif(not HAS_AVX512, reason="the loops are AVX-512 code")
+def test_a_real_child_reads_every_unit_without_torch_and_rests_between():
+    with IsaWorker(Isa.AMX, "probe", threads=len(CPUS), cpus=CPUS) as worker:
+        first, second = worker.probe(), worker.probe()
+        assert {Unit.FMA, Unit.MEMORY} <= set(first.rates) == set(second.rates)
+        assert all(rate > 1e8 for rate in second.rates.values())
+        assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()
+        while any("S (sleeping)" not in line for line in lines_of_threads(worker.pid, "State")):
+            time.sleep(0.01)
+        before = lines_of_threads(worker.pid, "ctxt_switches")
+        time.sleep(0.2)
+        after = lines_of_threads(worker.pid, "ctxt_switches")
+        assert after == before, "a thread of it ran while nobody asked"
+
+
+def lines_of_threads(pid, word):
+    """The lines with that word in what the kernel tells of each thread."""
+    return [
+        line
+        for thread in sorted(Path(f"/proc/{pid}/task").iterdir())
+        for line in (thread / "status").read_text().splitlines()
+        if word in line
+    ]
