@@ -13,6 +13,7 @@ __all__ = [
     "AmxRow",
     "TrialAccess",
     "amx_mismatch",
+    "amx_peaks",
     "amx_progress",
     "amx_row",
     "amx_settings",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from amx_suite.core.evidence import Evidence
     from amx_suite.core.gate import Gate
+    from amx_suite.core.peaks import Peaks
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
     from amx_suite.tmul.batch import BatchResult
@@ -80,6 +82,12 @@ def amx_support(pytestconfig: pytest.Config) -> state.HostView:
 def amx_progress(pytestconfig: pytest.Config) -> Callable[..., None]:
     """Say how far a long test is, on one line of the terminal: ``amx_progress("3 of 8")``."""
     return ProgressLine(pytestconfig).show
+
+
+@pytest.fixture(scope="session")
+def amx_peaks(amx_support: state.HostView, pytestconfig: pytest.Config) -> Peaks:
+    """What the units of this run's CPUs give at most, all at once."""
+    return state.peaks(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ import msgspec
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.noise import Reading, Reference, best_seen
+from amx_suite.core.peaks import Peaks
 
 #: Raised whenever a stored measurement changes its meaning or layout.
 SCHEMA_VERSION = 2
@@ -98,13 +99,15 @@ class Environment(msgspec.Struct, frozen=True):
     """Where a measurement was taken.
 
     ``versions`` maps package to version; ``removed_variables`` are the user's variables that were
-    kept from the workers, with the values they had; ``cpus`` are those the workers were bound to.
+    kept from the workers, with the values they had; ``cpus`` are those the workers were bound to,
+    and ``peaks`` what these gave at most, None where that was not read.
     """
 
     host: dict[str, str]
     versions: dict[str, str]
     removed_variables: dict[str, str]
     cpus: tuple[int, ...]
+    peaks: Peaks | None = None
 
 
 class ArmFacts(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ class Unit(StrEnum):
     """A part of the machine that arms contend for with their neighbours."""
 
     TILE = "tile"
+    TILE_INT8 = "tile int8"
     FMA = "fma"
     MEMORY = "memory"
 

@@ -7,6 +7,7 @@ __all__ = [
     "Comparison",
     "arm_rows",
     "evidence_text",
+    "share_text",
     "speedup_text",
     "trial_title",
     "verdict_text",
@@ -36,7 +37,8 @@ class ArmRow(msgspec.Struct, frozen=True):
     """One arm of a trial.
 
     ``seconds`` is its median step and ``throughput`` is in ``unit`` a second; both are None where
-    it had no turn. A comparison is None where the trial has no such baseline.
+    it had no turn. ``share_of_peak`` is of the unit that it may use, None where that
+    was not read. A comparison is None where the trial has no such baseline.
     """
 
     arm: str
@@ -44,6 +46,7 @@ class ArmRow(msgspec.Struct, frozen=True):
     seconds: float | None
     throughput: float | None
     unit: str
+    share_of_peak: float | None
     versus_fp32: Comparison | None
     versus_no_amx: Comparison | None
     evidence: str
@@ -69,10 +72,20 @@ def _row(result: TrialResult, facts: ArmFacts) -> ArmRow:
         seconds=seconds,
         throughput=facts.items_per_step / seconds if seconds else None,
         unit=facts.unit,
+        share_of_peak=_share_of_peak(result.measurement, facts, seconds),
         versus_fp32=_comparison(result, facts.case, Versus.FP32),
         versus_no_amx=_comparison(result, facts.case, Versus.NO_AMX),
         evidence=evidence_text(facts.case, facts.evidence),
     )
+
+
+def _share_of_peak(
+    measurement: Measurement, facts: ArmFacts, seconds: float | None
+) -> float | None:
+    peaks = measurement.environment.peaks
+    if peaks is None or seconds is None:
+        return None
+    return peaks.share(facts.case, facts.operations_per_step, seconds)
 
 
 def _comparison(result: TrialResult, case: RunCase, versus: Versus) -> Comparison | None:
@@ -121,6 +134,11 @@ def evidence_text(case: RunCase, evidence: Evidence | None) -> str:
     if evidence.amx_permission is None:
         return "unproven: kernel does not say"
     return "AMX possible: permission held"
+
+
+def share_text(share: float | None) -> str:
+    """``63 %``; ``-`` where it is not known."""
+    return "-" if share is None else f"{share * 100:.0f} %"
 
 
 def speedup_text(speedup: Speedup | None) -> str:

@@ -17,6 +17,7 @@ from amx_suite.report.rows import (
     ArmRow,
     Comparison,
     arm_rows,
+    share_text,
     speedup_text,
     trial_title,
     verdict_text,
@@ -43,6 +44,7 @@ def trial_table(result: TrialResult) -> Table:
     table.add_column("arm", no_wrap=True)
     table.add_column("ms/step", justify="right", no_wrap=True)
     table.add_column("throughput", justify="right", no_wrap=True)
+    table.add_column("peak", justify="right", no_wrap=True)
     table.add_column("over FP32", no_wrap=True)
     table.add_column("over no AMX", no_wrap=True)
     # On a narrow terminal words may wrap, numbers may not.
@@ -52,6 +54,7 @@ def trial_table(result: TrialResult) -> Table:
             row.arm,
             "-" if row.seconds is None else f"{row.seconds * 1e3:.1f}",
             _throughput(row),
+            share_text(row.share_of_peak),
             _comparison(row.versus_fp32),
             _comparison(row.versus_no_amx),
             row.evidence,

@@ -15,6 +15,7 @@ __all__ = [
     "host",
     "keep_machines_apart",
     "output_folder",
+    "peaks",
     "reference_line",
     "run_line",
     "store",
@@ -35,6 +36,7 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Calibration
+from amx_suite.core.peaks import Peaks
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.engines import ENGINES
@@ -63,7 +65,12 @@ OUTPUT = pytest.StashKey[Path]()
 NOTES = pytest.StashKey[dict[str, None]]()
 _HOST = pytest.StashKey["HostView"]()
 _CALIBRATION = pytest.StashKey[Calibration | None]()
+_PEAKS = pytest.StashKey[Peaks]()
 _STORE = pytest.StashKey[TrialStore]()
+
+
+#: Readings of about 20 ms of each unit from which its peak is taken.
+_PEAK_READINGS = 10
 
 
 class HostView(msgspec.Struct, frozen=True):
@@ -149,6 +156,14 @@ def start_prober(config: pytest.Config) -> IsaWorker:
     return worker_on(config, Isa.AMX, "probe", "probe")
 
 
+def peaks(config: pytest.Config) -> Peaks:
+    """What the units of this run's CPUs give at most, read on the first call."""
+    if _PEAKS not in config.stash:
+        with start_prober(config) as prober:
+            config.stash[_PEAKS] = prober.measure_peaks(_PEAK_READINGS)
+    return config.stash[_PEAKS]
+
+
 def store(config: pytest.Config) -> TrialStore:
     """The run's trials."""
     if _STORE not in config.stash:
@@ -201,6 +216,7 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         start_prober=lambda: start_prober(config),
         host=host(config).fingerprint,
         cpus=bound_cpus(settings.threads),
+        peaks=peaks(config),
         budget_seconds=settings.budget_of(level_of(trial)),
         reference=None if known is None else known.reference,
         elsewhere=_elsewhere(config, trial),

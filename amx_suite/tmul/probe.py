@@ -61,6 +61,10 @@ class Probe:
         """One reading; takes about ``READING_SECONDS`` a unit, longer where a CPU is contended."""
         return Reading({unit: min(self._rates(unit)) for unit in self._loops})
 
+    def read_sums(self) -> dict[Unit, float]:
+        """One reading, each unit's rate summed over the CPUs."""
+        return {unit: sum(self._rates(unit)) for unit in self._loops}
+
     def _rates(self, unit: Unit) -> list[float]:
         """The unit's rate on each CPU, from the thread's own two readings of the clock."""
         passes, loops = self._passes[unit], self._loops[unit]

@@ -19,6 +19,7 @@ from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment, Measurement
 from amx_suite.core.noise import Reference
+from amx_suite.core.peaks import Peaks
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.groups import group_arms
@@ -62,6 +63,7 @@ class TrialSession:
         start_prober: StartProber,
         host: dict[str, str],
         cpus: tuple[int, ...],
+        peaks: Peaks | None = None,
         budget_seconds: float,
         inputs: Inputs,
         reference: Reference | None = None,
@@ -77,6 +79,7 @@ class TrialSession:
         self._gates = tuple(gate for gate, _, _ in gates_of(trial, gates))
         self._host = host
         self._cpus = cpus
+        self._peaks = peaks
         self._budget = budget_seconds
         self._round_limit = rounds
         self._checkpoints = checkpoints
@@ -124,6 +127,7 @@ class TrialSession:
                 versions=dict(self._pool.versions),
                 removed_variables=dict(self._pool.removed_variables),
                 cpus=self._cpus,
+                peaks=self._peaks,
             ),
             arms=tuple(
                 self._pool.facts[case.id]

@@ -14,8 +14,10 @@ __all__ = [
     "Hello",
     "Launch",
     "Losses",
+    "MeasurePeaks",
     "Operate",
     "Outputs",
+    "PeaksMeasured",
     "Prepare",
     "Prepared",
     "Probe",
@@ -41,6 +43,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading
+from amx_suite.core.peaks import Peaks
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
@@ -123,6 +126,12 @@ class Probe(msgspec.Struct, frozen=True, tag=True):
     """Read how fast each unit is now on every CPU of this child; nothing need be prepared."""
 
 
+class MeasurePeaks(msgspec.Struct, frozen=True, tag=True):
+    """Read the most that each unit gives on the child's CPUs, ``readings`` times."""
+
+    readings: int
+
+
 class CheckTiles(msgspec.Struct, frozen=True, tag=True):
     """Run a batch of tile multiplications and compare every element with the oracle."""
 
@@ -158,6 +167,7 @@ Request = (
     | Operate
     | Release
     | Probe
+    | MeasurePeaks
     | CheckTiles
     | SoakTiles
     | RerunTile
@@ -209,6 +219,12 @@ class Probed(msgspec.Struct, frozen=True, tag=True):
     reading: Reading
 
 
+class PeaksMeasured(msgspec.Struct, frozen=True, tag=True):
+    """What the units gave."""
+
+    peaks: Peaks
+
+
 class TilesChecked(msgspec.Struct, frozen=True, tag=True):
     """What came of a batch of tiles."""
 
@@ -250,6 +266,7 @@ Reply = (
     | Arrays
     | Proof
     | Probed
+    | PeaksMeasured
     | TilesChecked
     | TilesSoaked
     | Done

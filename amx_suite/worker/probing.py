@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["open_probe"]
+__all__ = ["measure_peaks", "open_probe"]
 
+import statistics
 from collections.abc import Sequence
 
 from amx_suite.core.noise import Unit
+from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
 from amx_suite.tmul.instructions import INSTRUCTIONS
@@ -32,13 +34,34 @@ def open_probe(cpus: Sequence[int]) -> Probe:
 
     Tiles are read only where the kernel grants the permission, so never in a jailed child.
     """
-    flags = read_cpuinfo().flags
+    return Probe(cpus, _units())
+
+
+def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
+    """What every unit gives on all the CPUs at once, from so many readings of each."""
+    probe = Probe(cpus, _units() | ({Unit.TILE_INT8: _int8_tile} if _has_tiles() else {}))
+    found = [probe.read_sums() for _ in range(readings)]
+    rates = {
+        unit: Spread(statistics.median(series), min(series), max(series))
+        for unit in found[0]
+        for series in [[reading[unit] for reading in found]]
+    }
+    return Peaks(tuple(cpus), rates)
+
+
+def _has_tiles() -> bool:
+    return {"amx_tile", "amx_bf16", "amx_int8"} <= set(read_cpuinfo().flags) and (
+        request_tiles().value is not None
+    )
+
+
+def _units() -> dict[Unit, MakeLoop]:
     loops: dict[Unit, MakeLoop] = {}
-    if "avx512f" in flags:
+    if "avx512f" in read_cpuinfo().flags:
         loops = {Unit.MEMORY: _memory, Unit.FMA: _fma}
-    if {"amx_tile", "amx_bf16"} <= set(flags) and request_tiles().value is not None:
-        loops[Unit.TILE] = _tile
-    return Probe(cpus, loops)
+    if _has_tiles():
+        loops[Unit.TILE] = _bf16_tile
+    return loops
 
 
 def _fma() -> Loop:
@@ -60,10 +83,18 @@ def _memory() -> Loop:
     return Loop(run, _STREAM_BYTES)
 
 
-def _tile() -> Loop:
+def _bf16_tile() -> Loop:
+    return _tile("tdpbf16ps")
+
+
+def _int8_tile() -> Loop:
+    return _tile("tdpbssd")
+
+
+def _tile(mnemonic: str) -> Loop:
     import numpy as np
 
-    instruction = INSTRUCTIONS["tdpbf16ps"]
+    instruction = INSTRUCTIONS[mnemonic]
     shape = (MAX_ROWS, MAX_ROW_BYTES)
     config = np.frombuffer(tile_config([shape] * TILES), np.uint8)
     operands = np.zeros(THROUGHPUT_OPERAND_BYTES, np.uint8)

@@ -21,6 +21,7 @@ from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading
+from amx_suite.core.peaks import Peaks
 from amx_suite.engines import ENGINES
 from amx_suite.errors import (
     CeilingIgnoredError,
@@ -173,6 +174,12 @@ class IsaWorker:
         request = words.Operate(operator, precision, settings)
         replied = self._ask(request, words.Arrays, self._timeouts.work, arrays)
         return replied[1]["output"]
+
+    def measure_peaks(self, readings: int) -> Peaks:
+        """Have the child read the most that each unit gives on its CPUs."""
+        return self._ask(words.MeasurePeaks(readings), words.PeaksMeasured, self._timeouts.work)[
+            0
+        ].peaks
 
     def check_tiles(self, batch: TileBatch) -> BatchResult:
         """Have the child run a batch of tile multiplications and compare it with the oracle."""

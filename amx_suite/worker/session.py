@@ -115,6 +115,10 @@ class Session:
                 return words.Arrays(), self._operate(request, arrays)
             case words.Probe():
                 return words.Probed(self._open_probe().read()), {}
+            case words.MeasurePeaks(readings):
+                from amx_suite.worker.probing import measure_peaks
+
+                return words.PeaksMeasured(measure_peaks(self._launch.cpus, readings)), {}
             case words.CheckTiles(batch):
                 return words.TilesChecked(self._tiles().check(batch)), {}
             case words.SoakTiles(batch, seconds):

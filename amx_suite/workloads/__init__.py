@@ -9,9 +9,11 @@ from amx_suite.workloads.base import ModelWorkload
 from amx_suite.workloads.bert import Bert
 from amx_suite.workloads.gemm import Gemm
 from amx_suite.workloads.resnet50 import ResNet50
+from amx_suite.workloads.square import Square
 
 #: Every model, cheapest first. A new workload is one file and one row here.
 WORKLOADS: dict[str, ModelWorkload] = {
+    "square": Square(),
     "gemm": Gemm(),
     "resnet50": ResNet50(),
     "bert": Bert(),

@@ -34,22 +34,22 @@ class Gemm:
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
     ) -> torch.nn.Module:
-        """The pair with PyTorch's seeded initial weights; UsageError for any other weights."""
+        """The layers with PyTorch's seeded initial weights; UsageError for any other weights."""
         import torch
 
         self._inference_only(case)
         if case.weights != "random":
-            raise UsageError(f"the gemm workload has random weights only, not '{case.weights}'")
+            raise UsageError(
+                f"the {self.name} workload has random weights only, not '{case.weights}'"
+            )
         torch.manual_seed(case.seed)
-        pair = torch.nn.Sequential(
-            torch.nn.Linear(_HIDDEN, _INTERMEDIATE),
-            torch.nn.ReLU(),
-            torch.nn.Linear(_INTERMEDIATE, _HIDDEN),
-        )
-        return pair.to(torch.float64 if case.precision is Precision.FP64 else torch.float32).eval()
+        layers = self._layers(case.shape)
+        return layers.to(
+            torch.float64 if case.precision is Precision.FP64 else torch.float32
+        ).eval()
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
-        """Normally distributed rows, shape [batch * size, 768]; the targets are empty."""
+        """Normally distributed rows [rows, width of the first layer]; the targets are empty."""
         import numpy as np
         import torch
 
@@ -59,25 +59,37 @@ class Gemm:
         rows = self.items_per_step(case.shape)
         made = []
         for _ in range(count):
-            values = random.standard_normal((rows, _HIDDEN), dtype=np.float32)
+            values = random.standard_normal((rows, self._width(case.shape)), dtype=np.float32)
             made.append(Batch((torch.from_numpy(values).to(dtype),), torch.empty(0)))
         return made, f"synthetic rows, seed {case.seed}"
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Raises NotApplicableError."""
-        raise NotApplicableError(_NO_TRAINING)
+        raise self._no_training()
 
     def logits(self, output: torch.Tensor) -> torch.Tensor:
-        """The output itself, shape [batch * size, 768]."""
+        """The output itself, shape [rows, width of the last layer]."""
         return output
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """Raises NotApplicableError."""
-        raise NotApplicableError(_NO_TRAINING)
+        raise self._no_training()
+
+    def _layers(self, shape: Shape) -> torch.nn.Module:
+        import torch
+
+        return torch.nn.Sequential(
+            torch.nn.Linear(_HIDDEN, _INTERMEDIATE),
+            torch.nn.ReLU(),
+            torch.nn.Linear(_INTERMEDIATE, _HIDDEN),
+        )
+
+    def _width(self, shape: Shape) -> int:
+        return _HIDDEN
 
     def _inference_only(self, case: RunCase) -> None:
         if case.workload.mode is not Mode.INFERENCE:
-            raise NotApplicableError(_NO_TRAINING)
+            raise self._no_training()
 
-
-_NO_TRAINING = "the gemm workload is for inference only"
+    def _no_training(self) -> NotApplicableError:
+        return NotApplicableError(f"the {self.name} workload is for inference only")

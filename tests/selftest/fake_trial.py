@@ -2,6 +2,7 @@
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.errors import NotApplicableError
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
@@ -107,6 +108,15 @@ class FakeWorker:
 
     def probe(self):
         return FakeProber(self.world).probe()
+
+    def measure_peaks(self, readings):
+        return Peaks((0, 1), {unit: Spread(1e11, 0.9e11, 1.1e11) for unit in Unit})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reasons):
+        self.close()
 
     def outputs(self):
         return self._do("outputs")

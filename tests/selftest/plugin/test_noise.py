@@ -54,7 +54,7 @@ def test_a_machine_busier_than_its_reference_is_inconclusive(run_suite, referenc
     path = reference(tile=2)
     done = run_suite("--amx-reference", path, "--amx-threads", 1, "--amx-budget", 1)
     assert done.returncode == 0
-    assert re.search(r"5 passed, 4 inconclusive", done.stdout)
+    assert re.search(r"5 passed, .*4 inconclusive", done.stdout)
     assert "rounds were quiet, and 8 are needed" in done.stdout
     assert "tile unit, down to 50% of its rate" in done.stdout
 

@@ -39,7 +39,7 @@ def slow(run_suite_in, tmp_path_factory):
 def test_a_good_machine_passes_and_shows_its_table(run_suite):
     done = run_suite("--amx-level", "3")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\d+ passed in", done.stdout)
+    assert re.search(r"\d+ passed, \d+ deselected in", done.stdout)
     assert "AMX speedups" in done.stdout
     assert "resnet50-inference-ipex b16x224: preparing fp32@avx512 (1 of 6)" in done.stdout
     assert "PASS" in done.stdout
@@ -72,13 +72,13 @@ class TestInconclusive:
     UNSURE = {"seconds": {"bf16@amx": [0.1, 0.9]}}
 
     def test_is_an_outcome_of_its_own(self, run_suite):
-        done = run_suite("--amx-budget", "100", machine=self.UNSURE)
+        done = run_suite("--amx-budget", "1", machine=self.UNSURE)
         assert done.returncode == 0
         assert re.search(r"\d+ passed.*2 inconclusive", done.stdout)
         assert "skipped" not in done.stdout.splitlines()[-1]
 
     def test_fails_if_strict(self, run_suite):
-        done = run_suite("--amx-budget", "100", "--amx-strict", machine=self.UNSURE)
+        done = run_suite("--amx-budget", "1", "--amx-strict", machine=self.UNSURE)
         assert done.returncode == 1
         assert re.search(r"2 failed", done.stdout)
 
@@ -219,7 +219,7 @@ class TestCompare:
         assert not re.search(r"test_speedup.* has failed", everything.stdout)
         ratios = run_suite(*limit, "-k", "test_speedup", machine=self.LOADED)
         assert ratios.returncode == 0, ratios.stdout
-        assert "4 passed, 5 deselected" in ratios.stdout
+        assert re.search(r"4 passed, \d+ deselected", ratios.stdout)
         assert "AMX baseline" not in ratios.stdout
 
     def test_a_slower_arm_fails_its_rows_of_ratios(self, run_suite, baseline):

@@ -36,7 +36,7 @@ class TestReadings:
     def test_every_unit_must_be_quiet(self):
         assert REFERENCE.is_quiet(QUIET)
         assert REFERENCE.is_quiet(reading(tile=1 / QUIET_WITHIN))
-        for unit in Unit:
+        for unit in (Unit.TILE, Unit.FMA, Unit.MEMORY):
             assert not REFERENCE.is_quiet(reading(**{unit: 0.79}))
 
     @pytest.mark.parametrize("bad", [Reading({}), reading(tile=0.0)])

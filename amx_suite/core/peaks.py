@@ -1,0 +1,46 @@
+"""The most that each unit of this machine gives, and the share of it that an arm reaches."""
+
+from __future__ import annotations
+
+__all__ = ["Peaks", "Spread"]
+
+import msgspec
+
+from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.noise import Unit
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Median, least and greatest of repeated readings of a rate."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Peaks(msgspec.Struct, frozen=True):
+    """What each unit gives on ``cpus`` all at once, summed over them: operations or bytes a second.
+
+    Read by loops that do nothing else (``tmul.loops``), so no program can do better.
+    """
+
+    cpus: tuple[int, ...]
+    rates: dict[Unit, Spread]
+
+    def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
+        """Operations a second over the peak of the unit that the arm may use.
+
+        None where no such unit was read, as for BF16 and INT8 without AMX.
+        """
+        unit = _unit_of(case)
+        if unit not in self.rates or seconds <= 0:
+            return None
+        return operations / seconds / self.rates[unit].median
+
+
+def _unit_of(case: RunCase) -> Unit | None:
+    if case.precision is Precision.FP32:
+        return Unit.FMA
+    if not case.isa.allows_amx:
+        return None
+    return {Precision.BF16: Unit.TILE, Precision.INT8: Unit.TILE_INT8}.get(case.precision)

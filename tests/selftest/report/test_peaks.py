@@ -1,0 +1,42 @@
+"""An arm's share of the peak of the unit that it may use."""
+
+import pytest
+
+from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.isa import Isa
+from amx_suite.core.noise import Unit
+from amx_suite.core.peaks import Peaks, Spread
+
+pytestmark = pytest.mark.selftest
+
+PEAKS = Peaks(
+    (0, 1),
+    {
+        Unit.FMA: Spread(100.0, 90.0, 101.0),
+        Unit.TILE: Spread(1000.0, 900.0, 1010.0),
+        Unit.TILE_INT8: Spread(2000.0, 1900.0, 2010.0),
+    },
+)
+
+
+def case(precision, isa):
+    return RunCase(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
+
+
+@pytest.mark.parametrize(
+    ("precision", "isa", "share"),
+    [
+        (Precision.FP32, Isa.AVX512, 2.5),
+        (Precision.BF16, Isa.AMX, 0.25),
+        (Precision.INT8, Isa.AMX, 0.125),
+        (Precision.BF16, Isa.AVX512_BF16, None),
+        (Precision.INT8, Isa.AVX512_VNNI, None),
+    ],
+)
+def test_each_arm_is_held_against_its_own_unit(precision, isa, share):
+    assert PEAKS.share(case(precision, isa), 500, 2.0) == share
+
+
+def test_what_was_not_read_has_no_share():
+    bare = Peaks((0,), {Unit.FMA: Spread(1.0, 1.0, 1.0)})
+    assert bare.share(case(Precision.BF16, Isa.AMX), 500, 2.0) is None
