@@ -106,8 +106,9 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     return None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
-    """Stable facts only."""
+    """Stable facts only. The first answer counts, and which plugin comes first is chance."""
     return baseline.machine_info(state.host(config).fingerprint)
 
 

@@ -25,6 +25,7 @@ class Arbiter:
 
     name = "arbiter"
     distributions: tuple[str, ...] = ("torch",)
+    compiles = False
 
     def why_unavailable(self) -> str | None:
         """Never: PyTorch itself is all it needs."""

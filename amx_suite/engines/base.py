@@ -44,6 +44,9 @@ class Engine(Protocol):
     #: The installed packages that this engine's results depend on, as named in the index.
     distributions: tuple[str, ...]
 
+    #: Whether it compiles each shape by itself, which takes seconds: checks then take few shapes.
+    compiles: bool
+
     def why_unavailable(self) -> str | None:
         """A sentence with the remedy if the engine cannot be used here, else None; no torch."""
 

@@ -49,6 +49,7 @@ class Inductor(StockTorch):
 
     name = "inductor"
     distributions: tuple[str, ...] = ("torch", "torchao")
+    compiles = True
 
     def why_unavailable(self) -> str | None:
         """Whether PyTorch and what its compiler calls are installed; imports none of it."""

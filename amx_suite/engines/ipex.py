@@ -40,6 +40,7 @@ class Ipex:
 
     name = "ipex"
     distributions: tuple[str, ...] = ("torch", _DISTRIBUTION)
+    compiles = False
 
     def why_unavailable(self) -> str | None:
         """Whether the extension and the PyTorch it was built for are installed; imports neither."""

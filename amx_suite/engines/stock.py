@@ -28,6 +28,7 @@ class StockTorch:
     """The parts of an engine that do not depend on how a model is prepared."""
 
     distributions: tuple[str, ...] = ("torch",)
+    compiles = False
 
     def why_unavailable(self) -> str | None:
         """Whether PyTorch is installed; does not import it."""

@@ -3,10 +3,11 @@
 The host has AMX, the workers are fakes and the only engine is ``ipex``, whatever is installed, so
 that whole runs end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine:
 ``kernel`` names its kernel, ``usable`` false hides AMX for the ``reason`` of that code, ``seconds``
-and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence,
-``faults`` maps "ARM STEP" to ``died`` or ``interrupt``.
+and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence, and
+``faults`` maps "ARM STEP" to ``died`` or ``interrupt``. Budgets run out by the machine's own clock.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import WorkerDiedError
 from amx_suite.host import Finding, HostFacts, Reason, Support
 from amx_suite.testing import state
+from amx_suite.trial import session
 
 _SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))
 _FAULTS = {
@@ -65,5 +67,6 @@ class _Worker(FakeWorker):
 for _name in ENGINES.keys() - {"ipex"}:
     del ENGINES[_name]
 type(ENGINES["ipex"]).why_unavailable = lambda self: None
+session.TrialSession = functools.partial(session.TrialSession, clock=lambda: _WORLD.now)
 state.detect = _detect
 state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, label))

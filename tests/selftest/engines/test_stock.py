@@ -85,6 +85,17 @@ class TestEager:
         output.float().sum().backward()
         assert set(EAGER.gradients(prepared)) == set(dict(module.named_parameters()))
 
+    def test_int8_is_quantized_or_said_not_to_be(self, module, torch_version):
+        import torch
+
+        torch_version("2.8.0")
+        x = torch.randn(32, 8)
+        exact = module.eval()(x).detach()
+        found = EAGER.prepare_inference(module, (x,), Precision.INT8, [(x,)])(x)
+        assert 0 < (found - exact).abs().max() < 0.1 * exact.abs().max()
+        with pytest.raises(NotApplicableError, match="this model has none"):
+            EAGER.prepare_inference(torch.nn.Softmax(1).eval(), (x,), Precision.INT8, [(x,)])
+
     @pytest.mark.parametrize("found", ["2.9.0", "2.15.0+cu132", "3.0.0"])
     def test_int8_that_falls_to_the_reference_is_refused(self, torch_version, found):
         torch_version(found)

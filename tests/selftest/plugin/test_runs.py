@@ -72,13 +72,13 @@ class TestInconclusive:
     UNSURE = {"seconds": {"bf16@amx": [0.1, 0.9]}}
 
     def test_is_an_outcome_of_its_own(self, run_suite):
-        done = run_suite("--amx-budget", "1", machine=self.UNSURE)
+        done = run_suite("--amx-budget", "100", machine=self.UNSURE)
         assert done.returncode == 0
         assert re.search(r"\d+ passed.*2 inconclusive", done.stdout)
         assert "skipped" not in done.stdout.splitlines()[-1]
 
     def test_fails_if_strict(self, run_suite):
-        done = run_suite("--amx-budget", "1", "--amx-strict", machine=self.UNSURE)
+        done = run_suite("--amx-budget", "100", "--amx-strict", machine=self.UNSURE)
         assert done.returncode == 1
         assert re.search(r"2 failed", done.stdout)
 
