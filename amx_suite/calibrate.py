@@ -16,7 +16,7 @@ from amx_suite.errors import EngineUnavailableError
 from amx_suite.host import detect, host_traits
 from amx_suite.options import Settings
 from amx_suite.testing.selection import bound_cpus
-from amx_suite.worker.messages import Prepared
+from amx_suite.worker.messages import SLICE_SECONDS, Prepared
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs
@@ -112,7 +112,12 @@ class _SlowedWorker(IsaWorker):
     slowdown = 0.0
 
     def prepare(
-        self, case: RunCase, inputs: Inputs, *, slice_seconds: float = 0.3, slowdown: float = 0.0
+        self,
+        case: RunCase,
+        inputs: Inputs,
+        *,
+        slice_seconds: float = SLICE_SECONDS,
+        slowdown: float = 0.0,
     ) -> Prepared:
         share = slowdown or self.slowdown
         return super().prepare(case, inputs, slice_seconds=slice_seconds, slowdown=share)

@@ -12,6 +12,7 @@ from pathlib import Path
 from amx_suite.calibration.behaviour import TimedReading, calibrate_from
 from amx_suite.core.noise import Calibration, Reading
 from amx_suite.trial.pool import Prober
+from amx_suite.worker.messages import SLICE_SECONDS
 
 
 def take_readings(
@@ -66,8 +67,13 @@ def describe(found: Calibration, path: Path) -> str:
         lines.append(
             f"  {unit:<8}{rate / 1e9:>12.1f}  {contended:>12}  {loss:>6}  10^9 {unit.rate_unit}"
         )
-    lines += ["", _behaviour(found), f"quiet reference stored in {path}"]
-    return "\n".join(lines)
+    lines += ["", _behaviour(found)]
+    if found.quiet_seconds is not None and found.quiet_seconds < SLICE_SECONDS:
+        lines.append(
+            f"quiet seldom lasts as long as a slice of an arm ({SLICE_SECONDS:g} s), so trials "
+            "will often be inconclusive here; calibrate again when the machine is less busy"
+        )
+    return "\n".join([*lines, f"quiet reference stored in {path}"])
 
 
 def _behaviour(found: Calibration) -> str:

@@ -47,6 +47,10 @@ from amx_suite.core.peaks import Peaks
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
+#: What an arm's turn is meant to take: long beside a step's jitter, short beside the time for
+#: which a neighbour stays or is away.
+SLICE_SECONDS = 0.3
+
 
 class Launch(msgspec.Struct, frozen=True, tag=True):
     """The first message: under which ceiling the child stands, and for which engine."""
@@ -67,7 +71,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
 
     case: RunCase
     inputs: Inputs = Inputs()
-    slice_seconds: float = 0.3
+    slice_seconds: float = SLICE_SECONDS
     slowdown: float = 0.0
 
 

@@ -128,7 +128,12 @@ class IsaWorker:
         return self._process.pid
 
     def prepare(
-        self, case: RunCase, inputs: Inputs, *, slice_seconds: float = 0.3, slowdown: float = 0.0
+        self,
+        case: RunCase,
+        inputs: Inputs,
+        *,
+        slice_seconds: float = words.SLICE_SECONDS,
+        slowdown: float = 0.0,
     ) -> words.Prepared:
         """Have the child build, prepare and warm up the case's model; see ``words.Prepare``."""
         request = words.Prepare(case, inputs, slice_seconds, slowdown)

@@ -102,6 +102,9 @@ def test_readings_are_taken_until_the_time_is_up_and_described(tmp_path):
     assert "2000.0" in text
     assert "quiet 100% of the readings" in text
     assert str(tmp_path) in text
+    assert "seldom" not in text
+    hasty = msgspec.structs.replace(found, quiet_share=0.08, quiet_seconds=0.1, busy_seconds=1.6)
+    assert "quiet seldom lasts as long as a slice" in describe(hasty, tmp_path)
 
 
 class TestStorage:

@@ -182,3 +182,19 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert listing.stderr.read() == b""
     listing.stderr.close()
     assert listing.wait() == 141
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--seconds", "0"], "--seconds: got '0', expected a number of seconds above 0"),
+        (["--trials", "0"], "--trials: got '0', expected a whole number from 1"),
+        (["--model", "gem"], "unknown model in --model 'gem'"),
+        (["--prove", "--reference", "/absent.json"], "there is no quiet reference /absent.json"),
+    ],
+)
+def test_calibrates_usage_errors(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["calibrate", *argv]) == 2
+    assert message in capsys.readouterr().err
