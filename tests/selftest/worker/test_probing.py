@@ -90,7 +90,7 @@ def test_tiles_are_read_only_where_the_kernel_permits_them(monkeypatch):
         value = None
 
     class Info:
-        flags = ("avx512f", "amx_tile", "amx_bf16")
+        flags = ("avx512f", "amx_tile", "amx_bf16", "amx_int8")
 
     opened = []
     monkeypatch.setattr(probing, "Probe", lambda cpus, loops: opened.append(set(loops)))
@@ -127,3 +127,13 @@ def lines_of_threads(pid, word):
         for line in (thread / "status").read_text().splitlines()
         if word in line
     ]
+
+
+def test_peaks_are_sums_over_the_cpus_with_their_spread():
+    from amx_suite.worker.probing import measure_peaks
+
+    cpu = min(os.sched_getaffinity(0))
+    peaks = measure_peaks([cpu], readings=3)
+    assert peaks.cpus == (cpu,)
+    for spread in peaks.rates.values():
+        assert 0 < spread.low <= spread.median <= spread.high
