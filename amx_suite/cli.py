@@ -209,6 +209,7 @@ def _list(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from amx_suite.engines import ENGINES
+    from amx_suite.extensions import refusals
     from amx_suite.gates import load_gates
     from amx_suite.options import Settings
     from amx_suite.report.listing import case_rows, idle_gates, render_listing
@@ -226,10 +227,10 @@ def _list(arguments: argparse.Namespace) -> int:
     )
     idle = idle_gates(rows, gates)
     if arguments.json:
-        listing = {"cases": rows, "gates": gates, "idle_gates": idle}
+        listing = {"cases": rows, "gates": gates, "idle_gates": idle, "refused": refusals()}
         print(msgspec.json.format(msgspec.json.encode(listing)).decode())
     else:
-        print(render_listing(rows, idle, width=_width()), end="")
+        print(render_listing(rows, idle, refusals(), width=_width()), end="")
     return 0
 
 

@@ -28,6 +28,7 @@ from typing import Any
 from amx_suite.core.conditions import CONDITIONS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UnknownNameError, UsageError
+from amx_suite.extensions import check_offered
 from amx_suite.workloads import WORKLOADS
 
 #: Takes the text and where it was given (option or variable); raises UsageError.
@@ -100,7 +101,8 @@ def to_seconds(text: str, where: str) -> float:
 
 
 def to_engine(text: str, where: str) -> str:
-    """Read the name of an engine; UnknownNameError if it has no row."""
+    """Read the name of an engine; UsageError if it has no row, with the reason if it is known."""
+    check_offered("engine", text)
     if text not in ENGINES:
         raise UnknownNameError(f"engine in {where}", text, ENGINES)
     return text
@@ -126,6 +128,7 @@ def to_weights(text: str, where: str) -> tuple[str, str]:
     model, equals, place = text.partition("=")
     if not (equals and model and place):
         raise _bad(where, text, "MODEL=PATH, such as resnet50=/models/resnet50.pth")
+    check_offered("workload", model)
     if model not in WORKLOADS:
         raise UnknownNameError(f"model in {where}", model, WORKLOADS)
     # What does not exist here may be the name of published weights, so it is left as it is.

@@ -21,6 +21,7 @@ import msgspec
 from amx_suite.core.conditions import CONDITIONS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UsageError
+from amx_suite.extensions import check_offered
 from amx_suite.option_values import (
     LEVEL_BUDGET_SECONDS,
     Parser,
@@ -290,6 +291,7 @@ class Settings(msgspec.Struct, frozen=True):
         cls, given: Mapping[str, Any], environ: Mapping[str, str], prefix: str
     ) -> Settings:
         """Settings from raw values by option name (absent or None: not given)."""
+        check_offered()
         values = {
             option.field: option.value_from(given.get(option.name), environ, prefix)
             for option in OPTIONS

@@ -13,6 +13,7 @@ import pytest
 
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError
+from amx_suite.extensions import refusals
 from amx_suite.gates import load_gates
 from amx_suite.options import Settings, add_options
 from amx_suite.report import ensure_writable, render_markdown, write_atomically
@@ -65,9 +66,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Two lines about the host, one about its quiet reference, one about the run."""
+    """About the host, its quiet reference, the run, and rows that packages could not add."""
     settings = config.stash[state.SETTINGS]
-    return [*state.host(config).header, state.reference_line(config), state.run_line(settings)]
+    refused = [f"amx refused: {refusal}" for refusal in refusals()]
+    about = [state.reference_line(config), state.run_line(settings)]
+    return [*state.host(config).header, *about, *refused]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

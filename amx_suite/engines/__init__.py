@@ -11,13 +11,17 @@ from amx_suite.engines.eager import Eager
 from amx_suite.engines.inductor import Inductor
 from amx_suite.engines.ipex import Ipex
 from amx_suite.errors import UnknownNameError
+from amx_suite.extensions import extended
 
-#: Every engine that a trial can use. A new engine is one file and one row here.
-ENGINES: dict[str, Engine] = {
+_BUILT_IN: dict[str, Engine] = {
     "ipex": Ipex(),
     "eager": Eager(),
     "inductor": Inductor(),
 }
+
+#: Every engine that a trial can use. A new engine is one file and one row above, or a package with
+#: an entry point in the group ``amx_suite.engines``.
+ENGINES: dict[str, Engine] = extended("engine", _BUILT_IN, Engine)
 
 #: Computes the FP64 results that all arms are judged against. It is no row of the table, so no
 #: trial can time it, and it is no part of any engine, so no engine is judged by its own kernels.

@@ -17,6 +17,7 @@ from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.trial import Trial
 from amx_suite.engines.base import Engine
+from amx_suite.extensions import Refusal
 from amx_suite.workloads.base import ModelWorkload
 
 
@@ -89,8 +90,10 @@ def idle_gates(rows: Iterable[CaseRow], gates: Iterable[Gate]) -> tuple[str, ...
     return tuple(gate.id for gate in gates if gate.id not in used)
 
 
-def render_listing(rows: Sequence[CaseRow], idle: Sequence[str], *, width: int) -> str:
-    """The cases as a table, then what they need, then any gate that judges nothing."""
+def render_listing(
+    rows: Sequence[CaseRow], idle: Sequence[str], refused: Sequence[Refusal], *, width: int
+) -> str:
+    """The cases as a table, what they need, what was refused, and any gate that judges nothing."""
     table = Table(box=box.SIMPLE)
     table.add_column("level", justify="right")
     # A long id is folded, never cut: it is there to be copied.
@@ -110,5 +113,6 @@ def render_listing(rows: Sequence[CaseRow], idle: Sequence[str], *, width: int) 
     lines += [
         f"engine {engine}: {reason or 'available here'}" for engine, reason in unavailable.items()
     ]
+    lines += map(str, refused)
     lines += [f"gate {gate}: judges no case (see its shape and engine)" for gate in idle]
     return "\n".join(lines) + "\n"

@@ -27,8 +27,8 @@ def install(monkeypatch, **versions):
 
 @pytest.mark.parametrize("isa", Isa)
 def test_every_engine_tells_its_libraries_of_a_ceiling_in_their_words(isa):
-    aten = {name: row.variables(isa)["ATEN_CPU_CAPABILITY"] for name, row in ENGINES.items()}
-    assert aten == {"ipex": isa.spec.aten, "eager": "avx512", "inductor": "avx512"}
+    for name, word in (("ipex", isa.spec.aten), ("eager", "avx512"), ("inductor", "avx512")):
+        assert ENGINES[name].variables(isa)["ATEN_CPU_CAPABILITY"] == word
 
 
 def test_every_row_is_under_its_own_name():
