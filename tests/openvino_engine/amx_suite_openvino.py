@@ -125,7 +125,11 @@ class OpenVino:
         raise NotApplicableError(self.why_not(Mode.TRAINING, Precision.FP32))
 
     def read_back(self) -> dict[str, str]:
-        """Whether the plugin may compute in BF16: the one ceiling that its capabilities show."""
+        """Whether OpenVINO's own code may use BF16, the one ceiling that its capabilities show.
+
+        They follow OV_CPU_MAX_ISA alone. What its oneDNN took from ONEDNN_MAX_CPU_ISA can be read
+        nowhere: below AMX only the jail vouches for that.
+        """
         import openvino
 
         found = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

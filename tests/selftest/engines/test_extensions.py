@@ -4,6 +4,7 @@ Each package is made up in a temporary folder: a module, and the metadata that a
 have left beside it. The suite runs in a process of its own, which finds it on PYTHONPATH.
 """
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -101,6 +102,16 @@ def refused(tmp_path, monkeypatch):
     """Build a table with one row of its own here; its rows and what it refused."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(extensions, "_refusals", [])
+    # Not what is installed beside the suite where this runs.
+    monkeypatch.setattr(
+        extensions,
+        "entry_points",
+        lambda group: [
+            entry
+            for package in importlib.metadata.distributions(path=[str(tmp_path)])
+            for entry in package.entry_points.select(group=group)
+        ],
+    )
 
     def build():
         rows = extensions.extended("engine", {"ipex": Ipex()}, Engine)
