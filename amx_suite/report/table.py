@@ -64,7 +64,7 @@ def trial_table(result: TrialResult) -> Table:
     return table
 
 
-def render_table(result: TrialResult, *, width: int = 100, colour: bool = False) -> str:
+def render_table(result: TrialResult, *, width: int = 112, colour: bool = False) -> str:
     """The table as text of at most ``width`` columns, with terminal colours if asked."""
     return as_text(trial_table(result), width=width, colour=colour)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amx_suite.core.run import RunSummary
 
 #: Narrower than this the columns wrap so much that the table cannot be read.
-_LEAST_WIDTH = 100
+_LEAST_WIDTH = 112
 
 
 def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
