@@ -36,6 +36,8 @@ qualify: $(STAMP) ## set up, then run ResNet50 and BERT, training and inference 
 test: $(STAMP) ## set up, then run all tests at the default level
 	$(BIN)/python -m pytest tests $(ARGS)
 
+# The selftests start some hundred short Python processes, each of which would compile the suite anew.
+check: export PYTHONDONTWRITEBYTECODE :=
 check: $(STAMP) ## format, lint, types, import contract, selftests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

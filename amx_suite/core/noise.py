@@ -22,7 +22,6 @@ import msgspec
 #: timer ticks change a reading of 20 ms by a few per cent.
 QUIET_WITHIN = 1.25
 
-
 #: Raised whenever a stored calibration changes its meaning or layout.
 CALIBRATION_SCHEMA = 1
 

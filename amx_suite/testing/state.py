@@ -35,7 +35,7 @@ from amx_suite.calibration.storage import load_calibration
 from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import Calibration
+from amx_suite.core.noise import QUIET_WITHIN, Calibration
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
@@ -131,7 +131,10 @@ def reference_line(config: pytest.Config) -> str:
     rates = ", ".join(
         f"{unit} {rate / 1e9:.3g}e9 {unit.rate_unit}" for unit, rate in found.rates.items()
     )
-    return f"amx quiet: by the reference of {found.taken}, each CPU at least {rates} over 1.25"
+    return (
+        f"amx quiet: by the reference of {found.taken}, each CPU at least {rates} over "
+        f"{QUIET_WITHIN}"
+    )
 
 
 def run_line(settings: Settings) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 __all__ = ["CHECKS", "main", "run_check"]
 
-import contextlib
-import ctypes
 import os
 import resource
 import select
@@ -22,9 +20,9 @@ import msgspec
 
 from amx_suite.tmul.check import Broken, Check, CheckResult, NotHere, Outcome
 from amx_suite.tmul.fault_checks import FAULT_CHECKS
+from amx_suite.tmul.kernel_calls import die_with_parent, signal_name
 from amx_suite.tmul.state_checks import STATE_CHECKS
 
-_PR_SET_PDEATHSIG = 1
 #: Far more than any check takes on a loaded machine.
 _SECONDS_FOR_ONE = 60.0
 #: First words of a fork that was not killed.
@@ -71,7 +69,7 @@ def _judge(ends_by: signal.Signals | None, code: int, said: bytes) -> tuple[Outc
     if code < 0:
         if code == -(ends_by or 0):
             return Outcome.OK, ""
-        return Outcome.BROKEN, f"killed by {_signal_name(-code)}{due}"
+        return Outcome.BROKEN, f"killed by {signal_name(-code)}{due}"
     if word == _ABSENT:
         return Outcome.NOT_HERE, detail
     if word == _GOOD and code == 0:
@@ -83,7 +81,7 @@ def _in_the_fork(run: Callable[[int], None], cpu: int, writer: int) -> None:
     """Never returns."""
     answer = f"{_BAD} it ended without a word"
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         os.sched_setaffinity(0, {cpu})
         run(cpu)
         answer = _GOOD
@@ -109,15 +107,9 @@ def _read_all(reader: int, seconds: float) -> tuple[bytes, bool]:
     return found, False
 
 
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the named checks, or all, on each of the comma-separated CPUs."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     names = argv[2:] or list(CHECKS)
     for name in names:

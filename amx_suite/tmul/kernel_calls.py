@@ -1,13 +1,22 @@
-"""System calls of libc that Python has no function for, as the state checks need them."""
+"""System calls of libc that Python has no function for, as child processes need them."""
 
 from __future__ import annotations
 
-__all__ = ["current_cpu", "handle_signal", "set_signal_stack", "untouched_memory"]
+__all__ = [
+    "current_cpu",
+    "die_with_parent",
+    "handle_signal",
+    "set_signal_stack",
+    "signal_name",
+    "untouched_memory",
+]
 
 import ctypes
 import mmap
 import os
+import signal
 
+_PR_SET_PDEATHSIG = 1
 _SA_ONSTACK = 0x08000000
 #: sigset_t of glibc: 1024 signals.
 _SIGNAL_SET_BYTES = 128
@@ -30,6 +39,19 @@ class _SignalAction(ctypes.Structure):
         ("flags", ctypes.c_int),
         ("restorer", ctypes.c_void_p),
     )
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as ``SIGILL``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def current_cpu() -> int:

@@ -31,16 +31,14 @@ import faulthandler
 import math
 import os
 import resource
-import signal
 import struct
 import sys
 from collections.abc import Callable, Sequence
 
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, tile_config
 from amx_suite.tmul.jit import asm_function, load
+from amx_suite.tmul.kernel_calls import die_with_parent
 from amx_suite.tmul.xcomp import errno_name, request_tiles
-
-_PR_SET_PDEATHSIG = 1
 
 #: Rows of A and columns of B (and so of C), and pairs of BF16 along the summed dimension: the
 #: largest tile of palette 1.
@@ -163,7 +161,7 @@ def try_cpus(
 
 def main(argv: list[str]) -> int:
     """Set this process up as a child, get the permission and try the listed CPUs."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     reply = request_tiles()
     if reply.value is None:

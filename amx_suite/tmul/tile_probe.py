@@ -22,6 +22,8 @@ from typing import IO
 
 import msgspec
 
+from amx_suite.tmul.kernel_calls import signal_name
+
 _CHILD_PROGRAM = (sys.executable, "-m", "amx_suite.tmul.tile_child")
 _STDERR_TAIL_BYTES = 400
 
@@ -179,5 +181,4 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> _EndedError:
         return _EndedError(TileStatus.TIMEOUT, "it fell silent")
     if code >= 0:
         return _EndedError(TileStatus.NOT_RUN, f"exit code {code}")
-    known = {member.value: member.name for member in signal.Signals}
-    return _EndedError(TileStatus.SIGNAL, known.get(-code, f"signal {-code}"))
+    return _EndedError(TileStatus.SIGNAL, signal_name(-code))

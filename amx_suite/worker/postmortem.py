@@ -7,6 +7,8 @@ __all__ = ["describe_exit", "is_stopped", "oom_kills"]
 import signal
 from pathlib import Path
 
+from amx_suite.tmul.kernel_calls import signal_name
+
 
 def oom_kills() -> int:
     """How often the kernel's memory killer has struck on this machine; 0 where it does not tell."""
@@ -31,11 +33,7 @@ def describe_exit(returncode: int, *, jailed: bool) -> str:
     """A sentence for a return code as subprocess gives it (negative: killed by that signal)."""
     if returncode >= 0:
         return f"it ended by itself with exit code {returncode}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    what = f"it was killed by {name}"
+    what = f"it was killed by {signal_name(-returncode)}"
     if -returncode == signal.SIGILL:
         if jailed:
             return (

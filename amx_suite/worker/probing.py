@@ -39,7 +39,10 @@ def open_probe(cpus: Sequence[int]) -> Probe:
 
 def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
     """What every unit gives on all the CPUs at once, from so many readings of each."""
-    probe = Probe(cpus, _units() | ({Unit.TILE_INT8: _int8_tile} if _has_tiles() else {}))
+    loops = _units()
+    if Unit.TILE in loops:
+        loops[Unit.TILE_INT8] = _int8_tile
+    probe = Probe(cpus, loops)
     found = [probe.read_sums() for _ in range(readings)]
     rates = {
         unit: Spread(statistics.median(series), min(series), max(series))
@@ -49,17 +52,12 @@ def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
     return Peaks(tuple(cpus), rates)
 
 
-def _has_tiles() -> bool:
-    return {"amx_tile", "amx_bf16", "amx_int8"} <= set(read_cpuinfo().flags) and (
-        request_tiles().value is not None
-    )
-
-
 def _units() -> dict[Unit, MakeLoop]:
+    flags = set(read_cpuinfo().flags)
     loops: dict[Unit, MakeLoop] = {}
-    if "avx512f" in read_cpuinfo().flags:
+    if "avx512f" in flags:
         loops = {Unit.MEMORY: _memory, Unit.FMA: _fma}
-    if _has_tiles():
+    if {"amx_tile", "amx_bf16", "amx_int8"} <= flags and request_tiles().value is not None:
         loops[Unit.TILE] = _bf16_tile
     return loops
 
