@@ -43,7 +43,7 @@ check: $(STAMP) ## format, lint, types, import contract, selftests
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict amx_suite
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest tests/selftest --quiet --numprocesses=auto
+	$(BIN)/python -m pytest tests/selftest --quiet --numprocesses=auto --dist=worksteal
 
 clean: ## remove the set-up, caches and results
 	rm -rf .venv .venv-stock *.egg-info build amx-results .benchmarks
