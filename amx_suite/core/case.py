@@ -28,6 +28,11 @@ class Precision(StrEnum):
     BF16 = "bf16"
     INT8 = "int8"
 
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one number."""
+        return {Precision.FP64: 8, Precision.FP32: 4, Precision.BF16: 2, Precision.INT8: 1}[self]
+
 
 class Shape(msgspec.Struct, frozen=True, order=True):
     """Size of one step: ``batch`` items of ``size`` (image side in pixels, or tokens)."""

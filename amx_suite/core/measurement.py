@@ -22,9 +22,10 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.noise import Reading, Reference, best_seen
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.roofline import Product, operations_in
 
 #: Raised whenever a stored measurement changes its meaning or layout.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -114,20 +115,25 @@ class ArmFacts(msgspec.Struct, frozen=True):
     """What is known of one arm besides its timings.
 
     ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step,
-    ``operations_per_step`` the multiplications and additions of its matrix products; ``data`` says
-    what the inputs were; ``variables`` is the part of the child's environment that the case set.
+    ``products`` are its matrix products; ``data`` says what the inputs were; ``variables`` is the
+    part of the child's environment that the case set.
     """
 
     case: RunCase
     prepare_seconds: float
     iterations: int
     items_per_step: int
-    operations_per_step: int
+    products: tuple[Product, ...]
     unit: str
     peak_bytes: int
     data: str
     variables: dict[str, str]
     evidence: Evidence | None = None
+
+    @property
+    def operations_per_step(self) -> int:
+        """Multiplications and additions of one step's matrix products."""
+        return operations_in(self.products)
 
 
 class Measurement(msgspec.Struct, frozen=True):

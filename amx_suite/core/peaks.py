@@ -27,15 +27,20 @@ class Peaks(msgspec.Struct, frozen=True):
     cpus: tuple[int, ...]
     rates: dict[Unit, Spread]
 
-    def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
-        """Operations a second over the peak of the unit that the arm may use.
+    def of_unit(self, case: RunCase) -> float | None:
+        """Operations a second of the unit that the arm may use.
 
         None where no such unit was read, as for BF16 and INT8 without AMX.
         """
         unit = _unit_of(case)
-        if unit not in self.rates or seconds <= 0:
+        return None if unit is None or unit not in self.rates else self.rates[unit].median
+
+    def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
+        """Operations a second over the peak of the unit; None where that was not read."""
+        peak = self.of_unit(case)
+        if peak is None or seconds <= 0:
             return None
-        return operations / seconds / self.rates[unit].median
+        return operations / seconds / peak
 
 
 def _unit_of(case: RunCase) -> Unit | None:

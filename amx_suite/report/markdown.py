@@ -15,6 +15,7 @@ from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
 from amx_suite.report.explain import explained
 from amx_suite.report.markup import bullets, listed, plain, table
+from amx_suite.report.roofline import roofline_blocks
 from amx_suite.report.rows import (
     Comparison,
     arm_rows,
@@ -36,6 +37,7 @@ def render_markdown(summary: RunSummary) -> str:
         ["## Run", *bullets(_run_facts(summary))],
         ["## Host", *bullets(summary.host or ("not recorded",))],
         ["## Speed", *_speed(summary.trials)],
+        ["## Roofline", *roofline_blocks(summary.trials)],
         ["## Gates", *_gates(summary.trials)],
         ["## Where the time went", *_explanations(summary.trials)],
         ["## Evidence", *_evidence(summary.trials)],

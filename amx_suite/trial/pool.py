@@ -170,7 +170,7 @@ class WorkerPool:
             prepare_seconds=self._clock() - began,
             iterations=prepared.iterations,
             items_per_step=prepared.items_per_step,
-            operations_per_step=prepared.operations_per_step,
+            products=prepared.products,
             unit=prepared.unit,
             peak_bytes=prepared.peak_bytes,
             data=prepared.data,

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
+from amx_suite.core.roofline import Product
 from amx_suite.engines.base import Engine, Forward, PreparedTraining
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
-from amx_suite.worker.flops import step_operations
+from amx_suite.worker.flops import step_products
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _TRAINING_BATCHES = 2
 
 
 class InferenceArm:
-    """A prepared forward pass on one batch. ``operations`` are those of a step."""
+    """A prepared forward pass on one batch. ``products`` are those of a step."""
 
     def __init__(
         self,
@@ -48,11 +49,11 @@ class InferenceArm:
         forward: Forward,
         batch: Batch,
         data: str,
-        operations: int,
+        products: tuple[Product, ...],
     ) -> None:
         self.case = case
         self.data = data
-        self.operations = operations
+        self.products = products
         self._workload = workload
         self._forward = forward
         self._inputs = batch.inputs
@@ -85,11 +86,11 @@ class TrainingArm:
         prepared: PreparedTraining,
         batches: list[Batch],
         data: str,
-        operations: int,
+        products: tuple[Product, ...],
     ) -> None:
         self.case = case
         self.data = data
-        self.operations = operations
+        self.products = products
         self._workload = workload
         self._engine = engine
         self._prepared = prepared
@@ -168,7 +169,7 @@ def prepare_arm(
 ) -> Arm:
     """Build the case's model and data and have the engine prepare them.
 
-    ``deterministic`` leaves dropout out; such an arm is not timed, and its operations not counted.
+    ``deterministic`` leaves dropout out; such an arm is not timed, and its products not counted.
 
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
@@ -181,17 +182,17 @@ def prepare_arm(
     wanted = _TRAINING_BATCHES if training else 1 + _CALIBRATION_BATCHES * quantized
     made, data = workload.batches(case, inputs, wanted)
     module = workload.build(case, inputs, deterministic=deterministic)
-    operations = 0
+    products: tuple[Product, ...] = ()
     if not deterministic:
-        operations = step_operations(workload, case.workload.mode, module, made[0])
+        products = step_products(workload, case.workload.mode, module, made[0])
     if workload.channels_last:
         module, made = _channels_last(module, made)
     if training:
         prepared = engine.prepare_training(module, workload.optimizer(module), case.precision)
-        return TrainingArm(case, workload, engine, prepared, made, data, operations)
+        return TrainingArm(case, workload, engine, prepared, made, data, products)
     calibration = [batch.inputs for batch in made[1:]]
     forward = engine.prepare_inference(module, made[0].inputs, case.precision, calibration)
-    return InferenceArm(case, workload, forward, made[0], data, operations)
+    return InferenceArm(case, workload, forward, made[0], data, products)
 
 
 def first_losses(

@@ -44,6 +44,7 @@ from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.roofline import Product
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.workloads.base import Inputs
 
@@ -187,12 +188,16 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
-    """The model is ready. ``iterations`` steps fill a slice; ``versions`` are the packages used."""
+    """The model is ready.
+
+    ``iterations`` steps fill a slice, ``products`` are the matrix products of one step, and
+    ``versions`` the packages used.
+    """
 
     iterations: int
     step_seconds: float
     items_per_step: int
-    operations_per_step: int
+    products: tuple[Product, ...]
     unit: str
     data: str
     peak_bytes: int

@@ -154,7 +154,7 @@ class Session:
             iterations=timing.iterations,
             step_seconds=timing.step_seconds,
             items_per_step=model.items_per_step(case.shape),
-            operations_per_step=arm.operations,
+            products=arm.products,
             unit=model.unit,
             data=arm.data,
             peak_bytes=peak_bytes(),

@@ -3,6 +3,7 @@
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.noise import Reading, Unit
 from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.roofline import Product
 from amx_suite.errors import NotApplicableError
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
@@ -75,7 +76,7 @@ class FakeWorker:
         self.world.most_live = max(self.world.most_live, len(self.world.live))
         self.world.free -= self.world.peak
         peak, versions = self.world.peak, {"torch": "2.8.0"}
-        return Prepared(2, 0.1, 16, 10**9, "images", "synthetic", peak, versions)
+        return Prepared(2, 0.1, 16, (Product(10**9, 10**6),), "images", "synthetic", peak, versions)
 
     def take_slice(self, iterations):
         self._do("slice")

@@ -52,6 +52,14 @@ def trial(content):
     return content["amx_suite"]["trials"][0]
 
 
+def as_in_version_2(measurement):
+    """Before the products of a step were kept, only their operations were."""
+    measurement.update(schema_version=2)
+    for facts in measurement["arms"]:
+        del facts["products"]
+        facts["operations_per_step"] = 10**9
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -60,13 +68,23 @@ def trial(content):
         (lambda c: c["amx_suite"].pop("trials"), "is damaged: .*trials"),
         (lambda c: trial(c)["measurement"].update(schema_version=0), "has schema version 0, this"),
         (lambda c: trial(c)["measurement"].pop("schema_version"), "has schema version 0, this"),
+        (lambda c: as_in_version_2(trial(c)["measurement"]), "has schema version 2, this"),
         (lambda c: trial(c)["measurement"].pop("rounds"), "is damaged: .*rounds"),
         (
             lambda c: trial(c)["measurement"]["rounds"][3]["slices"][0].update(seconds=0.0),
             "seconds of resnet50-inference-bf16-vs-fp32-b16x224-ipex that are not above 0",
         ),
     ],
-    ids=["plain pytest-benchmark", "text", "no trials", "older", "oldest", "no rounds", "zero"],
+    ids=[
+        "plain pytest-benchmark",
+        "text",
+        "no trials",
+        "older",
+        "oldest",
+        "version 2",
+        "no rounds",
+        "zero",
+    ],
 )
 def test_what_cannot_be_used_is_named_with_the_remedy(written, change, complaint):
     with pytest.raises(ResultsFileError, match=complaint) as caught:

@@ -77,7 +77,7 @@ def test_what_is_stored_can_be_judged_again(make_session, vocabulary):
         msgspec.json.encode(result.measurement), type=type(result.measurement)
     )
     assert judge(session.trial, [vocabulary.gate(3.0)], stored, {}) == result.gates
-    assert stored.schema_version == 2
+    assert stored.schema_version == 3
 
 
 def test_a_reading_stands_before_and_after_every_slice(make_session, world):

@@ -64,7 +64,7 @@ class FakeSession:
         if case.weights.startswith("fail:"):
             return words.Failed(words.FailureKind(case.weights.removeprefix("fail:")), "as told")
         items = case.shape.batch
-        return words.Prepared(2, 0.25, items, 10**9, "images", "made up", 1000, {"fake": "1"})
+        return words.Prepared(2, 0.25, items, (), "images", "made up", 1000, {"fake": "1"})
 
     def _operate(self, request, arrays):
         command, settings = request.operator, request.settings
