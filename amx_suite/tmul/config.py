@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "UNUSED_TILE", "tile_config"]
+__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "TILE_BYTES", "UNUSED_TILE", "tile_config"]
 
 import struct
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 TILES = 8
 MAX_ROWS = 16
 MAX_ROW_BYTES = 64
+TILE_BYTES = MAX_ROWS * MAX_ROW_BYTES
 
 _PALETTE = 1
 #: palette, start row, 14 reserved, bytes per row of 16 tiles, rows of 16 tiles (SDM, LDTILECFG).

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable
 
 from amx_suite.tmul.check import Check
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.jit import asm_function, load
 from amx_suite.tmul.state_checks import require_tiles
 
@@ -30,7 +30,7 @@ _DOT = "tdpbf16ps tmm0, tmm1, tmm2"
 _LOAD_WITHOUT_SIB = ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x07"
 _DOT_SRC_IS_DST = ".byte 0xc4, 0xe2, 0x6a, 0x5c, 0xc0"
 _DOT_SRCS_ARE_ONE = ".byte 0xc4, 0xe2, 0x6a, 0x5c, 0xc2"
-_READABLE = ctypes.create_string_buffer(MAX_ROWS * MAX_ROW_BYTES)
+_READABLE = ctypes.create_string_buffer(TILE_BYTES)
 
 
 def _fault(

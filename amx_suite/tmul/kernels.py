@@ -18,16 +18,15 @@ __all__ = [
     "kernel_function",
     "tile_arguments",
     "tile_copy",
-    "tile_zero",
 ]
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from amx_suite.tmul.config import TILES, UNUSED_TILE, tile_config
+from amx_suite.tmul.config import TILE_BYTES, TILES, UNUSED_TILE, tile_config
 from amx_suite.tmul.instructions import TileInstruction
 from amx_suite.tmul.jit import TILE_FEATURES, asm_function, load
 from amx_suite.tmul.oracle import ByteTiles, WordTiles
@@ -35,6 +34,9 @@ from amx_suite.tmul.oracle import ByteTiles, WordTiles
 #: Numbers of the tile registers that hold C, A and B: three different ones.
 Registers: TypeAlias = tuple[int, int, int]
 DEFAULT_REGISTERS: Registers = (0, 1, 2)
+
+#: Its number among the system calls of x86-64.
+_SCHED_YIELD = 24
 
 
 class TileArguments(ctypes.Structure):
@@ -209,30 +211,25 @@ def chain_kernel(
     )
 
 
-def _through(name: str, register: int, *between: str) -> Callable[..., None]:
-    tile = f"tmm{register}"
+def tile_copy(
+    registers: Sequence[int], *, zeroed: Collection[int] = (), yields: int = 0
+) -> Callable[..., None]:
+    """Copies tiles, each through one of the registers: all are loaded before the first is stored.
+
+    Those ``zeroed`` are zeroed by TILEZERO in between, and the CPU is given up ``yields`` times
+    (sched_yield). Arguments: configuration, source, target, stride of the source, stride of the
+    target. Each tile lies ``TILE_BYTES`` behind the one before it.
+    """
+    places = [(f"tmm{register}", n * TILE_BYTES) for n, register in enumerate(registers)]
     instructions = (
         "ldtilecfg [$0]",
-        f"tileloadd {tile}, [$1 + $3*1]",
-        *between,
-        f"tilestored [$2 + $4*1], {tile}",
+        *(f"tileloadd {tile}, [$1 + $3*1 + {place}]" for tile, place in places),
+        *(f"tilezero tmm{register}" for register in zeroed),
+        *(f"mov eax, {_SCHED_YIELD}", "syscall") * yields,
+        *(f"tilestored [$2 + $4*1 + {place}], {tile}" for tile, place in places),
         "tilerelease",
     )
     arguments = ("ptr", "ptr", "ptr", "i64", "i64")
-    return kernel_function(f"{name}_{tile}", instructions, arguments, (tile,))
-
-
-def tile_copy(register: int) -> Callable[..., None]:
-    """Copies a tile through the register of this number.
-
-    Arguments: configuration, source, target, stride of the source, stride of the target.
-    """
-    return _through("copy", register)
-
-
-def tile_zero(register: int) -> Callable[..., None]:
-    """Stores what TILEZERO left of the source in the register of this number.
-
-    Arguments: configuration, source, target, stride of the source, stride of the target.
-    """
-    return _through("zero", register, f"tilezero tmm{register}")
+    # A system call returns in rax, and itself overwrites rcx and r11.
+    clobbers = (*(tile for tile, _ in places), "rax", "rcx", "r11")
+    return kernel_function("copy", instructions, arguments, clobbers)

@@ -18,11 +18,10 @@ __all__ = [
 
 from collections.abc import Callable
 
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS
+from amx_suite.tmul.config import MAX_ROW_BYTES, TILE_BYTES
 from amx_suite.tmul.instructions import TileInstruction
 from amx_suite.tmul.kernels import kernel_function
 
-_TILE_BYTES = MAX_ROWS * MAX_ROW_BYTES
 _ZMM_BYTES = 64
 _AVX512 = ("avx512f",)
 
@@ -30,7 +29,7 @@ _AVX512 = ("avx512f",)
 DOTS_PER_ITERATION = 4
 
 #: What ``throughput_loop`` reads: two full tiles of A, then two of B.
-THROUGHPUT_OPERAND_BYTES = 4 * _TILE_BYTES
+THROUGHPUT_OPERAND_BYTES = 4 * TILE_BYTES
 
 _FMA_REGISTERS = 16
 
@@ -55,7 +54,7 @@ def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Cal
     iterations.
     """
     load_operands = tuple(
-        f"tileloadd tmm{4 + index}, [$1 + rcx*1 + {index * _TILE_BYTES}]" for index in range(4)
+        f"tileloadd tmm{4 + index}, [$1 + rcx*1 + {index * TILE_BYTES}]" for index in range(4)
     )
     dots = tuple(
         f"{instruction.mnemonic} tmm{2 * a + b}, tmm{4 + a}, tmm{6 + b}"

@@ -11,12 +11,11 @@ __all__ = ["TILE_FILE_BYTES", "SignalHandler", "TileFile"]
 import ctypes
 from typing import Any
 
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.jit import Library, asm_function, load
 
-_TILE_BYTES = MAX_ROWS * MAX_ROW_BYTES
 #: Bytes of all eight registers.
-TILE_FILE_BYTES = TILES * _TILE_BYTES
+TILE_FILE_BYTES = TILES * TILE_BYTES
 
 _TILE_NAMES = tuple(f"tmm{tile}" for tile in range(TILES))
 
@@ -25,14 +24,14 @@ _REGISTERS = (
         "hold",
         (
             "ldtilecfg [$0]",
-            *(f"tileloadd tmm{t}, [$1 + $2*1 + {t * _TILE_BYTES}]" for t in range(TILES)),
+            *(f"tileloadd tmm{t}, [$1 + $2*1 + {t * TILE_BYTES}]" for t in range(TILES)),
         ),
         arguments=("ptr", "ptr", "i64"),
         clobbers=_TILE_NAMES,
     )
     + asm_function(
         "reveal",
-        tuple(f"tilestored [$0 + $1*1 + {t * _TILE_BYTES}], tmm{t}" for t in range(TILES)),
+        tuple(f"tilestored [$0 + $1*1 + {t * TILE_BYTES}], tmm{t}" for t in range(TILES)),
         arguments=("ptr", "i64"),
     )
     + asm_function("store_config", ("sttilecfg [$0]",), arguments=("ptr",))
@@ -95,7 +94,7 @@ class SignalHandler:
                 "ldtilecfg [rax]",
                 f"movabs rax, {ctypes.addressof(self._tiles)}",
                 f"mov ecx, {MAX_ROW_BYTES}",
-                *(f"tileloadd tmm{t}, [rax + rcx*1 + {t * _TILE_BYTES}]" for t in range(TILES)),
+                *(f"tileloadd tmm{t}, [rax + rcx*1 + {t * TILE_BYTES}]" for t in range(TILES)),
                 f"movabs rax, {ctypes.addressof(self._count)}",
                 "add qword ptr [rax], 1",
             ),

@@ -8,7 +8,7 @@ tiles is not what computes.
 
 from __future__ import annotations
 
-__all__ = ["STATE_CHECKS", "require_tiles"]
+__all__ = ["STATE_CHECKS", "due_tiles", "require_tiles", "stored_tiles"]
 
 import ctypes
 import errno
@@ -18,17 +18,17 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 from amx_suite.tmul.check import Broken, Check, NotHere
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, tile_config
-from amx_suite.tmul.jit import asm_function, load
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.kernel_calls import (
     current_cpu,
     handle_signal,
     set_signal_stack,
     untouched_memory,
 )
+from amx_suite.tmul.kernels import tile_copy
 from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
@@ -39,18 +39,17 @@ _SMALL_STACK, _LARGE_STACK = 2048, 65536
 _THREADS, _TURNS = 5, 20
 _SIGNALS = 20
 _CROWD_SECONDS = 0.05
+#: Of each busy process: the registers that it zeroes. Each is zeroed by some and kept by others.
+_ZEROED = ((0, 2, 4, 6), (1, 3, 5, 7), (0, 1, 2, 3), (4, 5, 6, 7), tuple(range(TILES)))
+#: Between its loads and its stores.
+_YIELDS = 4
+#: (rows, bytes in a row) of each register, no two alike.
+_SHAPES = tuple((MAX_ROWS - tile, MAX_ROW_BYTES - 4 * tile) for tile in range(TILES))
 #: Bytes between rows that are to fault one by one: the kernel maps 64 KiB around a fault at once.
 _APART = 1 << 17
 
 #: Before anything is pinned.
 _ALLOWED = frozenset(os.sched_getaffinity(0))
-
-_COPY_TILE = asm_function(
-    "copy_tile",
-    ("ldtilecfg [$0]", "tileloadd tmm0, [$1 + $3*1]", "tilestored [$2 + $3*1], tmm0"),
-    arguments=("ptr", "ptr", "ptr", "i64"),
-    clobbers=("tmm0",),
-)
 
 #: Asks a fresh program what it is permitted; only the standard library, so that it starts quickly.
 _ASK_AFTER_EXEC = (
@@ -188,13 +187,78 @@ def _preemption(cpu: int) -> None:
     def work(index: int) -> bool:
         mine = _pattern(cpu + index)
         tiles.hold(mine)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        end = usage.ru_utime + _CROWD_SECONDS
-        while resource.getrusage(resource.RUSAGE_SELF).ru_utime < end:
-            if not tiles.holds(mine):
-                return False
-        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw > usage.ru_nivcsw
+        before = _switches()
+        return all(tiles.holds(mine) for _ in _while_busy()) and _switches() > before
 
+    codes = _crowd(work)
+    _expect(
+        not any(codes), f"busy processes lost their tiles or were never preempted: exits {codes}"
+    )
+
+
+def _zeroed_tiles(cpu: int) -> None:
+    """All eight tiles are loaded, some zeroed, and stored after others had the registers.
+
+    Tiles that are all zero may count as unused state, which a CPU need not save (SDM volume 1,
+    chapter 13, XINUSE); what others had in the registers meanwhile must not come back instead.
+    """
+    require_tiles()
+
+    def work(index: int) -> bool:
+        data, zeroed = _pattern(cpu + index), _ZEROED[index]
+        copy = tile_copy(range(TILES), zeroed=zeroed, yields=_YIELDS)
+        switches = 0
+        for _ in _while_busy():
+            before = _switches()
+            stored = stored_tiles(copy, data)
+            switches += _switches() - before
+            if stored != due_tiles(data, zeroed):
+                return False
+        return switches > 0
+
+    codes = _crowd(work)
+    _expect(
+        not any(codes),
+        f"busy processes stored other tiles than they loaded or zeroed, or were never switched out "
+        f"with live tiles: exits {codes}",
+    )
+
+
+def stored_tiles(copy: Callable[..., None], data: bytes) -> bytes:
+    """What all eight registers, of eight shapes, leave in memory that held ``data`` backwards.
+
+    ``copy`` is a kernel as ``kernels.tile_copy`` makes them; ``data`` is TILE_FILE_BYTES long.
+    """
+    target = ctypes.create_string_buffer(data[::-1], TILE_FILE_BYTES)
+    copy(tile_config(_SHAPES), data, target, MAX_ROW_BYTES, MAX_ROW_BYTES)
+    return target.raw
+
+
+def due_tiles(data: bytes, zeroed: Collection[int]) -> bytes:
+    """What ``stored_tiles`` is to be: rows as they were loaded or zero, all else untouched."""
+    due = bytearray(data[::-1])
+    for tile, (rows, row_bytes) in enumerate(_SHAPES):
+        for row in range(rows):
+            start = tile * TILE_BYTES + row * MAX_ROW_BYTES
+            place = slice(start, start + row_bytes)
+            due[place] = bytes(row_bytes) if tile in zeroed else data[place]
+    return bytes(due)
+
+
+def _switches() -> int:
+    """How often another took the CPU from this process, or was let have it by sched_yield."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _while_busy() -> Iterator[None]:
+    """Again and again until this process has used its share of the CPU."""
+    end = resource.getrusage(resource.RUSAGE_SELF).ru_utime + _CROWD_SECONDS
+    while resource.getrusage(resource.RUSAGE_SELF).ru_utime < end:
+        yield
+
+
+def _crowd(work: Callable[[int], bool]) -> list[int]:
+    """The exit codes of processes that do ``work(index)`` beside each other; 0 for True."""
     children = []
     for index in range(_THREADS):
         pid = os.fork()
@@ -204,10 +268,7 @@ def _preemption(cpu: int) -> None:
             finally:
                 os._exit(2)
         children.append(pid)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-    _expect(
-        not any(codes), f"busy processes lost their tiles or were never preempted: exits {codes}"
-    )
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
 
 
 def _migration(cpu: int) -> None:
@@ -252,11 +313,9 @@ def _page_faults(cpu: int) -> None:
     rows = [_pattern(cpu)[r * MAX_ROW_BYTES :][:MAX_ROW_BYTES] for r in range(MAX_ROWS)]
     source, load_from = untouched_memory(b"".join(row.ljust(_APART, b"\0") for row in rows))
     target, store_to = untouched_memory(bytes(MAX_ROWS * _APART))
-    copy = load(_COPY_TILE).function(
-        "copy_tile", ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
-    )
+    copy = tile_copy([0])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    copy(tile_config([(MAX_ROWS, MAX_ROW_BYTES)]), load_from, store_to, _APART)
+    copy(tile_config([(MAX_ROWS, MAX_ROW_BYTES)]), load_from, store_to, _APART, _APART)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     found = [target[r * _APART : r * _APART + MAX_ROW_BYTES] for r in range(MAX_ROWS)]
     wrong = [number for number, row in enumerate(rows) if found[number] != row]
@@ -278,5 +337,6 @@ STATE_CHECKS: dict[str, Check] = {
     "exec": Check(_exec),
     "preemption": Check(_preemption),
     "migration": Check(_migration),
+    "zeroed-tiles": Check(_zeroed_tiles),
     "page-faults": Check(_page_faults),
 }

@@ -1,7 +1,7 @@
 """Runs tile kernels and compares what they store; started by ``emulated_tiles.run_emulated``.
 
-The arguments name what to run: ``kernels``, ``batches``, or ``throughput`` and ``throughput-loads``
-with a mnemonic. A difference is an assertion error.
+The arguments name what to run: ``kernels``, ``batches``, ``eight-tiles``, or ``throughput`` and
+``throughput-loads`` with a mnemonic. A difference is an assertion error.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from amx_suite.tmul.conformance import check_batch
 from amx_suite.tmul.execute import execute
 from amx_suite.tmul.fills import Operands, fill
 from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
+from amx_suite.tmul.state_checks import due_tiles, stored_tiles
 
 #: Tiles, rows of A and C, bytes in a row of A, bytes in a row of B and C: no two tiles alike.
 SHAPE = (3, 5, 12, 28)
@@ -95,8 +96,8 @@ def _copy_and_zero(register: int) -> None:
     config = np.frombuffer(tile_config([(5, 12)] * 8), np.uint8)
     source = _Scattered(_RNG.integers(1, 256, size=(5, 12), dtype=np.uint8), 23)
     for kernel, expected in (
-        (kernels.tile_copy(register), source.view),
-        (kernels.tile_zero(register), np.zeros((5, 12), np.uint8)),
+        (kernels.tile_copy([register]), source.view),
+        (kernels.tile_copy([register], zeroed=[register]), np.zeros((5, 12), np.uint8)),
     ):
         target = _Scattered(np.ones((5, 12), np.uint8), 31, backwards=True)
         addresses = (array.ctypes.data for array in (config, source.view, target.view))
@@ -141,6 +142,31 @@ def _batches() -> None:
             assert result.is_exact, str(result)
 
 
+#: What a kernel could do wrong that zeroes registers 3 and 6.
+MISTAKES = {
+    "tmm3 is not zeroed": lambda each: each if each != "tilezero tmm3" else "nop",
+    "tmm4 is zeroed for tmm6": lambda each: each.replace("tilezero tmm6", "tilezero tmm4"),
+    "tmm1 and tmm2 are stored in each other's place": lambda each: (
+        {" tmm1": each[:-1] + "2", " tmm2": each[:-1] + "1"}.get(each[-5:], each)
+        if each.startswith("tilestored")
+        else each
+    ),
+}
+
+
+def _eight_tiles() -> None:
+    """The check of zeroed tiles sees them as they are due, and every mistake."""
+    data, zeroed = _RNG.bytes(8 * 1024), (3, 6)
+    due = due_tiles(data, zeroed)
+    assert stored_tiles(kernels.tile_copy(range(8), zeroed=zeroed, yields=2), data) == due
+    right = kernels.kernel_function
+    for mistake, change in MISTAKES.items():
+        kernels.kernel_function = lambda name, instructions, *rest, change=change: right(
+            name, list(map(change, instructions)), *rest
+        )
+        assert stored_tiles(kernels.tile_copy(range(8), zeroed=zeroed), data) != due, mistake
+
+
 def _throughput(mnemonic: str, loads: bool) -> None:
     config = np.frombuffer(tile_config([(16, 64)] * 8), np.uint8)
     operands = _RNG.integers(256, size=loops.THROUGHPUT_OPERAND_BYTES, dtype=np.uint8)
@@ -153,5 +179,7 @@ if __name__ == "__main__":
         _kernels()
     elif sys.argv[1] == "batches":
         _batches()
+    elif sys.argv[1] == "eight-tiles":
+        _eight_tiles()
     else:
         _throughput(sys.argv[2], loads=sys.argv[1] == "throughput-loads")

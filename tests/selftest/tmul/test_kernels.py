@@ -131,8 +131,8 @@ def test_throughput_loop_uses_all_eight_tiles(mnemonic: str, loads: bool, code_o
 def test_tile_kernels_of_every_register(code_of: _CodeOf) -> None:
     for register in range(8):
         zero = bytes([0xC4, 0xE2, 0x7B, 0x49, 0xC0 | register << 3])
-        assert code_of(kernels.tile_zero, register).count(zero) == 1
-        assert code_of(kernels.tile_copy, register).count(zero) == 0
+        assert code_of(kernels.tile_copy, [register], zeroed=[register]).count(zero) == 1
+        assert code_of(kernels.tile_copy, [register]).count(zero) == 0
 
 
 def test_vector_loops_have_the_operations_that_are_counted(code_of: _CodeOf) -> None:
@@ -173,6 +173,14 @@ def test_batches_are_laid_out_and_run_as_they_say() -> None:
     # Two batches of one step and one of three, two tiles each.
     assert {done[mnemonic] for mnemonic in INSTRUCTIONS} == {2 * (1 + 1 + 3)}
     assert done["tileloaddt1"] == len(INSTRUCTIONS) * 2 * 3
+
+
+@emulated
+def test_the_check_of_zeroed_tiles_sees_every_mistake() -> None:
+    done = _emulated("eight-tiles")
+    runs = 1 + len(kernel_program.MISTAKES)
+    assert done["tileloadd"] == done["tilestored"] == 8 * runs
+    assert done["tilezero"] == 2 * runs - 1
 
 
 @emulated
