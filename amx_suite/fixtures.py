@@ -26,7 +26,7 @@ __all__ = [
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple
 
 import pytest
 
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
+
+_Key = TypeVarTuple("_Key")
 
 
 @pytest.fixture(scope="session")
@@ -95,16 +97,12 @@ def isa_workers(
     amx_support: state.HostView, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[Isa, str], IsaWorker]]:
     """A function from (ceiling, engine name) to a worker, one subprocess for each, kept."""
-    workers: dict[tuple[Isa, str], IsaWorker] = {}
 
-    def worker(isa: Isa, engine: str) -> IsaWorker:
-        if (isa, engine) not in workers:
-            workers[isa, engine] = state.worker_on(pytestconfig, isa, engine)
-        return workers[isa, engine]
+    def start(isa: Isa, engine: str) -> IsaWorker:
+        return state.worker_on(pytestconfig, isa, engine)
 
-    yield worker
-    for started in workers.values():
-        started.close()
+    with _kept(start) as workers:
+        yield workers
 
 
 @pytest.fixture
@@ -136,15 +134,21 @@ def amx_mismatch(
 @pytest.fixture(scope="session")
 def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], IsaWorker]]:
     """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
-    from amx_suite.worker.process import IsaWorker
+    from amx_suite.worker.process import start_tile_worker
 
-    workers: dict[int, IsaWorker] = {}
+    with _kept(start_tile_worker) as workers:
+        yield workers
 
-    def worker(cpu: int) -> IsaWorker:
-        if cpu not in workers:
-            label = f"tiles on CPU {cpu}"
-            workers[cpu] = IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=label)
-        return workers[cpu]
+
+@contextmanager
+def _kept(start: Callable[[*_Key], IsaWorker]) -> Iterator[Callable[[*_Key], IsaWorker]]:
+    """``start``, which gives the same worker for the same arguments; all are closed at the end."""
+    workers: dict[tuple[*_Key], IsaWorker] = {}
+
+    def worker(*key: *_Key) -> IsaWorker:
+        if key not in workers:
+            workers[key] = start(*key)
+        return workers[key]
 
     yield worker
     for started in workers.values():

@@ -7,10 +7,9 @@ __all__ = ["replay"]
 from collections.abc import Callable
 from pathlib import Path
 
-from amx_suite.core.isa import Isa
 from amx_suite.host import detect, host_traits
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
-from amx_suite.worker.process import IsaWorker
+from amx_suite.worker.process import start_tile_worker
 
 #: Every time on each CPU: enough to meet a fault that comes once in a few hundred.
 _TIMES = 1000
@@ -39,8 +38,7 @@ def replay(path: Path, say: Callable[[str], None] = print) -> int:
 
 
 def _wrong_times(stored: StoredMismatch, cpu: int, say: Callable[[str], None]) -> int:
-    label = f"replay on CPU {cpu}"
-    with IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=label) as worker:
+    with start_tile_worker(cpu) as worker:
         results = [worker.rerun_tile(stored.result) for _ in range(_TIMES)]
     wrong = [result for result in results if not result.is_exact]
     say(f"CPU {cpu}: wrong {len(wrong)} of {_TIMES} times" + (f": {wrong[0]}" if wrong else ""))

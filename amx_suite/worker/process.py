@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["IsaWorker", "Timeouts"]
+__all__ = ["IsaWorker", "Timeouts", "start_tile_worker"]
 
 import contextlib
 import os
@@ -308,3 +308,8 @@ class IsaWorker:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
         return self._stderr.read().decode(errors="replace")
+
+
+def start_tile_worker(cpu: int) -> IsaWorker:
+    """A worker for single tile instructions: bound to the CPU, no engine, and tiles allowed."""
+    return IsaWorker(Isa.AMX, "none", threads=1, cpus=(cpu,), label=f"tiles on CPU {cpu}")

@@ -24,8 +24,8 @@ class Machine:
         self.bad, self.every = bad, every
         self.asked = []
 
-    def worker(self, isa, engine, *, threads, cpus, label):
-        machine, (cpu,) = self, cpus
+    def worker(self, cpu):
+        machine = self
 
         class Worker:
             def __enter__(self):
@@ -54,7 +54,7 @@ def on(monkeypatch):
         monkeypatch.setattr(HostFacts, "allowed_cpus", property(lambda self: (0, 1)))
         monkeypatch.setattr(module, "detect", lambda: (facts, support or Support(True, ())))
         monkeypatch.setattr(module, "host_traits", lambda facts: {"cpu": "fake"})
-        monkeypatch.setattr(module, "IsaWorker", machine.worker)
+        monkeypatch.setattr(module, "start_tile_worker", machine.worker)
         return machine
 
     return put

@@ -245,7 +245,11 @@ class TestOthersTests:
         return write
 
     def test_isa_worker_runs_once_under_each_ceiling(self, run_suite, theirs):
-        file = theirs("def test_it(isa_worker):\n    print('under', isa_worker.case.isa)\n")
+        file = theirs(
+            "def test_it(isa_worker, isa_workers, amx_engine):\n"
+            "    print('under', isa_worker.case.isa)\n"
+            "    assert isa_workers(isa_worker.case.isa, amx_engine) is isa_worker\n"
+        )
         done = run_suite("-rP", "-v", tests=file)
         assert "4 passed" in done.stdout
         for isa in ("avx512", "avx512_vnni", "avx512_bf16", "amx"):
