@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -116,6 +115,8 @@ def refused(tmp_path, monkeypatch):
     def build():
         rows = extensions.extended("engine", {"ipex": Ipex()}, Engine)
         return rows, extensions.refusals()
+
+    from unittest import mock
 
     with mock.patch.dict(sys.modules):
         sys.modules.pop("torch", None)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 import sample_runs as runs
-from markdown_it import MarkdownIt
 
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.verdict import Verdict
@@ -18,6 +17,8 @@ def section(text: str, name: str) -> str:
 
 
 def html(text: str) -> str:
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark").enable("table").render(text)
 
 
