@@ -139,11 +139,12 @@ def reference_line(config: pytest.Config) -> str:
 
 def run_line(settings: Settings) -> str:
     """One line for the header: level, engines, threads, seed, and each trial's shape."""
-    trials = (*trials_of_run(settings), *engine_trials(settings))
-    shapes = ", ".join(f"{trial.name} {trial.shape}" for trial in trials)
+    trials = [f"{trial.name} {trial.shape}" for trial in trials_of_run(settings)]
+    beside = len(engine_trials(settings))
+    trials += [f"{beside} of engines side by side"] if beside else []
     return (
         f"amx run: level {settings.level}, engines: {', '.join(settings.engines) or 'none'}, "
-        f"threads {settings.threads}, seed {settings.seed}, trials: {shapes or 'none'}"
+        f"threads {settings.threads}, seed {settings.seed}, trials: {', '.join(trials) or 'none'}"
     )
 
 

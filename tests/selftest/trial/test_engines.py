@@ -1,4 +1,4 @@
-"""Engines compared in the same rounds, on a fake machine."""
+"""Engines compared in the same rounds, and the floors of the stock ones, on a fake machine."""
 
 import itertools
 
@@ -171,3 +171,27 @@ def test_where_memory_holds_two_each_still_runs_beside_the_first(compare, world)
     assert verdicts(answers) == {"eager": Verdict.PASS, "inductor": Verdict.PASS}
     assert (ratio(session, "eager"), ratio(session, "inductor")) == pytest.approx((0.5, 1.5))
     assert world.most_live == 2
+
+
+FLOORS = ("int8-vs-fp32", "int8-vs-no-amx", "bf16-vs-fp32", "bf16-vs-no-amx")
+
+
+@pytest.mark.parametrize("engine", ["eager", "inductor"])
+@pytest.mark.parametrize(
+    ("slow", "missed"),
+    [
+        ({}, ()),
+        ({"int8@amx": 0.4}, ("int8-vs-no-amx",)),
+        ({"bf16@amx": 1.0}, ("bf16-vs-fp32",)),
+        ({"bf16@amx": 1.5, "int8@amx": 1.5}, FLOORS),
+    ],
+    ids=["fast", "below-vnni", "below-fp32", "below-all"],
+)
+def test_the_shipped_floors_fail_amx_that_is_of_no_use(make_session, world, engine, slow, missed):
+    """Known-bad: AMX arms of a stock engine that are slower than the same work without AMX."""
+    world.seconds |= slow
+    workload = Workload("resnet50", Mode.INFERENCE)
+    trial = Trial.of(workload, engine, Shape(16, 224), threads=2)
+    results = make_session(load_gates(None), trial=trial).result().gates
+    found = {f"{r.gate.precision}-vs-{r.gate.versus}": r.verdict for r in results}
+    assert found == {name: Verdict.FAIL if name in missed else Verdict.PASS for name in FLOORS}
