@@ -21,9 +21,9 @@ from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.noise import Reading
 from amx_suite.errors import (
+    AmxSuiteError,
     CeilingIgnoredError,
     NotApplicableError,
-    WorkerError,
     WorkerMemoryError,
 )
 from amx_suite.worker.environment import ChildEnvironment
@@ -111,7 +111,7 @@ class WorkerPool:
         inputs: Inputs,
         memory: MachineMemory = available_bytes,
         clock: Callable[[], float] = time.monotonic,
-        survivable: type[WorkerError] = CeilingIgnoredError,
+        survivable: type[AmxSuiteError] = CeilingIgnoredError,
     ) -> None:
         self.survivable = survivable
         self._start = start
@@ -121,7 +121,7 @@ class WorkerPool:
         self._workers: dict[str, ArmWorker] = {}
         self._largest_peak = 0
         self.unavailable: dict[str, str] = {}
-        self.lost: dict[str, WorkerError] = {}
+        self.lost: dict[str, AmxSuiteError] = {}
         self.facts: dict[str, ArmFacts] = {}
         self.versions: dict[str, str] = {}
         self.removed_variables: dict[str, str] = {}
@@ -204,7 +204,7 @@ class WorkerPool:
         if case.id in self._workers:
             self._close(case.id)
 
-    def give_up(self, case: RunCase, error: WorkerError) -> None:
+    def give_up(self, case: RunCase, error: AmxSuiteError) -> None:
         """End the arm's worker for good, and remember why."""
         self.lost[case.id] = error
         self._workers.pop(case.id).kill()

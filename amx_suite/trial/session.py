@@ -21,7 +21,7 @@ from amx_suite.core.measurement import Environment, Measurement, pairs_in
 from amx_suite.core.noise import Reference
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.trial import Trial, TrialResult
-from amx_suite.errors import CeilingIgnoredError, NotApplicableError, WorkerError
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.groups import group_arms
 from amx_suite.trial.judge import judge
 from amx_suite.trial.pool import (
@@ -88,7 +88,7 @@ class TrialSession:
         self._clock = clock
         self._reference = reference
         self._elsewhere = tuple(elsewhere)
-        survivable = WorkerError if trial.engines else CeilingIgnoredError
+        survivable = AmxSuiteError if trial.engines else CeilingIgnoredError
         self._pool = WorkerPool(start, inputs, memory, clock, survivable)
         self._rounds = Rounds(self._pool, start_prober, reference)
         self._notes: list[str] = [] if reference else [_NO_REFERENCE]
@@ -155,7 +155,7 @@ class TrialSession:
         """Why the engine does not have this arm, or None; known once the trial is prepared."""
         return self._pool.unavailable.get(case.id)
 
-    def why_lost(self, case: RunCase) -> WorkerError | None:
+    def why_lost(self, case: RunCase) -> AmxSuiteError | None:
         """The error that cost the trial this arm and no other, or None.
 
         A death by an instruction beyond the ceiling is none: the measurement itself has it.
@@ -343,8 +343,9 @@ class TrialSession:
 
     def _losses(self) -> list[str]:
         """A sentence for each arm that was lost by an error of its own."""
-        lost = [(case, self.why_lost(case)) for case in self.arms]
-        return [f"{self.trial.label(c)} was given up: {e.what}" for c, e in lost if e is not None]
+        lost = [(self.trial.label(case), self.why_lost(case)) for case in self.arms]
+        # The end of a worker's stderr stands below the first line.
+        return [f"{name} was given up: {str(e).splitlines()[0]}" for name, e in lost if e]
 
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):

@@ -10,7 +10,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
 from amx_suite.core.trial import Trial, arms_of
 from amx_suite.core.verdict import Verdict
-from amx_suite.errors import CeilingIgnoredError, WorkerDiedError
+from amx_suite.errors import CeilingIgnoredError, EngineUnavailableError, WorkerDiedError
 from amx_suite.gates import load_gates
 from amx_suite.trial.judge import judge_engines
 from amx_suite.trial.ruling import MIN_PAIRS, gates_of
@@ -128,17 +128,28 @@ def test_an_arm_that_the_engine_lacks_is_not_applicable(compare, world):
     assert ratio(session, "inductor") == pytest.approx(1.5)
 
 
-@pytest.mark.parametrize("when", ["prepare", "slice", "prove"])
-def test_a_broken_engine_costs_its_own_comparison_only(compare, world, when):
-    """Known-bad: one engine's worker dies, whatever it is doing."""
-    death = WorkerDiedError("eager", "it was killed by SIGSEGV")
-    world.faults["eager:bf16@amx", when] = death
+DEATH = WorkerDiedError("eager", "it was killed by SIGSEGV", "Segmentation fault")
+
+
+@pytest.mark.parametrize(
+    ("when", "error", "told"),
+    [
+        ("prepare", DEATH, "worker eager: it was killed by SIGSEGV"),
+        ("slice", DEATH, "worker eager: it was killed by SIGSEGV"),
+        ("prove", DEATH, "worker eager: it was killed by SIGSEGV"),
+        ("prepare", EngineUnavailableError("no library"), "no library"),
+    ],
+    ids=["prepare", "slice", "prove", "unavailable"],
+)
+def test_a_broken_engine_costs_its_own_comparison_only(compare, world, when, error, told):
+    """Known-bad: one engine's worker dies, whatever it is doing, or cannot load its engine."""
+    world.faults["eager:bf16@amx", when] = error
     session, answers = compare()
-    assert answers["eager"] is death
+    assert answers["eager"] is error
     assert answers["inductor"].verdict is Verdict.PASS
     assert ratio(session, "inductor") == pytest.approx(1.5)
     notes = session.result().measurement.notes
-    assert "eager was given up: it was killed by SIGSEGV" in notes
+    assert f"eager was given up: {told}" in notes
     assert world.ended["bf16@amx"] == "kill"
 
 
