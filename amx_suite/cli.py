@@ -212,7 +212,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from amx_suite.extensions import refusals
     from amx_suite.gates import load_gates
     from amx_suite.options import Settings
-    from amx_suite.report.listing import case_rows, idle_gates, render_listing
+    from amx_suite.report.listing import case_rows, idle_gates, lacks, render_listing
     from amx_suite.workloads import WORKLOADS
 
     settings = Settings.from_namespace(arguments)
@@ -225,12 +225,18 @@ def _list(arguments: argparse.Namespace) -> int:
         seed=settings.seed,
         weights=dict(settings.weights),
     )
-    idle = idle_gates(rows, gates)
+    idle, lacked = idle_gates(rows, gates, ENGINES), lacks(ENGINES)
     if arguments.json:
-        listing = {"cases": rows, "gates": gates, "idle_gates": idle, "refused": refusals()}
+        listing = {
+            "cases": rows,
+            "gates": gates,
+            "idle_gates": idle,
+            "lacks": lacked,
+            "refused": refusals(),
+        }
         print(msgspec.json.format(msgspec.json.encode(listing)).decode())
     else:
-        print(render_listing(rows, idle, refusals(), width=_width()), end="")
+        print(render_listing(rows, idle, (*lacked, *refusals()), width=_width()), end="")
     return 0
 
 

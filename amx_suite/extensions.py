@@ -6,8 +6,9 @@ A package names a class, or any callable without arguments, in the group of a ta
     openvino = "amx_suite_openvino:OpenVino"
 
 The entry point's name is the row's key, and must be the ``name`` of what the callable returns. An
-entry point that gives no row is kept with its reason, so that a broken package costs nothing but
-its own row. Only a name that is taken already stops a run: results under it could be of either.
+entry point that gives no row, or one that fails when asked what the suite asks of every row before
+it starts a child, is kept with its reason, so that a broken package costs nothing but its own row.
+Only a name that is taken already stops a run: results under it could be of either.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["Refusal", "check_offered", "extended", "refusals"]
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from amx_suite.errors import UsageError
 _GROUP = "amx_suite.{}s"
 #: Names are parts of test ids, of run cases' ids and of lists separated by commas.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-#: Takes seconds to import, and no parent process does.
+#: Takes seconds to import, and no parent process does, nor what a parent asks of a row.
 _HEAVY = "torch"
 
 _Row = TypeVar("_Row")
@@ -54,11 +55,14 @@ class Refusal(msgspec.Struct, frozen=True):
 _refusals: list[Refusal] = []
 
 
-def extended(kind: str, rows: Mapping[str, _Row], protocol: type) -> dict[str, _Row]:
+def extended(
+    kind: str, rows: Mapping[str, _Row], protocol: type, ask: Callable[[_Row], object]
+) -> dict[str, _Row]:
     """The built-in rows, then those that installed packages offer, in the order of their names.
 
-    ``kind`` is ``engine`` or ``workload``; ``protocol`` has the attributes that a row must have.
-    Raises nothing: what is wrong with an entry point is in ``refusals``.
+    ``kind`` is ``engine`` or ``workload``; ``protocol`` has the attributes that a row must have,
+    and ``ask`` calls all that a parent process will call of it. Raises nothing: what is wrong with
+    an entry point is in ``refusals``.
     """
     found = dict(rows)
     for entry in sorted(entry_points(group=_GROUP.format(kind))):
@@ -69,8 +73,8 @@ def extended(kind: str, rows: Mapping[str, _Row], protocol: type) -> dict[str, _
             _refuse(kind, entry, reason, clash=True)
             continue
         try:
-            found[entry.name] = _row(entry, protocol)
-        # Whatever a foreign module does when it is imported, and that may be to exit.
+            found[entry.name] = _row(entry, protocol, ask)
+        # Whatever a foreign module does when it is imported or asked, and that may be to exit.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             told = error.args[0] if isinstance(error, _UnfitError) else _one_line(error)
             _refuse(kind, entry, f"{told}; mend or uninstall {_package(entry)}")
@@ -93,7 +97,7 @@ class _UnfitError(Exception):
     """What an entry point gave is no row."""
 
 
-def _row(entry: EntryPoint, protocol: type) -> Any:
+def _row(entry: EntryPoint, protocol: type, ask: Callable[[Any], object]) -> Any:
     if not _NAME.fullmatch(entry.name):
         raise _UnfitError("its name must be lower-case letters, digits and _, a letter first")
     light = _HEAVY not in sys.modules
@@ -107,6 +111,11 @@ def _row(entry: EntryPoint, protocol: type) -> Any:
         raise _UnfitError(f"it lacks {', '.join(missing)} of {protocol.__name__}")
     if row.name != entry.name:
         raise _UnfitError(f"it calls itself '{row.name}', which must be its entry point's name")
+    ask(row)
+    if light and _HEAVY in sys.modules:
+        raise _UnfitError(
+            f"it imports {_HEAVY} when asked what it has and needs, with no child yet"
+        )
     return row
 
 

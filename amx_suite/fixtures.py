@@ -39,6 +39,7 @@ from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
 from amx_suite.testing.terminal import ProgressLine
+from amx_suite.trial.judge import Answer, judge_engines
 from amx_suite.trial.proof import doubt_beyond_ceiling
 
 if TYPE_CHECKING:
@@ -188,6 +189,20 @@ class TrialAccess:
         """The verdict on one of the trial's gates."""
         results = self._session.result().gates
         return next(result for result in results if result.gate == gate)
+
+    def beside_first(self, rival: RunCase) -> Answer:
+        """Whether the arm's figures beside the first engine's can be trusted.
+
+        Raises the error that cost the trial either of them.
+        """
+        measurement = self._session.result().measurement
+        both = (self.arms[0], rival)
+        for case in both:
+            error = self._session.why_lost(case)
+            if error is not None:
+                raise error
+        missing = {c.id: why for c in both if (why := self._session.why_missing(c)) is not None}
+        return judge_engines(*both, measurement, missing)
 
     def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
         """What the evidence leaves unproven of the arm."""

@@ -127,7 +127,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "engine",
         "engines",
-        "Software stack to run; repeatable, comma-separated in the environment.",
+        "Software stack to run; repeatable, comma-separated in the environment. From level 3 on "
+        "several are timed side by side too, against the first.",
         None,
         "every engine that is available here",
         to_engine,

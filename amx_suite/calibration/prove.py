@@ -102,7 +102,7 @@ def known_trials(
     )
     twin = msgspec.structs.replace(case, twin=True)
     for number in range(trials):
-        trial = Trial(case.workload, case.engine, case.shape, (case, twin), case.seed + number)
+        trial = Trial(case.name, case.workload, case.shape, (case, twin), case.seed + number)
         for slowdown in SLOWDOWNS:
             session = TrialSession(
                 trial,

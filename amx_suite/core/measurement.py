@@ -141,7 +141,8 @@ class Measurement(msgspec.Struct, frozen=True):
 
     ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
     the kernel killed for an instruction beyond their ceiling to how it died. ``reference`` is the
-    machine's stored one, None where there was none.
+    machine's stored one, None where there was none. ``engines`` are those that the trial compares,
+    the first that of all baselines; empty for the arms of a single engine.
     """
 
     trial: str
@@ -153,6 +154,7 @@ class Measurement(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     beyond_ceiling: dict[str, str] = {}
     reference: Reference | None = None
+    engines: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property

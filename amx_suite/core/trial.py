@@ -36,11 +36,14 @@ def arms_of(mode: Mode) -> tuple[tuple[Precision, Isa], ...]:
 class Trial(msgspec.Struct, frozen=True):
     """Arms measured together in randomised interleaved rounds.
 
-    ``twin`` is one of the arms started once more: no arm of its own, but a check of the method.
+    They are the arms of one engine, or the same arm of several engines, each to be compared with
+    the first. ``name`` is readable, such as ``resnet50-inference-ipex``, and no other trial's of
+    the same run. ``twin`` is one of the arms started once more: no arm of its own, but a check of
+    the method.
     """
 
+    name: str
     workload: Workload
-    engine: str
     shape: Shape
     arms: tuple[RunCase, ...]
     seed: int = 0
@@ -52,9 +55,14 @@ class Trial(msgspec.Struct, frozen=True):
         return self.arms if self.twin is None else (*self.arms, self.twin)
 
     @property
-    def name(self) -> str:
-        """Readable name: ``resnet50-inference-ipex``."""
-        return f"{self.workload}-{self.engine}"
+    def engines(self) -> tuple[str, ...]:
+        """The engines that it compares, the first that of all baselines; none if it has but one."""
+        found = tuple(dict.fromkeys(case.engine for case in self.arms))
+        return found if len(found) > 1 else ()
+
+    def label(self, case: RunCase) -> str:
+        """What tells the case from the others: its arm, or its engine where these are compared."""
+        return case.engine if self.engines else case.arm
 
     @classmethod
     def of(
@@ -80,7 +88,31 @@ class Trial(msgspec.Struct, frozen=True):
         )
         doubled = [case for case in arms if case.isa.allows_amx][: int(twin)]
         second = msgspec.structs.replace(doubled[0], twin=True) if doubled else None
-        return cls(workload, engine, shape, arms, seed, second)
+        return cls(f"{workload}-{engine}", workload, shape, arms, seed, second)
+
+    @classmethod
+    def of_engines(
+        cls,
+        workload: Workload,
+        precision: Precision,
+        engines: tuple[str, ...],
+        shape: Shape,
+        *,
+        threads: int,
+        seed: int = 0,
+        weights: str = "random",
+    ) -> Trial:
+        """The same arm of each engine: AMX for a precision that has it, else (FP32) what it has.
+
+        Raises KeyError for a precision that the workload's mode does not have.
+        """
+        # AMX comes last among the arms of its precision.
+        isa = dict(arms_of(workload.mode))[precision]
+        arms = tuple(
+            RunCase(workload, engine, precision, isa, shape, threads, seed, weights)
+            for engine in engines
+        )
+        return cls(f"{workload}-{precision}-engines", workload, shape, arms, seed)
 
 
 class TrialResult(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ __all__ = ["ARBITER", "ENGINES", "engine", "engine_for"]
 
 from amx_suite.core.case import Precision
 from amx_suite.engines.arbiter import Arbiter
-from amx_suite.engines.base import Engine
+from amx_suite.engines.base import Engine, ask_engine
 from amx_suite.engines.eager import Eager
 from amx_suite.engines.inductor import Inductor
 from amx_suite.engines.ipex import Ipex
@@ -21,7 +21,7 @@ _BUILT_IN: dict[str, Engine] = {
 
 #: Every engine that a trial can use. A new engine is one file and one row above, or a package with
 #: an entry point in the group ``amx_suite.engines``.
-ENGINES: dict[str, Engine] = extended("engine", _BUILT_IN, Engine)
+ENGINES: dict[str, Engine] = extended("engine", _BUILT_IN, Engine, ask_engine)
 
 #: Computes the FP64 results that all arms are judged against. It is no row of the table, so no
 #: trial can time it, and it is no part of any engine, so no engine is judged by its own kernels.

@@ -6,7 +6,7 @@ prepares ResNet50, BERT and a single operator. torch is imported inside the meth
 
 from __future__ import annotations
 
-__all__ = ["Ceiling", "Engine", "Forward", "PreparedTraining", "plain_gradients"]
+__all__ = ["Ceiling", "Engine", "Forward", "PreparedTraining", "ask_engine", "plain_gradients"]
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -88,6 +88,17 @@ class Engine(Protocol):
 
     def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
         """What ``read_back`` must hold under a ceiling, for the libraries that can express it."""
+
+
+def ask_engine(engine: Engine) -> None:
+    """Ask all that the parent will ask of an engine, so that one that raises does so here."""
+    engine.why_unavailable()
+    for mode in Mode:
+        for precision in Precision:
+            engine.why_not(mode, precision)
+    for isa in Isa:
+        engine.variables(isa)
+        engine.ceilings(isa)
 
 
 def plain_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:

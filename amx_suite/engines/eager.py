@@ -37,6 +37,11 @@ class Eager(StockTorch):
 
     name = "eager"
 
+    def why_not(self, mode: Mode, precision: Precision) -> str | None:
+        """As for stock PyTorch; and INT8 only where it is worth timing."""
+        reason = super().why_not(mode, precision)
+        return reason or (_why_no_int8() if precision is Precision.INT8 else None)
+
     def prepare_inference(
         self,
         module: torch.nn.Module,
@@ -53,7 +58,10 @@ class Eager(StockTorch):
 
         self.require(Mode.INFERENCE, precision)
         if precision is Precision.INT8:
-            _require_int8(calibration)
+            if not calibration:
+                raise NotApplicableError(
+                    "static INT8 quantization needs calibration inputs: none given"
+                )
             with torch.no_grad(), upstream_limits("quantize this model eagerly"):
                 return _quantized(module, example_inputs, calibration)
         if precision is Precision.FP32:
@@ -80,16 +88,18 @@ class Eager(StockTorch):
         return PreparedTraining(module, optimizer, autocast)
 
 
-def _require_int8(calibration: Sequence[Any]) -> None:
-    """Raise NotApplicableError where INT8 cannot be had, or would be no INT8 worth timing."""
-    found = importlib.metadata.version("torch")
-    if tuple(map(int, found.split(".")[:2])) > _LAST_WITH_INT8:
-        raise NotApplicableError(
-            f"torch {found} runs eager quantized linear layers on oneDNN's reference kernel "
-            f"(ref_int8:any), unlike {'.'.join(map(str, _LAST_WITH_INT8))}: use engine inductor"
-        )
-    if not calibration:
-        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
+def _why_no_int8() -> str | None:
+    """Why this version of PyTorch has no INT8 worth timing; None where it has, or is absent."""
+    try:
+        found = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if tuple(map(int, found.split(".")[:2])) <= _LAST_WITH_INT8:
+        return None
+    return (
+        f"torch {found} runs eager quantized linear layers on oneDNN's reference kernel "
+        f"(ref_int8:any), unlike {'.'.join(map(str, _LAST_WITH_INT8))}: use engine inductor"
+    )
 
 
 def _quantized(

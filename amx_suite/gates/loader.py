@@ -5,10 +5,11 @@ from __future__ import annotations
 __all__ = ["DEFAULT_TABLE", "load_gates", "read_gates"]
 
 import contextlib
+import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ DEFAULT_TABLE = Path(__file__).with_name("default.toml")
 
 _REQUIRED = ("model", "mode", "precision", "versus", "shape", "minimum", "source")
 _KEYS = (*_REQUIRED, "engine", "amx_share")
+#: What makes a gate's scope. A list of values stands for one entry with each of them.
+_SCOPE = ("model", "mode", "precision", "versus", "shape", "engine")
 
 #: What a table may ask; the twin is the suite's own.
 _VERSUS = [versus for versus in Versus if versus is not Versus.TWIN]
@@ -90,13 +93,11 @@ class _Table:
         starts = self._starts(len(rows))
         found: dict[str, tuple[Gate, int]] = {}
         for row, start in zip(rows, starts, strict=True):
-            gate = _Entry(self, row, start).gate()
-            if gate.id in found:
-                first = found[gate.id][1]
-                raise _error(
-                    self.path, start, "one gate for each scope", f"{gate.id} again (line {first})"
-                )
-            found[gate.id] = gate, start
+            for gate in _Entry(self, row, start).gates():
+                if gate.id in found:
+                    again = f"{gate.id} again (line {found[gate.id][1]})"
+                    raise _error(self.path, start, "one gate for each scope", again)
+                found[gate.id] = gate, start
         return tuple(gate for gate, _ in found.values())
 
     def _starts(self, count: int) -> list[int]:
@@ -133,7 +134,17 @@ class _Entry:
         self.row = row
         self.start = start
 
-    def gate(self) -> Gate:
+    def gates(self) -> Iterator[Gate]:
+        """One gate for each combination of the values that are given as lists."""
+        lists = {key: self.row[key] for key in _SCOPE if isinstance(self.row.get(key), list)}
+        for key, values in lists.items():
+            if not values:
+                raise self._wrong(key, "at least one value in a list")
+        for values in itertools.product(*lists.values()):
+            row = self.row | dict(zip(lists, values, strict=True))
+            yield _Entry(self.table, row, self.start)._gate()
+
+    def _gate(self) -> Gate:
         for key in self.row:
             if key not in _KEYS:
                 raise self._wrong(key, f"only the keys {', '.join(_KEYS)}", f"'{key}'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CaseRow", "case_rows", "idle_gates", "render_listing"]
+__all__ = ["CaseRow", "case_rows", "idle_gates", "lacks", "render_listing"]
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from rich.table import Table
 from amx_suite.core.case import Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.trial import Trial
+from amx_suite.core.trial import Trial, arms_of
 from amx_suite.engines.base import Engine
 from amx_suite.extensions import Refusal
 from amx_suite.workloads.base import ModelWorkload
@@ -84,16 +84,42 @@ def _runs(workloads: Mapping[str, ModelWorkload]) -> list[tuple[int, Mode, str, 
     return sorted(runs, key=lambda run: run[0])
 
 
-def idle_gates(rows: Iterable[CaseRow], gates: Iterable[Gate]) -> tuple[str, ...]:
-    """Ids of the gates that judge no case at all, as after a slip in a shape."""
+def idle_gates(
+    rows: Iterable[CaseRow], gates: Iterable[Gate], engines: Mapping[str, Engine]
+) -> tuple[str, ...]:
+    """Ids of the gates that judge no case at all, as after a slip in a shape.
+
+    A gate of what its engine does not have in this version is none of them: ``lacks`` says it.
+    """
     used = {gate for row in rows for gate in row.gates}
-    return tuple(gate.id for gate in gates if gate.id not in used)
+    idle = [gate for gate in gates if gate.id not in used]
+    return tuple(gate.id for gate in idle if not _is_lacked(gate, engines))
+
+
+def _is_lacked(gate: Gate, engines: Mapping[str, Engine]) -> bool:
+    engine = engines.get(gate.engine or "")
+    return engine is not None and engine.why_not(gate.workload.mode, gate.precision) is not None
+
+
+def lacks(engines: Mapping[str, Engine]) -> tuple[str, ...]:
+    """A sentence for each precision of a mode's arms that an engine does not have."""
+    return tuple(
+        f"engine {name} has no {precision} {mode}: {reason}"
+        for name, engine in engines.items()
+        for mode in Mode
+        for precision in dict(arms_of(mode))
+        if (reason := engine.why_not(mode, precision)) is not None
+    )
 
 
 def render_listing(
-    rows: Sequence[CaseRow], idle: Sequence[str], refused: Sequence[Refusal], *, width: int
+    rows: Sequence[CaseRow],
+    idle: Sequence[str],
+    notes: Sequence[str | Refusal],
+    *,
+    width: int,
 ) -> str:
-    """The cases as a table, what they need, what was refused, and any gate that judges nothing."""
+    """The cases as a table, what they need, the notes, and any gate that judges nothing."""
     table = Table(box=box.SIMPLE)
     table.add_column("level", justify="right")
     # A long id is folded, never cut: it is there to be copied.
@@ -113,6 +139,6 @@ def render_listing(
     lines += [
         f"engine {engine}: {reason or 'available here'}" for engine, reason in unavailable.items()
     ]
-    lines += map(str, refused)
+    lines += map(str, notes)
     lines += [f"gate {gate}: judges no case (see its shape and engine)" for gate in idle]
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from amx_suite.core.measurement import ArmFacts, Environment
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
+from amx_suite.report.engines import engine_rows, names_of
 from amx_suite.report.explain import explained
 from amx_suite.report.markup import bullets, listed, plain, table
 from amx_suite.report.roofline import roofline_blocks
@@ -37,6 +38,7 @@ def render_markdown(summary: RunSummary) -> str:
         ["## Run", *bullets(_run_facts(summary))],
         ["## Host", *bullets(summary.host or ("not recorded",))],
         ["## Speed", *_speed(summary.trials)],
+        ["## Engines side by side", *_engines(summary.trials)],
         ["## Roofline", *roofline_blocks(summary.trials)],
         ["## Gates", *_gates(summary.trials)],
         ["## Where the time went", *_explanations(summary.trials)],
@@ -68,10 +70,11 @@ def _run_facts(summary: RunSummary) -> list[str]:
 
 
 def _speed(trials: Sequence[TrialResult]) -> list[str]:
-    if not trials:
+    own = [trial for trial in trials if not trial.measurement.engines]
+    if not own:
         return ["No trial ran."]
     blocks = []
-    for trial in trials:
+    for trial in own:
         blocks.append(f"### {plain(trial_title(trial.measurement))}")
         rows = [
             (
@@ -94,6 +97,23 @@ def _speed(trials: Sequence[TrialResult]) -> list[str]:
         "nothing else (AVX-512 FMA for FP32, tiles for AMX arms)."
     )
     return blocks
+
+
+def _engines(trials: Sequence[TrialResult]) -> list[str]:
+    rows, engines = engine_rows(trials), names_of(trials)
+    if not rows:
+        return ["None were compared: that takes two engines, and level 3."]
+    cells = [
+        (f"{row.workload} {row.shape}", row.arm, *(str(row.cells.get(e, "-")) for e in engines))
+        for row in rows
+    ]
+    legend = (
+        "A step's median over rounds. Behind it stands how many times as fast as "
+        f"{plain(engines[0])} the engine is, by the ratios of the same rounds, with the 95 % "
+        "interval in brackets, and a verdict where the figures are not to be trusted: the checks "
+        "say why. No gate asks anything of these figures."
+    )
+    return [table(("workload", "arm", *engines), cells), legend]
 
 
 def _comparison(comparison: Comparison | None) -> str:

@@ -57,9 +57,9 @@ class RooflineRow(msgspec.Struct, frozen=True):
 
 
 def roofline_blocks(trials: Sequence[TrialResult]) -> list[str]:
-    """A table for each trial, and what its figures mean."""
+    """A table for each trial of one engine, and what its figures mean."""
     blocks = []
-    for trial in trials:
+    for trial in (trial for trial in trials if not trial.measurement.engines):
         rows = [_cells(row) for row in roofline_rows(trial.measurement)]
         blocks.append(f"### {plain(trial_title(trial.measurement))}")
         blocks.append(table(_HEADER, rows) if rows else "No arm of this trial ran.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "end",
     "is_inconclusive",
     "mark",
     "one_line",
@@ -42,19 +43,22 @@ def record(result: GateResult, add: Callable[[str, object], None]) -> None:
 
 
 def raise_for(result: GateResult, *, strict: bool) -> None:
+    """Return on PASS; otherwise end the test as ``end`` does."""
+    end(result.verdict, f"{result.gate.id}: {result.reason}", result.remedy, strict=strict)
+
+
+def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
     """Return on PASS; otherwise end the test as the verdict says.
 
     FAIL and NO_EVIDENCE fail it, NOT_APPLICABLE skips it, INCONCLUSIVE is an outcome of its own
     unless ``strict`` makes it a failure.
     """
-    text = f"{result.verdict}: {result.gate.id}: {result.reason}"
-    if result.remedy:
-        text += f"; {result.remedy}"
-    if result.verdict.is_failure or (strict and result.verdict is Verdict.INCONCLUSIVE):
+    text = "; ".join(filter(None, (f"{verdict}: {reason}", remedy)))
+    if verdict.is_failure or (strict and verdict is Verdict.INCONCLUSIVE):
         pytest.fail(text, pytrace=False)
-    if result.verdict is Verdict.INCONCLUSIVE:
+    if verdict is Verdict.INCONCLUSIVE:
         raise _InconclusiveError(text)
-    if result.verdict is not Verdict.PASS:
+    if verdict is not Verdict.PASS:
         pytest.skip(text)
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
     "bound_cpus",
+    "engine_trials",
     "level_of",
     "split_by_level",
     "trials_first",
@@ -13,11 +14,11 @@ __all__ = [
 ]
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from amx_suite.core.case import Mode, Workload
-from amx_suite.core.trial import Trial
+from amx_suite.core.case import Mode, Shape, Workload
+from amx_suite.core.trial import Trial, arms_of
 from amx_suite.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ CONFORMANCE_MARKERS = {
 }
 #: From this level on a trial measures its AMX arm twice; below it there is no time to.
 _TWIN_FROM_LEVEL = 3
+#: From this level on several engines are compared with each other; below it, there is no time to.
+_ENGINES_FROM_LEVEL = 3
 
 _OTHER_MARKERS = {
     "selftest": "the suite's own tests; they pass on any Linux machine",
@@ -52,19 +55,48 @@ def trials_for(settings: Settings, engine: str) -> tuple[Trial, ...]:
     """One trial for each workload and mode that the level includes, at the level's shape."""
     return tuple(
         Trial.of(
-            Workload(model, mode),
+            workload,
             engine,
             shape,
             threads=settings.threads,
             seed=settings.seed,
-            weights=settings.weights_of(model),
+            weights=settings.weights_of(workload.model),
             twin=level >= _TWIN_FROM_LEVEL,
         )
-        for model, workload in WORKLOADS.items()
-        for mode in Mode
-        if (level := _level_at(workload, mode, settings.level))
-        for shape in [workload.shapes[mode, level]]
+        for workload, level, shape in _shapes_at(settings.level)
     )
+
+
+def engine_trials(settings: Settings) -> tuple[Trial, ...]:
+    """One trial of all engines for each precision of those workloads, from level 3 on.
+
+    None where the run has fewer than two engines.
+    """
+    if len(settings.engines) < 2:
+        return ()
+    return tuple(
+        Trial.of_engines(
+            workload,
+            precision,
+            settings.engines,
+            shape,
+            threads=settings.threads,
+            seed=settings.seed,
+            weights=settings.weights_of(workload.model),
+        )
+        for workload, level, shape in _shapes_at(settings.level)
+        if level >= _ENGINES_FROM_LEVEL
+        for precision in dict(arms_of(workload.mode))
+    )
+
+
+def _shapes_at(level: int) -> Iterator[tuple[Workload, int, Shape]]:
+    """Each workload and mode that the level includes, with its own level and that one's shape."""
+    for model, workload in WORKLOADS.items():
+        for mode in Mode:
+            own = _level_at(workload, mode, level)
+            if own:
+                yield Workload(model, mode), own, workload.shapes[mode, own]
 
 
 def _level_at(workload: ModelWorkload, mode: Mode, level: int) -> int:

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from amx_suite.report.engines import engine_rows, engines_table, names_of
 from amx_suite.report.explain import explained
-from amx_suite.report.table import render_table
+from amx_suite.report.table import as_text, render_table
 from amx_suite.testing.outcome import one_line
 
 if TYPE_CHECKING:
@@ -22,17 +23,23 @@ _LEAST_WIDTH = 112
 
 
 def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
-    """Write the table of arms and gates in a section of its own; nothing without a trial."""
+    """Write the tables of arms, gates and engines in a section of their own, if a trial ran."""
     if not summary.trials:
         return
     terminal.section("AMX speedups")
     width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
     for trial in summary.trials:
+        if trial.measurement.engines:
+            continue
         terminal.write_line(render_table(trial, width=width))
         for result, lines in explained(trial):
             terminal.write_line(f"where the time went, {result.gate.id}: {result.verdict}")
             for line in lines:
                 terminal.write_line(f"  {line}")
+    rows = engine_rows(summary.trials)
+    if rows:
+        table = engines_table(rows, names_of(summary.trials))
+        terminal.write_line(as_text(table, width=width))
 
 
 def undecided(terminal: pytest.TerminalReporter) -> None:

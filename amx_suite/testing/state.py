@@ -46,7 +46,7 @@ from amx_suite.host.doctor import header_lines
 from amx_suite.options import DEFAULT_OUTPUT, Settings
 from amx_suite.testing import baseline
 from amx_suite.testing.collector import Collector
-from amx_suite.testing.selection import bound_cpus, level_of, trials_for
+from amx_suite.testing.selection import bound_cpus, engine_trials, level_of, trials_for
 from amx_suite.testing.store import TrialStore
 from amx_suite.testing.terminal import TerminalProgress
 from amx_suite.trial.ruling import gates_of
@@ -106,7 +106,7 @@ def check_engines(settings: Settings) -> None:
 
 
 def trials_of_run(settings: Settings) -> tuple[Trial, ...]:
-    """Every trial of the run, engine by engine."""
+    """Every trial of the run that may have gates, engine by engine."""
     return tuple(trial for engine in settings.engines for trial in trials_for(settings, engine))
 
 
@@ -139,10 +139,12 @@ def reference_line(config: pytest.Config) -> str:
 
 def run_line(settings: Settings) -> str:
     """One line for the header: level, engines, threads, seed, and each trial's shape."""
-    shapes = ", ".join(f"{trial.name} {trial.shape}" for trial in trials_of_run(settings))
+    trials = [f"{trial.name} {trial.shape}" for trial in trials_of_run(settings)]
+    beside = len(engine_trials(settings))
+    trials += [f"{beside} of engines side by side"] if beside else []
     return (
         f"amx run: level {settings.level}, engines: {', '.join(settings.engines) or 'none'}, "
-        f"threads {settings.threads}, seed {settings.seed}, trials: {shapes or 'none'}"
+        f"threads {settings.threads}, seed {settings.seed}, trials: {', '.join(trials) or 'none'}"
     )
 
 
@@ -226,7 +228,8 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
         # Where rows are disabled speed is not judged, so one round shows that every arm runs.
         rounds=1 if config._benchmarksession.disabled else None,  # type: ignore[attr-defined]
-        checkpoints=settings.checkpoint,
+        # Arms that are compared with other engines' have trained in their own trials.
+        checkpoints=None if trial.engines else settings.checkpoint,
         progress=TerminalProgress(config),
     )
 

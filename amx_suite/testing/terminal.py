@@ -62,21 +62,22 @@ class TerminalProgress:
 
     def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
         """Say which arm is being prepared."""
-        self._show(f"{trial.name} {trial.shape}: preparing {case.arm} ({number} of {of})")
+        self._show(f"{trial.name} {trial.shape}: preparing {trial.label(case)} ({number} of {of})")
 
     def round_done(
         self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
     ) -> None:
         """Say how far the rounds are."""
+        of_gates = f"{decided} of {gates} gates decided, " if gates else ""
         text = (
-            f"{trial.name} {trial.shape}: {rounds} rounds, {decided} of {gates} gates decided, "
+            f"{trial.name} {trial.shape}: {rounds} rounds, {of_gates}"
             f"{elapsed:.0f} s of at most {budget:.0f} s"
         )
         self._show(text, seldom=True)
 
     def proving(self, trial: Trial, case: RunCase) -> None:
         """Say whose evidence is being taken."""
-        self._show(f"{trial.name} {trial.shape}: taking evidence of {case.arm}")
+        self._show(f"{trial.name} {trial.shape}: taking evidence of {trial.label(case)}")
 
     def note(self, trial: Trial, sentence: str) -> None:
         """Write a line that stays."""

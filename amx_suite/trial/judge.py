@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["judge"]
+__all__ = ["Answer", "judge", "judge_engines"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.gate import Gate
+from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.measurement import Measurement, Round, pairs_in, readings_of
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
@@ -19,7 +19,7 @@ from amx_suite.trial.soundness import lying_probe, slow_share, twin_gap
 _MORE_TIME = "give the trial more time with --amx-budget, or quiet the machine"
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """A verdict with its reason and remedy."""
 
     verdict: Verdict
@@ -31,7 +31,7 @@ def judge(
     trial: Trial,
     gates: Sequence[Gate],
     measurement: Measurement,
-    missing: dict[str, str],
+    missing: Mapping[str, str],
     elsewhere: Iterable[float] = (),
 ) -> tuple[GateResult, ...]:
     """The verdict on each gate of the trial, a function of what was stored alone.
@@ -48,19 +48,60 @@ def judge(
     )
 
 
+def judge_engines(
+    first: RunCase, other: RunCase, measurement: Measurement, missing: Mapping[str, str]
+) -> Answer:
+    """Whether the figures of one engine beside the first's can be trusted: PASS, or why not.
+
+    ``missing`` as for ``judge``. There is no minimum, so no speed makes it FAIL. An arm that runs
+    at two speeds has no one ratio, which makes it INCONCLUSIVE.
+    """
+    rounds = measurement.quiet_rounds
+    compared = _Compared(other, first, pairs_in(rounds, first.id, other.id), DEFAULT_AMX_SHARE)
+    return (
+        _not_run(compared, measurement, missing)
+        or _unproven(compared, measurement)
+        or _too_few_pairs(compared, measurement)
+        or _lying_probe(measurement)
+        or _two_speeds(other, measurement, rounds)
+        or _two_speeds(first, measurement, rounds)
+        or Answer(Verdict.PASS, f"{len(compared.pairs)} quiet rounds, each arm proven")
+    )
+
+
+class _Compared(NamedTuple):
+    """What is compared with what, its quiet pairs, and the AMX share that both must exceed."""
+
+    candidate: RunCase
+    baseline: RunCase
+    pairs: Sequence[tuple[float, float]]
+    amx_share: float
+
+    @property
+    def both(self) -> tuple[RunCase, RunCase]:
+        return self.candidate, self.baseline
+
+    def rounds_run(self, measurement: Measurement) -> int:
+        return len(pairs_in(measurement.rounds, self.baseline.id, self.candidate.id))
+
+
 def _result(
     ruling: Ruling,
     trial: Trial,
     measurement: Measurement,
     rounds: Sequence[Round],
-    missing: dict[str, str],
+    missing: Mapping[str, str],
 ) -> GateResult:
+    share = ruling.gate.amx_share
+    compared = _Compared(ruling.candidate, ruling.baseline, ruling.pairs, share)
     speedup = ruling.speedup
     verdict, reason, remedy = (
-        _not_run(ruling, measurement, missing)
-        or _unproven(ruling, measurement)
-        or _too_few_pairs(ruling, measurement)
-        or _unsound(ruling, trial, measurement, rounds)
+        _not_run(compared, measurement, missing)
+        or _unproven(compared, measurement)
+        or _too_few_pairs(compared, measurement)
+        or _lying_probe(measurement)
+        or _unlike_twin(trial, rounds)
+        or _unsteady(ruling, measurement, rounds)
         or _by_speed(ruling, measurement)
     )
     return GateResult(
@@ -77,34 +118,36 @@ def _result(
     )
 
 
-def _not_run(ruling: Ruling, measurement: Measurement, missing: dict[str, str]) -> _Answer | None:
-    both = (ruling.candidate, ruling.baseline)
-    for case in both:
+def _not_run(
+    compared: _Compared, measurement: Measurement, missing: Mapping[str, str]
+) -> Answer | None:
+    for case in compared.both:
         if case.id in missing:
-            return _Answer(Verdict.NOT_APPLICABLE, f"{case.arm}: {missing[case.id]}")
-    for case in both:
+            return Answer(Verdict.NOT_APPLICABLE, f"{_name(case, measurement)}: {missing[case.id]}")
+    for case in compared.both:
         if case.id in measurement.beyond_ceiling:
             doubt = doubt_beyond_ceiling(case, measurement.beyond_ceiling[case.id])
-            return _Answer(Verdict.NO_EVIDENCE, *doubt)
-    if _rounds_run(ruling, measurement):
+            return Answer(Verdict.NO_EVIDENCE, *doubt)
+    if compared.rounds_run(measurement):
         return None
-    return _Answer(
+    return Answer(
         Verdict.INCONCLUSIVE,
         "no round was finished",
         "give the trial more time with --amx-budget",
     )
 
 
-def _unproven(ruling: Ruling, measurement: Measurement) -> _Answer | None:
-    for case in (ruling.candidate, ruling.baseline):
-        doubt = doubt_arm(case, measurement.arm(case.id).evidence, ruling.gate.amx_share)
+def _unproven(compared: _Compared, measurement: Measurement) -> Answer | None:
+    for case in compared.both:
+        doubt = doubt_arm(case, measurement.arm(case.id).evidence, compared.amx_share)
         if doubt:
-            return _Answer(Verdict.NO_EVIDENCE, *doubt)
+            whose = f"{case.engine}: " if measurement.engines else ""
+            return Answer(Verdict.NO_EVIDENCE, f"{whose}{doubt.reason}", doubt.remedy)
     return None
 
 
-def _too_few_pairs(ruling: Ruling, measurement: Measurement) -> _Answer | None:
-    found, ran = len(ruling.pairs), _rounds_run(ruling, measurement)
+def _too_few_pairs(compared: _Compared, measurement: Measurement) -> Answer | None:
+    found, ran = len(compared.pairs), compared.rounds_run(measurement)
     if found >= MIN_PAIRS:
         return None
     reason = f"{found} of {ran} rounds were quiet, and {MIN_PAIRS} are needed"
@@ -113,41 +156,57 @@ def _too_few_pairs(ruling: Ruling, measurement: Measurement) -> _Answer | None:
     if busiest:
         unit, factor = busiest
         reason += f"; others took most of the {unit} unit, down to {1 / factor:.0%} of its rate"
-    return _Answer(Verdict.INCONCLUSIVE, reason, _MORE_TIME)
+    return Answer(Verdict.INCONCLUSIVE, reason, _MORE_TIME)
 
 
-def _unsound(
-    ruling: Ruling, trial: Trial, measurement: Measurement, rounds: Sequence[Round]
-) -> _Answer | None:
-    """Why the figures cannot be trusted, whatever they say."""
+def _lying_probe(measurement: Measurement) -> Answer | None:
     lie = lying_probe(measurement)
-    if lie:
-        unit, factor = lie
-        return _Answer(
-            Verdict.INCONCLUSIVE,
-            f"the {unit} unit reads {factor:.2f} times as fast as this machine's stored reference, "
-            "so either is wrong and nothing tells quiet from busy",
-            "run amx-suite calibrate again",
-        )
+    if lie is None:
+        return None
+    unit, factor = lie
+    return Answer(
+        Verdict.INCONCLUSIVE,
+        f"the {unit} unit reads {factor:.2f} times as fast as this machine's stored reference, "
+        "so either is wrong and nothing tells quiet from busy",
+        "run amx-suite calibrate again",
+    )
+
+
+def _unlike_twin(trial: Trial, rounds: Sequence[Round]) -> Answer | None:
     gap = twin_gap(trial, rounds)
-    if gap is not None and trial.twin is not None:
-        return _Answer(
-            Verdict.INCONCLUSIVE,
-            f"the twin is not null: {trial.twin.arm}, the same case started once more, takes "
-            f"{gap:.2f} times its time, so this trial cannot tell 5 %",
-            "run it again; if it recurs, see whether CPUs, memory or huge pages differ by process",
-        )
-    for case in (ruling.candidate, ruling.baseline):
-        share = slow_share(_seconds(rounds, case))
-        if share is not None and not _holds_at_worst(ruling):
-            return _Answer(
-                Verdict.INCONCLUSIVE,
-                f"{case.arm} runs at two speeds or drifts: {share:.0%} of its slices between quiet "
-                "readings were more than 1.25 times as long as its fast ones",
-                "a finding about the arm, not about the machine's load: look for throttling, "
-                "memory placement or work that the probe does not see",
-            )
-    return None
+    if gap is None or trial.twin is None:
+        return None
+    return Answer(
+        Verdict.INCONCLUSIVE,
+        f"the twin is not null: {trial.twin.arm}, the same case started once more, takes "
+        f"{gap:.2f} times its time, so this trial cannot tell 5 %",
+        "run it again; if it recurs, see whether CPUs, memory or huge pages differ by process",
+    )
+
+
+def _unsteady(ruling: Ruling, measurement: Measurement, rounds: Sequence[Round]) -> Answer | None:
+    if _holds_at_worst(ruling):
+        return None
+    both = (ruling.candidate, ruling.baseline)
+    found = (_two_speeds(case, measurement, rounds) for case in both)
+    return next((answer for answer in found if answer is not None), None)
+
+
+def _two_speeds(case: RunCase, measurement: Measurement, rounds: Sequence[Round]) -> Answer | None:
+    share = slow_share(_seconds(rounds, case))
+    if share is None:
+        return None
+    return Answer(
+        Verdict.INCONCLUSIVE,
+        f"{_name(case, measurement)} runs at two speeds or drifts: {share:.0%} of its slices "
+        "between quiet readings were more than 1.25 times as long as its fast ones",
+        "a finding about the arm, not about the machine's load: look for throttling, "
+        "memory placement or work that the probe does not see",
+    )
+
+
+def _name(case: RunCase, measurement: Measurement) -> str:
+    return case.engine if measurement.engines else case.arm
 
 
 def _holds_at_worst(ruling: Ruling) -> bool:
@@ -159,7 +218,7 @@ def _holds_at_worst(ruling: Ruling) -> bool:
     return ruling.standing is Standing.FAIL and bool(fails)
 
 
-def _by_speed(ruling: Ruling, measurement: Measurement) -> _Answer:
+def _by_speed(ruling: Ruling, measurement: Measurement) -> Answer:
     gate, speedup = ruling.gate, ruling.speedup
     assert speedup is not None  # too few pairs have been answered before
     measured = f"{speedup.ratio:.2f}x over {ruling.baseline.arm} in {speedup.pairs} rounds"
@@ -168,9 +227,9 @@ def _by_speed(ruling: Ruling, measurement: Measurement) -> _Answer:
         measured += " (quiet by the best state seen, no reference of this machine is stored)"
     match ruling.standing:
         case Standing.PASS:
-            return _Answer(Verdict.PASS, f"{measured}, at least {gate.minimum:g}x")
+            return Answer(Verdict.PASS, f"{measured}, at least {gate.minimum:g}x")
         case Standing.FAIL:
-            return _Answer(
+            return Answer(
                 Verdict.FAIL,
                 f"{measured}, below the minimum of {gate.minimum:g}x",
                 "see which kernels ran in results.json, and check power limits, the host's load "
@@ -178,21 +237,17 @@ def _by_speed(ruling: Ruling, measurement: Measurement) -> _Answer:
             )
         case Standing.TO_RECUR:
             reason = f"just below the minimum of {gate.minimum:g}x, which did not recur in fresh "
-            return _Answer(Verdict.INCONCLUSIVE, f"{measured}, {reason}processes", _MORE_TIME)
+            return Answer(Verdict.INCONCLUSIVE, f"{measured}, {reason}processes", _MORE_TIME)
         case Standing.CONTRADICTORY:
             reason = f"above {gate.minimum:g}x in some processes and below it in others"
-            return _Answer(
+            return Answer(
                 Verdict.INCONCLUSIVE,
                 f"{measured}, {reason}",
                 "the arm's speed depends on how memory is laid out at its launch; run it again",
             )
         case Standing.OPEN:
             reason = f"too near {gate.minimum:g}x or too noisy to decide"
-            return _Answer(Verdict.INCONCLUSIVE, f"{measured}, {reason}", _MORE_TIME)
-
-
-def _rounds_run(ruling: Ruling, measurement: Measurement) -> int:
-    return len(pairs_in(measurement.rounds, ruling.baseline.id, ruling.candidate.id))
+            return Answer(Verdict.INCONCLUSIVE, f"{measured}, {reason}", _MORE_TIME)
 
 
 def _seconds(rounds: Sequence[Round], case: RunCase) -> list[float]:

@@ -20,7 +20,12 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.noise import Reading
-from amx_suite.errors import CeilingIgnoredError, NotApplicableError, WorkerMemoryError
+from amx_suite.errors import (
+    AmxSuiteError,
+    CeilingIgnoredError,
+    NotApplicableError,
+    WorkerMemoryError,
+)
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
 from amx_suite.workloads.base import Inputs
@@ -94,10 +99,10 @@ def available_bytes() -> int:
 class WorkerPool:
     """Starts, prepares and keeps one worker an arm.
 
-    ``unavailable`` maps the ids of arms that the engine does not have to the reason, and
-    ``beyond_ceiling`` those of arms that died of an instruction beyond their ceiling to that error;
-    ``start`` raises the same again rather than start such an arm anew. ``facts`` holds what is
-    known of each arm prepared so far, ``versions`` the children's packages.
+    ``unavailable`` maps the ids of arms that the engine does not have to the reason, and ``lost``
+    those of arms that were given up to the error; ``start`` raises the same again rather than start
+    such an arm anew. An error of the kind ``survivable`` costs its own arm only. ``facts`` holds
+    what is known of each arm prepared so far, ``versions`` the children's packages.
     """
 
     def __init__(
@@ -106,7 +111,9 @@ class WorkerPool:
         inputs: Inputs,
         memory: MachineMemory = available_bytes,
         clock: Callable[[], float] = time.monotonic,
+        survivable: type[AmxSuiteError] = CeilingIgnoredError,
     ) -> None:
+        self.survivable = survivable
         self._start = start
         self._inputs = inputs
         self._memory = memory
@@ -114,7 +121,7 @@ class WorkerPool:
         self._workers: dict[str, ArmWorker] = {}
         self._largest_peak = 0
         self.unavailable: dict[str, str] = {}
-        self.beyond_ceiling: dict[str, CeilingIgnoredError] = {}
+        self.lost: dict[str, AmxSuiteError] = {}
         self.facts: dict[str, ArmFacts] = {}
         self.versions: dict[str, str] = {}
         self.removed_variables: dict[str, str] = {}
@@ -139,27 +146,21 @@ class WorkerPool:
     def start(self, case: RunCase) -> None:
         """Start and prepare the arm's worker.
 
-        Raises, and remembers, NotApplicableError if the engine does not have the arm, and
-        CeilingIgnoredError if it died of an instruction beyond its ceiling.
+        Raises, and remembers, NotApplicableError if the engine does not have the arm, and an error
+        of the kind ``survivable``.
         """
         if case.id in self.unavailable:
             raise NotApplicableError(self.unavailable[case.id])
-        if case.id in self.beyond_ceiling:
-            raise self.beyond_ceiling[case.id]
+        if case.id in self.lost:
+            raise self.lost[case.id]
         began = self._clock()
-        worker = self._start(case)
         try:
-            prepared = worker.prepare(case, self._inputs)
+            worker, prepared = self._prepared(case)
         except NotApplicableError as error:
-            worker.close()
             self.unavailable[case.id] = str(error)
             raise
-        except CeilingIgnoredError as error:
-            worker.kill()
-            self.beyond_ceiling[case.id] = error
-            raise
-        except BaseException:
-            worker.kill()
+        except self.survivable as error:
+            self.lost[case.id] = error
             raise
         self._workers[case.id] = worker
         self._largest_peak = max(self._largest_peak, prepared.peak_bytes)
@@ -177,6 +178,17 @@ class WorkerPool:
             variables=worker.environment.chosen,
         )
 
+    def _prepared(self, case: RunCase) -> tuple[ArmWorker, Prepared]:
+        worker = self._start(case)
+        try:
+            return worker, worker.prepare(case, self._inputs)
+        except NotApplicableError:
+            worker.close()
+            raise
+        except BaseException:
+            worker.kill()
+            raise
+
     def keep_only(self, ids: Iterable[str]) -> None:
         """Close every worker whose arm is not among the given ids."""
         for case_id in self.live - frozenset(ids):
@@ -192,9 +204,9 @@ class WorkerPool:
         if case.id in self._workers:
             self._close(case.id)
 
-    def give_up(self, case: RunCase, error: CeilingIgnoredError) -> None:
-        """Remember that the arm's worker died of an instruction beyond its ceiling."""
-        self.beyond_ceiling[case.id] = error
+    def give_up(self, case: RunCase, error: AmxSuiteError) -> None:
+        """End the arm's worker for good, and remember why."""
+        self.lost[case.id] = error
         self._workers.pop(case.id).kill()
 
     def require_pair(self) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from amx_suite.core.case import RunCase
 from amx_suite.core.measurement import Round, Slice, quiet_only, readings_of
 from amx_suite.core.noise import Reading, Reference, best_seen
-from amx_suite.errors import CeilingIgnoredError
 from amx_suite.trial.pool import Prober, StartProber, WorkerPool
 
 
@@ -40,7 +39,7 @@ class Rounds:
     def take(self, cases: Iterable[RunCase]) -> None:
         """One slice of each case, in that order, a reading before the first and after each.
 
-        A case whose worker died of an instruction beyond its ceiling is given up.
+        A case whose worker is lost in a way that the others survive is given up.
         """
         prober = self._prober = self._prober or self._start_prober()
         pieces = []
@@ -48,7 +47,7 @@ class Rounds:
         for case in cases:
             try:
                 taken = self._pool.worker(case).take_slice(self._pool.facts[case.id].iterations)
-            except CeilingIgnoredError as error:
+            except self._pool.survivable as error:
                 self._pool.give_up(case, error)
                 continue
             after = prober.probe()

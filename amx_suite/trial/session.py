@@ -17,11 +17,11 @@ from amx_suite.core.case import Mode, Precision, RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Environment, Measurement
+from amx_suite.core.measurement import Environment, Measurement, pairs_in
 from amx_suite.core.noise import Reference
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.trial import Trial, TrialResult
-from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.groups import group_arms
 from amx_suite.trial.judge import judge
 from amx_suite.trial.pool import (
@@ -48,7 +48,8 @@ class TrialSession:
     """One trial's workers and what they measured.
 
     ``result`` measures once and remembers; a failure is remembered too, so that every test of a
-    broken trial reports the same error instead of starting the trial anew. ``budget_seconds``
+    broken trial reports the same error instead of starting the trial anew. Where engines are
+    compared, an error of one costs its own arm only, and ``why_lost`` has it. ``budget_seconds``
     bounds the rounds, not the preparation. ``reference`` is the machine's stored quiet reference
     and ``elsewhere`` the e-values for FAIL of the session's gates in other trials, 0 for those not
     yet measured. ``rounds`` limits their number: 1 serves runs in which speed is not judged.
@@ -87,7 +88,8 @@ class TrialSession:
         self._clock = clock
         self._reference = reference
         self._elsewhere = tuple(elsewhere)
-        self._pool = WorkerPool(start, inputs, memory, clock)
+        survivable = AmxSuiteError if trial.engines else CeilingIgnoredError
+        self._pool = WorkerPool(start, inputs, memory, clock, survivable)
         self._rounds = Rounds(self._pool, start_prober, reference)
         self._notes: list[str] = [] if reference else [_NO_REFERENCE]
         self._outputs: dict[str, Any] = {}
@@ -135,9 +137,14 @@ class TrialSession:
                 if case.id in self._pool.facts
             ),
             rounds=tuple(self._rounds.taken),
-            notes=tuple(self._notes),
-            beyond_ceiling={k: error.what for k, error in self._pool.beyond_ceiling.items()},
+            notes=(*self._notes, *self._losses()),
+            beyond_ceiling={
+                case_id: error.what
+                for case_id, error in self._pool.lost.items()
+                if isinstance(error, CeilingIgnoredError)
+            },
             reference=self._reference,
+            engines=self.trial.engines,
         )
         missing = self._pool.unavailable
         return TrialResult(
@@ -147,6 +154,14 @@ class TrialSession:
     def why_missing(self, case: RunCase) -> str | None:
         """Why the engine does not have this arm, or None; known once the trial is prepared."""
         return self._pool.unavailable.get(case.id)
+
+    def why_lost(self, case: RunCase) -> AmxSuiteError | None:
+        """The error that cost the trial this arm and no other, or None.
+
+        A death by an instruction beyond the ceiling is none: the measurement itself has it.
+        """
+        error = self._pool.lost.get(case.id)
+        return None if isinstance(error, CeilingIgnoredError) else error
 
     def evidence(self, case: RunCase) -> Evidence:
         """What the arm provably ran: the measured trial's, else of one untimed step.
@@ -231,7 +246,7 @@ class TrialSession:
 
     def _start(self, cases: Iterable[RunCase]) -> None:
         for case in cases:
-            with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
+            with contextlib.suppress(NotApplicableError, self._pool.survivable):
                 self._pool.start(case)
 
     def _split(self) -> tuple[frozenset[str], ...]:
@@ -258,6 +273,7 @@ class TrialSession:
     def _run_rounds(self, ids: frozenset[str], budget: float, *, first: bool) -> float:
         """Rounds until every gate is settled or the budget is spent; returns the seconds left.
 
+        Engines that are compared have no gates: they go on until the quiet rounds are enough.
         A ``first`` launch ends as well when all that is unsettled is a FAIL that has to recur in
         fresh processes, and leaves half of the budget for it where other gates are still open.
         """
@@ -267,7 +283,7 @@ class TrialSession:
         for done, order in enumerate(orders(list(by_id), self.trial.seed), start=1):
             # An arm may have died of its own instructions; the others go on without it.
             living = [by_id[case_id] for case_id in order if case_id in self._pool.live]
-            if not living:
+            if not living or (self.trial.engines and not self._engine_pairs()):
                 return 0.0
             self._rounds.take(living)
             asked = [r.standing for r in self._rulings(ids & self._pool.live)]
@@ -276,11 +292,26 @@ class TrialSession:
             self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
             to_recur = asked.count(Standing.TO_RECUR) if first else 0
             half_spent = elapsed >= budget / 2
-            if done >= MIN_PAIRS and settled + to_recur == len(asked):
+            answered = settled + to_recur == len(asked) and self._engines_are_compared()
+            if done >= MIN_PAIRS and answered:
                 return budget - elapsed
             if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
                 return budget - elapsed
         return 0.0
+
+    def _engine_pairs(self) -> list[tuple[RunCase, RunCase]]:
+        """The first arm with each other one, where both are prepared."""
+        first, *others = self.arms
+        live = self._pool.live
+        return [(first, other) for other in others if {first.id, other.id} <= live]
+
+    def _engines_are_compared(self) -> bool:
+        """Whether enough rounds were quiet for all engines; true where none are compared."""
+        quiet = self._rounds.quiet
+        return not self.trial.engines or all(
+            len(pairs_in(quiet, first.id, other.id)) >= MIN_PAIRS
+            for first, other in self._engine_pairs()
+        )
 
     def _rulings(self, ids: frozenset[str]) -> list[Ruling]:
         """What the quiet pairs say of the gates whose candidate and baseline are among ``ids``.
@@ -310,11 +341,17 @@ class TrialSession:
         self._notes.append(sentence)
         self._progress.note(self.trial, sentence)
 
+    def _losses(self) -> list[str]:
+        """A sentence for each arm that was lost by an error of its own."""
+        lost = [(self.trial.label(case), self.why_lost(case)) for case in self.arms]
+        # The end of a worker's stderr stands below the first line.
+        return [f"{name} was given up: {str(e).splitlines()[0]}" for name, e in lost if e]
+
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):
             try:
                 self._prove(case)
-            except CeilingIgnoredError as error:
+            except self._pool.survivable as error:
                 self._pool.give_up(case, error)
                 continue
             if case.twin:

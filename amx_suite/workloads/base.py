@@ -6,7 +6,7 @@ read by the parent, which has no torch.
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Inputs", "ModelWorkload"]
+__all__ = ["Batch", "Inputs", "ModelWorkload", "ask_workload"]
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -77,3 +77,9 @@ class ModelWorkload(Protocol):
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """The optimizer of the published recipe for this model."""
+
+
+def ask_workload(workload: ModelWorkload) -> None:
+    """Read all that the parent will read of a workload, so that one that raises does so here."""
+    for shape in workload.shapes.values():
+        workload.items_per_step(shape)

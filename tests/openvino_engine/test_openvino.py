@@ -11,7 +11,7 @@ from amx_suite import extensions
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
 from amx_suite.core.trial import arms_of
-from amx_suite.engines.base import Engine
+from amx_suite.engines.base import Engine, ask_engine
 from amx_suite.errors import EngineUnavailableError, NotApplicableError
 from amx_suite.worker.capture import kernel_log
 from amx_suite.worker.verbose import parse_log
@@ -30,7 +30,7 @@ def engine(monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     monkeypatch.setattr(extensions, "entry_points", lambda group: [entry])
     monkeypatch.setattr(extensions, "_refusals", [])
-    rows = extensions.extended("engine", {}, Engine)
+    rows = extensions.extended("engine", {}, Engine, ask_engine)
     assert extensions.refusals() == ()
     return rows["openvino"]
 

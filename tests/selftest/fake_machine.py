@@ -2,9 +2,10 @@
 
 The host has AMX, the workers are fakes and the only engine is ``ipex``, whatever is installed, so
 that whole runs end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine:
-``kernel`` names its kernel, ``usable`` false hides AMX for the ``reason`` of that code, ``seconds``
-and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its evidence, and
-``faults`` maps "ARM STEP" to ``died`` or ``interrupt``. Budgets run out by the machine's own clock.
+``engines`` names others, ``kernel`` names its kernel, ``usable`` false hides AMX for the ``reason``
+of that code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds is taken in turn)
+and its evidence, and ``faults`` maps "ARM STEP" to ``died`` or ``interrupt``. Budgets run out by
+the machine's own clock.
 """
 
 import functools
@@ -56,8 +57,8 @@ def _detect(*, run_tiles=True):
 class _Case:
     """Until ``prepare`` names the case, a worker knows only its label."""
 
-    def __init__(self, isa, label):
-        self.isa, self.arm, self.id = isa, label, label
+    def __init__(self, isa, engine, label):
+        self.isa, self.engine, self.arm, self.id = isa, engine, label, label
 
 
 class _Worker(FakeWorker):
@@ -66,9 +67,9 @@ class _Worker(FakeWorker):
         return super().prepare(case, inputs)
 
 
-for _name in ENGINES.keys() - {"ipex"}:
-    del ENGINES[_name]
-type(ENGINES["ipex"]).why_unavailable = lambda self: None
+_CHOSEN = _SCRIPT.get("engines", ["ipex"])
+for _engine in ENGINES.values():
+    type(_engine).why_unavailable = lambda self: None if self.name in _CHOSEN else "not here"
 session.TrialSession = functools.partial(session.TrialSession, clock=lambda: _WORLD.now / _HASTE)
 state.detect = _detect
-state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, label))
+state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, engine, label))

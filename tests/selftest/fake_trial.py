@@ -12,7 +12,11 @@ GIB = 2**30
 
 
 class World:
-    """A machine with a clock, memory, and arms of given speed; the workers tell it what they do."""
+    """A machine with a clock, memory, and arms of given speed; the workers tell it what they do.
+
+    In ``seconds``, ``refused``, ``faults`` and ``amx_share`` an arm of one engine alone goes by a
+    name like ``eager:bf16@amx``.
+    """
 
     def __init__(self):
         self.now = 0.0
@@ -41,10 +45,15 @@ class World:
         self.now += self.probe_seconds
         return Reading({u: rate() if callable(rate) else rate for u, rate in self.rates.items()})
 
-    def speed(self, arm):
+    def speed(self, case):
         """Seconds per step; a callable in ``seconds`` is asked anew each time."""
-        value = self.seconds.get(arm, self.seconds[arm.removesuffix("-twin")])
+        value = self.own(self.seconds, case)
         return value() if callable(value) else value
+
+    def own(self, table, case):
+        """What the table says of its engine's arm, of that arm, or of its twin's; else None."""
+        names = (f"{case.engine}:{case.arm}", case.arm, case.arm.removesuffix("-twin"))
+        return next((table[name] for name in names if name in table), None)
 
 
 class FakeProber:
@@ -69,8 +78,9 @@ class FakeWorker:
 
     def prepare(self, case, inputs):
         self._do("prepare")
-        if case.arm in self.world.refused:
-            raise NotApplicableError(self.world.refused[case.arm])
+        refused = self.world.own(self.world.refused, case)
+        if refused is not None:
+            raise NotApplicableError(refused)
         self.world.now += 5
         self.world.live.add(case.id)
         self.world.most_live = max(self.world.most_live, len(self.world.live))
@@ -80,14 +90,14 @@ class FakeWorker:
 
     def take_slice(self, iterations):
         self._do("slice")
-        seconds = self.world.speed(self.case.arm) * iterations
+        seconds = self.world.speed(self.case) * iterations
         self.world.now += seconds
         return SliceTaken(seconds, iterations)
 
     def prove(self):
         self._do("prove")
-        arm = self.case.arm.removesuffix("-twin")
-        share = self.world.amx_share[arm] if self.case.isa.allows_amx else 0.0
+        amx_share = self.world.own(self.world.amx_share, self.case)
+        share = amx_share if self.case.isa.allows_amx else 0.0
         source = {"bf16": "bf16", "int8": "u8"}.get(self.case.precision, "f32")
         amx, other = "brgconv:avx10_1_512_amx", "jit:avx512_core"
         kernels = (
@@ -95,7 +105,7 @@ class FakeWorker:
             KernelUse("convolution", other, Family.AVX512, 4, 100 * (1 - share), source),
         )
         level = self.case.isa.spec.aten.upper()
-        permission = self.world.permission[arm]
+        permission = self.world.own(self.world.permission, self.case)
         evidence = Evidence(
             self.case.isa,
             self.jail,
@@ -145,6 +155,8 @@ class FakeWorker:
 
     def _do(self, what):
         self.world.log.append((self.case.arm, what))
-        fault = self.world.faults.get((self.case.arm, what))
+        faults = self.world.faults
+        own = (f"{self.case.engine}:{self.case.arm}", what)
+        fault = faults.get(own, faults.get((self.case.arm, what)))
         if fault is not None:
             raise fault

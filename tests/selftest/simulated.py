@@ -82,13 +82,13 @@ class SimulatedWorker(FakeWorker):
     def prepare(self, case, inputs):
         prepared = super().prepare(case, inputs)
         self.own = self.world.jittered(self.world.launch_jitter)
-        seconds = self.world.speed(case.arm)
+        seconds = self.world.speed(case)
         iterations = max(1, math.ceil(SLICE_SECONDS / seconds))
         return msgspec.structs.replace(prepared, iterations=iterations)
 
     def take_slice(self, iterations):
         self._do("slice")
-        quiet = self.world.speed(self.case.arm) * iterations * self.own
+        quiet = self.world.speed(self.case) * iterations * self.own
         took = self.world.work(quiet * self.world.jittered(self.world.jitter), LOSS[self.case.arm])
         return SliceTaken(took, iterations)
 
@@ -99,7 +99,7 @@ def gate(minimum, versus=Versus.FP32):
 
 def run_trial(world, gates, *, arms=(FP32, AMX), twin=None, budget_seconds=240.0, stored=True):
     """The result of the real session on the simulated machine."""
-    trial = Trial(RESNET, "ipex", SHAPE, arms, seed=world.random.randrange(2**31), twin=twin)
+    trial = Trial("simulated", RESNET, SHAPE, arms, seed=world.random.randrange(2**31), twin=twin)
     session = TrialSession(
         trial,
         gates,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -66,6 +67,24 @@ def test_every_shipped_gate_judges_a_case(capsys: pytest.CaptureFixture[str]) ->
     listing = json.loads(capsys.readouterr().out)
     assert listing["idle_gates"] == []
     assert len(listing["gates"]) == len(load_gates(None))
+
+
+def test_a_gate_of_what_this_version_lacks_is_not_idle_and_the_listing_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.15.0")
+    assert cli.main(["list", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    assert listing["idle_gates"] == []
+    judged = {gate for case in listing["cases"] for gate in case["gates"]}
+    assert "resnet50-inference-bf16-vs-fp32-b16x224-eager" in judged
+    assert not any("-int8-" in case["id"] for case in listing["cases"] if "-eager-" in case["id"])
+    (lacked,) = (line for line in listing["lacks"] if line.startswith("engine eager "))
+    assert lacked.startswith("engine eager has no int8 inference: torch 2.15.0 runs")
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert lacked in out
+    assert "judges no case" not in out
 
 
 def test_list_points_at_a_gate_that_judges_nothing(

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from amx_suite import extensions
-from amx_suite.engines.base import Engine
+from amx_suite.engines.base import Engine, ask_engine
 from amx_suite.engines.ipex import Ipex
+from amx_suite.workloads.base import ModelWorkload, ask_workload
 
 pytestmark = pytest.mark.selftest
 
@@ -39,6 +40,15 @@ ENGINE = """
         def read_back(self): return {}
         def ceilings(self, isa): return {}
 """
+#: What a parent process asks of an engine.
+QUESTIONS = ("why_unavailable", "why_not", "variables", "ceilings")
+
+
+def raising(question, what="raise RuntimeError('no driver')"):
+    """The engine above with a method that does just that."""
+    return f"{ENGINE}        def {question}(self, *asked): {what}\n"
+
+
 WORKLOAD = """
     from amx_suite.core.case import Shape
     from amx_suite.workloads.gemm import Gemm, Mode
@@ -112,8 +122,11 @@ def refused(tmp_path, monkeypatch):
         ],
     )
 
-    def build():
-        rows = extensions.extended("engine", {"ipex": Ipex()}, Engine)
+    def build(kind="engine"):
+        if kind == "engine":
+            rows = extensions.extended(kind, {"ipex": Ipex()}, Engine, ask_engine)
+        else:
+            rows = extensions.extended(kind, {}, ModelWorkload, ask_workload)
         return rows, extensions.refusals()
 
     from unittest import mock
@@ -176,6 +189,9 @@ def test_a_child_has_the_rows_too_and_no_torch_for_it(offer, suite, tmp_path):
         ("class Theirs:\n    name = 'theirs'", "it lacks ceilings, compiles, distributions, "),
         ("import sys; sys.modules['torch'] = sys\ndef Theirs(): pass", "it imports torch"),
         (ENGINE.replace('"theirs"', '"mine"', 1), "it calls itself 'mine'"),
+        *((raising(question), "RuntimeError: no driver") for question in QUESTIONS),
+        (raising("variables", "raise SystemExit(3)"), "SystemExit: 3"),
+        (raising("why_not", "import sys; sys.modules['torch'] = sys"), "it imports torch when ask"),
     ],
 )
 def test_what_gives_no_row_is_told_with_its_reason(offer, refused, source, why):
@@ -186,6 +202,21 @@ def test_what_gives_no_row_is_told_with_its_reason(offer, refused, source, why):
     assert (found.entry_point, found.package) == ("theirs = broken_engine:Theirs", "broken-engine")
     assert why in found.reason
     assert found.reason.endswith("; mend or uninstall broken-engine")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("shapes = None", "AttributeError: 'NoneType' object has no attribute 'values'"),
+        ("def items_per_step(self, shape): return self.tokens", "AttributeError: 'Wide' object"),
+    ],
+)
+def test_a_workload_whose_data_cannot_be_read_costs_its_own_row(offer, refused, line, why):
+    offer("broken-workload", f"{WORKLOAD}        {line}\n", "workload", "wide", "Wide")
+    rows, (found,) = refused("workload")
+    assert rows == {}
+    assert found.package == "broken-workload"
+    assert why in found.reason
 
 
 def test_a_name_that_no_list_or_id_can_hold_is_refused(offer, refused):
@@ -205,14 +236,14 @@ def test_two_packages_may_not_share_a_name(offer, refused):
 
 
 def test_broken_packages_are_listed_and_break_nothing_else(offer, listing, suite):
-    offer("broken-engine", "import no_such_library")
+    offer("broken-engine", raising("why_unavailable"))
     offer("broken-workload", "1 / 0", "workload", "wide", "Wide")
     found = listing()
     assert [refusal["name"] for refusal in found["refused"]] == ["theirs", "wide"]
     assert {case["engine"] for case in found["cases"]} >= {"ipex", "eager", "inductor"}
     engine = (
         "engine theirs (theirs = broken_engine:Theirs, of package broken-engine) cannot be used: "
-        "ModuleNotFoundError: "
+        "RuntimeError: no driver; mend or uninstall broken-engine"
     )
     workload = (
         "workload wide (wide = broken_workload:Wide, of package broken-workload) cannot be used: "

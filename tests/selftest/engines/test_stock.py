@@ -35,7 +35,8 @@ def torch_version(monkeypatch):
 
 @BOTH
 class TestBoth:
-    def test_has_every_arm_and_no_int8_training(self, engine):
+    def test_has_every_arm_and_no_int8_training(self, engine, torch_version):
+        torch_version("2.8.0")
         for mode in Mode:
             for precision, _ in arms_of(mode):
                 assert engine.why_not(mode, precision) is None
@@ -99,6 +100,8 @@ class TestEager:
     @pytest.mark.parametrize("found", ["2.9.0", "2.15.0+cu132", "3.0.0"])
     def test_int8_that_falls_to_the_reference_is_refused(self, torch_version, found):
         torch_version(found)
+        assert "use engine inductor" in EAGER.why_not(Mode.INFERENCE, Precision.INT8)
+        assert EAGER.why_not(Mode.INFERENCE, Precision.BF16) is None
         with pytest.raises(NotApplicableError, match=r"ref_int8.*use engine inductor"):
             EAGER.prepare_inference(None, (), Precision.INT8, [()])
 

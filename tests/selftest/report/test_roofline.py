@@ -102,3 +102,10 @@ def test_the_table_shows_a_dash_for_what_is_not_known():
     ]
     assert "| fp32@avx512 | 250 | 0.001 | - | - | - |" in roofline_blocks([measured(None)])[1]
     assert "| fp32@avx512 | - | - | - | - | - |" in roofline_blocks([measured(None, ())])[1]
+
+
+def test_engines_side_by_side_are_not_shown_again():
+    trial = measured(None)
+    compared = msgspec.structs.replace(trial.measurement, engines=("ipex", "eager"))
+    both = [trial, msgspec.structs.replace(trial, measurement=compared)]
+    assert roofline_blocks(both) == roofline_blocks([trial])

@@ -32,10 +32,12 @@ def make_session(world):
 
     reference = Reference(World().rates)
 
-    def make(gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, twin=False, **more):
-        trial = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed, twin=twin)
+    def make(
+        gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, twin=False, trial=None, **more
+    ):
+        of_ipex = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed, twin=twin)
         return TrialSession(
-            trial,
+            trial or of_ipex,
             gates,
             start=lambda case: FakeWorker(world, case),
             start_prober=lambda: FakeProber(world),
