@@ -69,6 +69,7 @@ class TrialSession:
         reference: Reference | None = None,
         elsewhere: Iterable[float] = (),
         rounds: int | None = None,
+        quiet_rounds: int = 0,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -82,6 +83,7 @@ class TrialSession:
         self._peaks = peaks
         self._budget = budget_seconds
         self._round_limit = rounds
+        self._quiet_rounds = quiet_rounds
         self._checkpoints = checkpoints
         self._progress = progress or Silent()
         self._clock = clock
@@ -276,11 +278,16 @@ class TrialSession:
             self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
             to_recur = asked.count(Standing.TO_RECUR) if first else 0
             half_spent = elapsed >= budget / 2
-            if done >= MIN_PAIRS and settled + to_recur == len(asked):
+            enough = done >= MIN_PAIRS and self._count_quiet(living) >= self._quiet_rounds
+            if enough and settled + to_recur == len(asked):
                 return budget - elapsed
             if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
                 return budget - elapsed
         return 0.0
+
+    def _count_quiet(self, cases: Sequence[RunCase]) -> int:
+        """In how many rounds all of the cases were quiet."""
+        return sum(len(round_.slices) >= len(cases) for round_ in self._rounds.quiet)
 
     def _rulings(self, ids: frozenset[str]) -> list[Ruling]:
         """What the quiet pairs say of the gates whose candidate and baseline are among ``ids``.
