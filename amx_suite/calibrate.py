@@ -5,12 +5,13 @@ from __future__ import annotations
 __all__ = ["DEFAULT_SECONDS", "DEFAULT_TRIALS", "calibrate", "prove"]
 
 import functools
+from collections.abc import Collection
 
 from amx_suite.calibration.calibrate import calibrate as find_quiet_state
 from amx_suite.calibration.calibrate import describe, is_busier
-from amx_suite.calibration.prove import known_trials, proven_case, summarize
+from amx_suite.calibration.prove import Kind, known_trials, proven_case, summarize
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
-from amx_suite.core.case import Mode, RunCase
+from amx_suite.core.case import Mode, Precision, RunCase
 from amx_suite.core.isa import Isa
 from amx_suite.errors import EngineUnavailableError
 from amx_suite.host import detect, host_traits
@@ -59,8 +60,8 @@ def calibrate(settings: Settings, seconds: float) -> int:
     return 0
 
 
-def prove(settings: Settings, trials: int, model: str) -> int:
-    """Run trials of known answer; exit code 0, 1 after a false verdict, 4 if none was decided.
+def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) -> int:
+    """Run trials of these kinds; exit code 0, 1 after a false verdict, 4 if none was decided.
 
     Raises EngineUnavailableError where there is no engine to run them with.
     """
@@ -80,9 +81,11 @@ def prove(settings: Settings, trials: int, model: str) -> int:
         amx=support.usable,
         flags=facts.cpuinfo.flags,
     )
-    _say(f"{case.id} against itself, started once more, and slowed by a known share")
+    _say(f"{case.id}: {', '.join(kinds)}")
     if not support.usable:
         _say("AMX is not usable here; the method is the same for any arm, so this one has to serve")
+    if Kind.SPEEDUP in kinds and case.precision is Precision.FP32:
+        _say("it is FP32 itself, BF16 is not usable here, so it has no speedup over FP32")
     if stored is None:
         _say("no quiet reference is stored: quiet is the best state that each trial sees (weaker)")
     found = []
@@ -95,15 +98,14 @@ def prove(settings: Settings, trials: int, model: str) -> int:
         reference=None if stored is None else stored.reference,
         host=machine,
         cpus=bound_cpus(settings.threads),
+        kinds=kinds,
     ):
         found.append(done)
-        _say(
-            f"slower by {done.slowdown:.0%}: {done.verdict} in {done.seconds:.0f} s: {done.reason}"
-        )
+        _say(f"{done.words}: {done.verdict} in {done.seconds:.0f} s: {done.reason}")
     _say(summarize(found))
     if any(trial.is_false for trial in found):
         return _EXIT_FALSE_VERDICT
-    return 0 if any(trial.is_right for trial in found) else _EXIT_INCONCLUSIVE
+    return _EXIT_INCONCLUSIVE if all(trial.is_undecided for trial in found) else 0
 
 
 class _SlowedWorker(IsaWorker):

@@ -122,7 +122,15 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--prove",
         action="store_true",
-        help="Run trials whose answer is known: a case against itself, and slowed by 5 and 10 %%.",
+        help="Run trials whose answer is known: a case against itself, and slowed by 5 and 10 %%; "
+        "and of its speedup over FP32.",
+    )
+    calibrate.add_argument(
+        "--only",
+        metavar="KIND",
+        action="append",
+        default=None,
+        help="Kind of those trials: twin, slowed or speedup; repeatable. Default: all.",
     )
     calibrate.add_argument(
         "--trials", metavar="N", default=None, help="Trials of each kind. Default: 10."
@@ -242,6 +250,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     from amx_suite import calibrate
+    from amx_suite.calibration.prove import Kind
     from amx_suite.errors import UnknownNameError
     from amx_suite.option_values import to_count, to_seconds
     from amx_suite.options import Settings
@@ -252,8 +261,12 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     trials = to_count(arguments.trials or str(calibrate.DEFAULT_TRIALS), "--trials")
     if arguments.model not in WORKLOADS:
         raise UnknownNameError("model in --model", arguments.model, WORKLOADS)
+    for kind in arguments.only or ():
+        if kind not in tuple(Kind):
+            raise UnknownNameError("kind in --only", kind, list(Kind))
     if arguments.prove:
-        return calibrate.prove(settings, trials, arguments.model)
+        kinds = tuple(kind for kind in Kind if kind in (arguments.only or Kind))
+        return calibrate.prove(settings, trials, arguments.model, kinds)
     return calibrate.calibrate(settings, seconds)
 
 

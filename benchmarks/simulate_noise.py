@@ -31,6 +31,7 @@ HALFWAY = 1 / 1.025
 #: kind: (gate's minimum over the truth, truth of the pair, versus, budget in seconds)
 KINDS = {
     "twins, gate at 1": (1.0, 1.0, Versus.TWIN, 240.0),
+    "twins, gate 0.5 % below": (1 / 1.005, 1.0, Versus.TWIN, 240.0),
     "twins, gate halfway": (HALFWAY, 1.0, Versus.TWIN, 240.0),
     "5 % slower, gate halfway": (HALFWAY, 1.05, Versus.TWIN, 240.0),
     "10 % slower, gate halfway": (HALFWAY, 1.10, Versus.TWIN, 240.0),

@@ -22,8 +22,8 @@ _STYLES = {
 _HEADER = ("gate", "base", "new", "change", "rounds", "verdict")
 _LEGEND = (
     "base and new are speedups. The change is new over base with its {confidence:.1%} interval: "
-    "Yuen's, of the rounds' log ratios. For worse and better the Mann-Whitney test must reject "
-    "too, with Holm's correction for the number of gates."
+    "Yuen's, of the rounds' log ratios. For worse and better the Mann-Whitney and the "
+    "Brunner-Munzel test must reject too, with Holm's correction for the number of gates."
 )
 _ANSWERS = {0: "NOTHING GOT WORSE", 1: "WORSE", 4: "INCONCLUSIVE"}
 

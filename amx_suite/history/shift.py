@@ -5,10 +5,12 @@ Winsorised variances and Welch's degrees of freedom, which a few disturbed round
 which does not ask both nights to be equally noisy. Source: Yuen, "The two-sample trimmed t for
 unequal population variances", Biometrika 61 (1974).
 
-For "changed" the Mann-Whitney test must reject as well. Where both nights are draws of one
-distribution, of any form, it rejects no more often than it says (Hollander, Wolfe, Chicken,
-"Nonparametric Statistical Methods", 3rd ed., section 4.1), so twins have that guarantee; Yuen's
-test holds its level where only the levels are the same and the noise is not.
+For "changed" two rank tests must reject as well. Where both nights are draws of one distribution,
+of any form, Mann-Whitney's rejects no more often than it says (Hollander, Wolfe, Chicken,
+"Nonparametric Statistical Methods", 3rd ed., section 4.1), so twins have that guarantee. Brunner
+and Munzel's ("The nonparametric Behrens-Fisher problem", Biometrical Journal 42 (2000)) asks only
+whether either night is as likely to have the greater round, however unequal their noise; there
+Yuen's alone calls 0.6 to 0.8 % changed at its level of 0.5 %.
 
 Rounds are draws of one launch of each arm. What differs from launch to launch, as the layout of
 memory, is in no interval here; the margin of the verdict has to be wider than that.
@@ -58,7 +60,7 @@ def level(logs: Sequence[float]) -> float:
 
 
 def shift_between(base: Sequence[float], new: Sequence[float], confidence: float) -> Shift:
-    """Yuen's shift of the log ratios with the larger of the two tests' p.
+    """Yuen's shift of the log ratios with the largest of the three tests' p.
 
     Raises ValueError below ``FEWEST_ROUNDS`` on either side.
     """
@@ -74,7 +76,8 @@ def shift_between(base: Sequence[float], new: Sequence[float], confidence: float
     # Two nights without any scatter at the same level have the p of 0 / 0.
     p_yuen = 1.0 if math.isnan(yuen.pvalue) else float(yuen.pvalue)
     middle = float(low + high) / 2
-    return Shift(middle, float(low), float(high), max(p_yuen, _ranks_p(base, new)))
+    p = max(p_yuen, _ranks_p(base, new), _unequal_ranks_p(base, new))
+    return Shift(middle, float(low), float(high), p)
 
 
 def _ranks_p(one: Sequence[float], other: Sequence[float]) -> float:
@@ -85,6 +88,20 @@ def _ranks_p(one: Sequence[float], other: Sequence[float]) -> float:
     tied = len(np.unique([*one, *other])) < len(one) + len(other)
     exact = not tied and max(len(one), len(other)) <= _MOST_ROUNDS_EXACT
     return float(stats.mannwhitneyu(one, other, method="exact" if exact else "asymptotic").pvalue)
+
+
+def _unequal_ranks_p(one: Sequence[float], other: Sequence[float]) -> float:
+    """Two-sided p of the Brunner-Munzel test, which allows for unequal noise."""
+    from scipy import stats
+
+    # Nights that do not overlap have no variance in it, and its statistic is infinite.
+    if max(one) < min(other) or max(other) < min(one):
+        return 0.0
+    with warnings.catch_warnings():
+        # Where all rounds are alike it is 0 / 0.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        p = float(stats.brunnermunzel(one, other).pvalue)
+    return 1.0 if math.isnan(p) else p
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

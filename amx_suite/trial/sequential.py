@@ -15,7 +15,7 @@ and acceptance sampling", Technometrics 24 (1982)).
 
 from __future__ import annotations
 
-__all__ = ["DECISIVE", "SignEvidence", "e_holm", "e_value", "weigh"]
+__all__ = ["DECISIVE", "SignEvidence", "e_holm", "e_value", "least_not_passed", "weigh"]
 
 import itertools
 import math
@@ -59,6 +59,20 @@ def weigh(ratios: Iterable[float], minimum: float) -> SignEvidence:
     ratios = [ratio for ratio in ratios if ratio != minimum]
     above = sum(ratio > minimum for ratio in ratios)
     return SignEvidence(e_value(above, len(ratios)), e_value(len(ratios) - above, len(ratios)))
+
+
+def least_not_passed(ratios: Iterable[float]) -> float:
+    """The least gate that these ratios do not pass.
+
+    It is the lower end of the median's confidence sequence that belongs to ``e_value``: the median
+    ever lies below it with a chance of at most 1 / ``DECISIVE``, however the rounds were stopped.
+    Raises ValueError without a ratio.
+    """
+    ordered = sorted(ratios)
+    for count, ratio in enumerate(ordered, start=1):
+        if e_value(len(ordered) - count, len(ordered)) < DECISIVE:
+            return ratio
+    raise ValueError("no ratio, no confidence sequence")
 
 
 def e_holm(e_value: float, others: Iterable[float]) -> float:

@@ -273,7 +273,7 @@ class TrialSession:
     def _run_rounds(self, ids: frozenset[str], budget: float, *, first: bool) -> float:
         """Rounds until every gate is settled or the budget is spent; returns the seconds left.
 
-        Engines that are compared have no gates: they go on until the quiet rounds are enough.
+        Without gates, until each arm had as many quiet rounds beside the first as a gate needs.
         A ``first`` launch ends as well when all that is unsettled is a FAIL that has to recur in
         fresh processes, and leaves half of the budget for it where other gates are still open.
         """
@@ -283,7 +283,7 @@ class TrialSession:
         for done, order in enumerate(orders(list(by_id), self.trial.seed), start=1):
             # An arm may have died of its own instructions; the others go on without it.
             living = [by_id[case_id] for case_id in order if case_id in self._pool.live]
-            if not living or (self.trial.engines and not self._engine_pairs()):
+            if not living or (self.trial.engines and not self._pairs_with_first()):
                 return 0.0
             self._rounds.take(living)
             asked = [r.standing for r in self._rulings(ids & self._pool.live)]
@@ -292,25 +292,25 @@ class TrialSession:
             self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
             to_recur = asked.count(Standing.TO_RECUR) if first else 0
             half_spent = elapsed >= budget / 2
-            answered = settled + to_recur == len(asked) and self._engines_are_compared()
+            answered = settled + to_recur == len(asked) and self._is_compared()
             if done >= MIN_PAIRS and answered:
                 return budget - elapsed
             if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
                 return budget - elapsed
         return 0.0
 
-    def _engine_pairs(self) -> list[tuple[RunCase, RunCase]]:
+    def _pairs_with_first(self) -> list[tuple[RunCase, RunCase]]:
         """The first arm with each other one, where both are prepared."""
         first, *others = self.arms
         live = self._pool.live
         return [(first, other) for other in others if {first.id, other.id} <= live]
 
-    def _engines_are_compared(self) -> bool:
-        """Whether enough rounds were quiet for all engines; true where none are compared."""
+    def _is_compared(self) -> bool:
+        """Whether a trial without gates had enough quiet rounds; true for any other."""
         quiet = self._rounds.quiet
-        return not self.trial.engines or all(
+        return bool(self._gates) or all(
             len(pairs_in(quiet, first.id, other.id)) >= MIN_PAIRS
-            for first, other in self._engine_pairs()
+            for first, other in self._pairs_with_first()
         )
 
     def _rulings(self, ids: frozenset[str]) -> list[Ruling]:

@@ -1,5 +1,6 @@
 """Finding, keeping and refusing a quiet reference; the proof's bookkeeping."""
 
+import itertools
 import math
 import random
 
@@ -15,13 +16,14 @@ from amx_suite.calibration.behaviour import (
     calibrate_from,
 )
 from amx_suite.calibration.calibrate import calibrate, describe, is_busier
-from amx_suite.calibration.prove import SLOWDOWNS, known_trials, proven_case, summarize
+from amx_suite.calibration.prove import SLOWDOWNS, Kind, known_trials, proven_case, summarize
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
 from amx_suite.core.case import Precision, Shape
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.noise import Reading, Reference, Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import ResultsFileError
+from amx_suite.trial.ruling import MIN_PAIRS
 
 pytestmark = pytest.mark.selftest
 
@@ -160,8 +162,9 @@ class TestStorage:
 
 
 class TestProof:
-    def run(self, seconds_of_twin, trials=2):
-        world = World()
+    def run(self, seconds_of_twin, trials=2, kinds=(Kind.TWIN, Kind.SLOWED), world=None):
+        reference = None if world is None else Reference(World().rates)
+        world = world or World()
         slowdowns = []
 
         def start(case, slowdown):
@@ -177,9 +180,10 @@ class TestProof:
                 lambda: FakeProber(world),
                 trials=trials,
                 budget_seconds=60.0,
-                reference=None,
+                reference=reference,
                 host={},
                 cpus=(0, 1),
+                kinds=kinds,
                 clock=lambda: world.now,
             )
         )
@@ -192,7 +196,16 @@ class TestProof:
         assert {share for twin, share in slowdowns if not twin} == {0.0}
         assert {share for twin, share in slowdowns if twin} == set(SLOWDOWNS)
         table = summarize(found).splitlines()
-        assert table[1].split() == ["0%", "2", "2", "0", "0", table[1].split()[5], "1.000", "0.00%"]
+        assert table[1].split()[2:] == [
+            "0%",
+            "2",
+            "2",
+            "0",
+            "0",
+            table[1].split()[7],
+            "1.000",
+            "0.00%",
+        ]
 
     def test_a_method_that_sees_nothing_is_found_out(self):
         found, _ = self.run(lambda slowdown: 0.15, trials=1)
@@ -201,6 +214,60 @@ class TestProof:
     def test_a_method_that_cries_wolf_is_found_out(self):
         found, _ = self.run(lambda slowdown: 0.15 * 1.2, trials=1)
         assert [trial.is_false for trial in found] == [True, False, False]
+
+    def test_only_the_kinds_that_are_asked_for_are_run(self):
+        def ran(*kinds):
+            found, _ = self.run(lambda slowdown: 0.15 * (1 + slowdown), trials=1, kinds=kinds)
+            return [trial.slowdown for trial in found]
+
+        assert ran(Kind.TWIN) == [0.0]
+        assert ran(Kind.SLOWED) == [0.05, 0.10]
+        assert ran(Kind.SPEEDUP) == [None]
+        assert ran(*Kind) == [*SLOWDOWNS, None]
+
+    def test_a_speedup_over_fp32_is_neither_right_nor_false_and_has_its_row(self):
+        found, _ = self.run(lambda slowdown: 0.15, kinds=(Kind.SPEEDUP,))
+        for trial in found:
+            assert (trial.is_right, trial.is_false, trial.is_undecided) == (False, False, False)
+            assert (trial.rounds, trial.ratio) == (MIN_PAIRS, pytest.approx(6.0))
+        (row,) = summarize(found).splitlines()[1:]
+        assert row.split() == f"speedup over FP32 2 - - 0 {row.split()[7]} 6.000 0.00%".split()
+
+    def test_a_speedup_waits_for_quiet_rounds_as_a_gate_would(self):
+        world = World()
+        readings = itertools.cycle([2e12] * 9 + [1e12] * 4)
+        world.rates[Unit.TILE] = lambda: next(readings)
+        found, _ = self.run(lambda slowdown: 0.15, 1, (Kind.SPEEDUP,), world)
+        assert MIN_PAIRS < found[0].rounds < 4 * MIN_PAIRS
+        assert f"in {MIN_PAIRS} rounds" in found[0].reason
+
+    def test_a_speedup_on_a_busy_machine_ends_with_its_budget_and_is_inconclusive(self):
+        """Known-bad: a machine that is never quiet."""
+        world = World()
+        world.rates[Unit.TILE] = 1e12
+        (trial,), _ = self.run(lambda slowdown: 0.15, 1, (Kind.SPEEDUP,), world)
+        assert trial.is_undecided
+        assert trial.ratio is None
+        assert trial.reason.startswith("0 of ")
+        assert 60.0 <= trial.seconds < 75.0  # some of it is preparation
+        assert summarize([trial]).splitlines()[1].split()[3:7] == ["1", "-", "-", "1"]
+
+    def test_fp32_has_no_speedup_over_itself(self):
+        case = proven_case("gemm", "ipex", Shape(16, 128), threads=2, seed=0, amx=False, flags=())
+        world = World()
+        found = known_trials(
+            case,
+            lambda case, slowdown: FakeWorker(world, case),
+            lambda: FakeProber(world),
+            trials=1,
+            budget_seconds=60.0,
+            reference=None,
+            host={},
+            cpus=(0, 1),
+            kinds=(Kind.SPEEDUP,),
+            clock=lambda: world.now,
+        )
+        assert list(found) == []
 
     def test_the_arm_is_the_best_that_can_run_here(self):
         def arm(amx, flags):
@@ -218,4 +285,4 @@ def test_undecided_trials_are_neither_right_nor_false():
     found, _ = TestProof().run(lambda slowdown: 0.15, trials=1)
     one = msgspec.structs.replace(found[0], verdict=Verdict.INCONCLUSIVE, ratio=None)
     assert (one.is_right, one.is_false) == (False, False)
-    assert summarize([one]).splitlines()[1].split()[1:5] == ["1", "0", "0", "1"]
+    assert summarize([one]).splitlines()[1].split()[3:7] == ["1", "0", "0", "1"]

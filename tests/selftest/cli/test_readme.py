@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from amx_suite import cli
+from amx_suite.calibration.prove import Kind
 from amx_suite.gates import load_gates
 from amx_suite.options import LEVEL_BUDGET_SECONDS, OPTIONS
 from amx_suite.workloads import WORKLOADS
@@ -36,6 +39,18 @@ def test_every_option_is_there_and_no_other(readme: str) -> None:
         assert f"| `--{option.name}{metavar}` | `--amx-{option.name}` |" in line
     for seconds in LEVEL_BUDGET_SECONDS.values():
         assert f"{seconds:g}" in next(line for line in rows if "budget" in line)
+
+
+def test_every_option_of_calibrate_alone_is_there(
+    readme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["calibrate", "--help"])
+    own = set(re.findall(r"--([a-z]+)", capsys.readouterr().out))
+    own -= {"help", *(option.name for option in OPTIONS)}
+    noise = section(readme, "Noise")
+    assert own == {"seconds", "prove", "only", "trials", "model"}
+    assert all(f"--{name}" in noise for name in own)
+    assert all(f"`{kind}`" in noise for kind in Kind)
 
 
 def test_every_gate_is_there_with_its_minimum(readme: str) -> None:

@@ -179,6 +179,25 @@ class TestRates:
         )
         assert counts["changed"] <= 2
 
+    def test_unequal_noise_alone_is_not_surely_a_change(self):
+        """Known-bad: Mann-Whitney's test and Yuen's, which both reject these equal levels."""
+        from scipy import stats
+
+        generator = np.random.default_rng(14)
+        base, new = generator.normal(0, 0.015, (3000, 40)), generator.normal(0, 0.06, (3000, 8))
+        yuen = stats.ttest_ind(new, base, axis=1, equal_var=False, trim=0.2).pvalue
+        ranks = stats.mannwhitneyu(new, base, axis=1).pvalue
+        fooled = np.flatnonzero(np.maximum(yuen, ranks) <= 1 - CONFIDENCE)
+        changed = [shift_between(base[i], new[i], CONFIDENCE).p <= 1 - CONFIDENCE for i in fooled]
+        assert sum(changed) <= 0.005 * 3000 < len(fooled)
+
+    def test_18_gates_of_which_none_changed_are_one_family(self):
+        """Known-bad: each gate's own p, of which some are small in 18."""
+        nights = np.random.default_rng(16).normal(0.0, 0.06, (8, 18, 2, 20))
+        runs = [[shift_between(*gate, CONFIDENCE).p for gate in run] for run in nights]
+        assert any(min(run) <= 1 - CONFIDENCE for run in runs)
+        assert all(min(holm(run)) > 1 - CONFIDENCE for run in runs)
+
     def test_quiet_twins_are_called_unchanged(self):
         generator = np.random.default_rng(11)
         counts = verdicts(

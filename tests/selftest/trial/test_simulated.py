@@ -8,11 +8,17 @@ bound is such that a method that just keeps its promise fails with a chance of a
 import functools
 import math
 
+import numpy as np
 import pytest
 from simulated import AMX, FP32, TWIN, SharedMachine, gate, run_trial
 
 from amx_suite.core.gate import Versus
+from amx_suite.core.measurement import Round, Slice
+from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import Verdict
+from amx_suite.trial.ruling import Standing, rule
+from amx_suite.trial.sequential import DECISIVE, e_value
+from amx_suite.trial.speedup import paired_speedup
 
 pytestmark = pytest.mark.selftest
 
@@ -81,6 +87,46 @@ def test_the_interval_covers_the_truth():
     ]
     covered = sum(speedup.low <= truth <= speedup.high for speedup, truth in found)
     assert stats.binom.ppf(0.001, len(found), 0.93) <= covered
+
+
+def passed(ratios, minimum=1.0):
+    """The ruling on rounds with these speedups, and the interval that takes them as given."""
+    rounds = [
+        Round(number, (Slice(FP32.id, float(ratio), 1), Slice(AMX.id, 1.0, 1)))
+        for number, ratio in enumerate(ratios)
+    ]
+    (ruling,) = rule(Trial(FP32.workload, "ipex", FP32.shape, (FP32, AMX)), [gate(minimum)], rounds)
+    return ruling, paired_speedup(ruling.pairs)
+
+
+def test_the_interval_of_a_pass_holds_a_truth_just_above_its_gate():
+    """Known-bad: the interval that takes the number of rounds as given.
+
+    The truth lies 0.3 standard deviations above the gate, and 60 rounds are the budget.
+    """
+    generator = np.random.default_rng(4)
+    needed = [next((k for k in range(n + 1) if e_value(k, n) >= DECISIVE), 61) for n in range(61)]
+    truth = math.exp(0.3 / 50)
+    held = as_given = 0
+    for logs in generator.normal(0.3, 1.0, (400, 60)) / 50:
+        (ends,) = np.nonzero(np.cumsum(logs > 0) >= needed[1:])
+        ruling, fixed = passed(np.exp(logs[: ends[0] + 1] if len(ends) else logs))
+        held += ruling.speedup.low <= truth <= ruling.speedup.high
+        as_given += fixed.low <= truth <= fixed.high
+    assert 0.93 <= held / 400 <= 0.97
+    assert as_given / 400 < 0.93
+
+
+def test_only_a_pass_with_rounds_below_its_gate_has_the_wider_interval():
+    above = [1.1 + n / 1000 for n in range(20)]
+    ruling, fixed = passed(above)
+    assert (ruling.standing, ruling.speedup) == (Standing.PASS, fixed)
+    ruling, fixed = passed([*above, 0.9])
+    assert ruling.standing is Standing.PASS
+    assert ruling.gate.minimum <= ruling.speedup.low < fixed.low
+    assert ruling.speedup.high == fixed.high
+    ruling, fixed = passed(above, minimum=1.11)
+    assert (ruling.standing, ruling.speedup) == (Standing.OPEN, fixed)
 
 
 @pytest.mark.parametrize(("minimum", "verdict"), [(6 / 1.05, Verdict.PASS), (6.3, Verdict.FAIL)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amx_suite.trial.sequential import DECISIVE, e_value, weigh
+from amx_suite.trial.sequential import DECISIVE, e_value, least_not_passed, weigh
 from amx_suite.trial.speedup import paired_speedup
 
 pytestmark = pytest.mark.selftest
@@ -113,6 +113,18 @@ def test_a_ratio_equal_to_the_gate_speaks_for_neither_side():
     assert weigh([2.0] * 50, 2.0) == weigh([], 2.0)
     assert weigh([2.1] * 8, 2.0).e_above >= DECISIVE
     assert weigh([1.9] * 8, 2.0).e_below >= DECISIVE
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=8, max_size=40, unique=True))
+def test_the_least_gate_not_passed_is_where_passing_ends(ratios):
+    least = least_not_passed(ratios)
+    assert weigh(ratios, math.nextafter(least, 3.0)).e_above < DECISIVE
+    assert least == min(ratios) or weigh(ratios, math.nextafter(least, 0.0)).e_above >= DECISIVE
+
+
+def test_without_a_ratio_there_is_no_gate_not_passed():
+    with pytest.raises(ValueError, match="no ratio"):
+        least_not_passed([])
 
 
 def test_more_than_all_rounds_is_refused():
