@@ -1,7 +1,13 @@
-"""Stock PyTorch with its compiler: ``torch.compile`` and PT2E quantization for x86.
+"""Stock PyTorch with its compiler: AOTInductor for inference, ``torch.compile`` for training.
 
-Sources: PyTorch's tutorials "PyTorch 2 Export Quantization with X86 Backend through Inductor" and
-"torch.compile" with freezing, for which inductor packs weights into oneDNN's and MKL's layouts.
+Sources: PyTorch's documentation of AOTInductor ("Ahead-Of-Time Compilation for Torch.Export-ed
+Models") with freezing, for which inductor packs weights into oneDNN's layouts, and its tutorial
+"PyTorch 2 Export Quantization with X86 Backend through Inductor".
+
+Both are one compiler and write the same kernels; what is compiled ahead of time can be kept whole,
+packed weights and all, and a later preparation takes seconds. FP32 linear layers are the one
+difference: ``torch.compile`` has MKL compute them, from a packing that cannot be kept, and
+AOTInductor has oneDNN, whose log names the kernel.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
+from amx_suite.engines import libraries
 from amx_suite.engines.base import Ceiling, Forward, PreparedTraining
 from amx_suite.engines.stock import StockTorch, upstream_limits
 from amx_suite.errors import NotApplicableError
@@ -29,6 +36,8 @@ from amx_suite.host.cpuinfo import read_cpuinfo
 
 if TYPE_CHECKING:
     import torch
+    from torch.export import ExportedProgram
+    from torch.utils._pytree import TreeSpec
 
 _QUANTIZERS = (
     # PyTorch's own until 2.8; from then on torchao is its home.
@@ -42,6 +51,7 @@ _QUANTIZERS = (
     ),
 )
 _ID_LENGTH = 12
+_LIBRARY = "model.so"
 
 
 class Inductor(StockTorch):
@@ -55,7 +65,7 @@ class Inductor(StockTorch):
         """Whether PyTorch and what its compiler calls are installed; imports none of it."""
         if (reason := super().why_unavailable()) is not None:
             return reason
-        compiler = os.environ.get("CXX", "g++")
+        compiler = _compiler()
         if shutil.which(compiler) is None:
             return (
                 f"torch.compile writes C++ and there is no compiler '{compiler}' on PATH: install "
@@ -80,11 +90,8 @@ class Inductor(StockTorch):
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         flags = " ".join(read_cpuinfo().flags)
         cpu = hashlib.sha256(flags.encode()).hexdigest()[:_ID_LENGTH]
-        try:
-            version = importlib.metadata.version("torch")
-        except importlib.metadata.PackageNotFoundError:
-            version = "none"
-        folder = Path(home, "amx-suite", "inductor", f"torch-{version}", f"{isa}-{cpu}")
+        torch_folder = f"torch-{_version('torch')}"
+        folder = Path(home, "amx-suite", "inductor", torch_folder, f"{isa}-{cpu}")
         return {
             **super().variables(isa),
             "TORCHINDUCTOR_CACHE_DIR": str(folder),
@@ -98,26 +105,37 @@ class Inductor(StockTorch):
         precision: Precision,
         calibration: Sequence[tuple[torch.Tensor, ...]],
     ) -> Forward:
-        """Quantize (INT8), compile with frozen weights, and run once, which is when it compiles.
+        """Load the model as it was compiled before, or quantize (INT8), compile and keep it.
 
         Raises EngineUnavailableError, or NotApplicableError for FP64, for INT8 without calibration
         inputs, and for what this version of PyTorch cannot compile.
         """
         import torch
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         self.require(Mode.INFERENCE, precision)
+        quantized = precision is Precision.INT8
+        if quantized and not calibration:
+            raise NotApplicableError(
+                "static INT8 quantization needs calibration inputs: none given"
+            )
         bf16 = precision is Precision.BF16
-        with torch.no_grad(), _compiling(freezing=True):
-            if precision is Precision.INT8:
+        folder = Path(cache_dir(), "models")
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16), _limits():
+            exported = torch.export.export(module, example_inputs, strict=False)
+            key = _key(exported, example_inputs, precision, calibration if quantized else ())
+            output = exported.call_spec.out_spec
+            if (kept := libraries.find(folder, key)) is not None:
+                try:
+                    return _loaded(kept, output)
+                except RuntimeError:  # whole, and yet of no use here
+                    shutil.rmtree(kept, ignore_errors=True)
+            if quantized:
                 module = _quantized(module, example_inputs, calibration)
-            compiled: Any = torch.compile(module, **_options())
-
-            def forward(*inputs: torch.Tensor) -> Any:
-                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                    return compiled(*inputs)
-
-            forward(*example_inputs)
-        return forward
+                exported = torch.export.export(module, example_inputs, strict=False)
+            with libraries.scratch(folder) as scratch:
+                made = _compiled(exported, example_inputs, scratch)
+                return _loaded(libraries.keep(folder, key, made), output)
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
@@ -128,9 +146,12 @@ class Inductor(StockTorch):
         EngineUnavailableError, or NotApplicableError for FP64 and INT8.
         """
         self.require(Mode.TRAINING, precision)
-        with _compiling(freezing=False):
-            compiling: Any = module
-            compiling.compile(**_options())
+        import torch
+
+        # After a few models that share code the compiler would give up and run them uncompiled.
+        torch._dynamo.reset()
+        compiling: Any = module
+        compiling.compile(fullgraph=True, dynamic=False, options=_options())
         return PreparedTraining(module, optimizer, partial(_forward_pass, precision))
 
     def read_back(self) -> dict[str, str]:
@@ -155,35 +176,100 @@ class Inductor(StockTorch):
         return found
 
 
+def _compiler() -> str:
+    """The C++ compiler that inductor calls."""
+    return os.environ.get("CXX", "g++")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
 def _options() -> dict[str, Any]:
-    """Arguments of torch.compile: one graph of fixed shapes, or an error.
-
-    The thread count is compiled in, and older keys of the cache do not hold it unless it is set.
-    """
+    """What inductor is told: the thread count is compiled in, and older keys do not hold it."""
     import torch
 
-    return {
-        "fullgraph": True,
-        "dynamic": False,
-        "options": {"cpp.threads": torch.get_num_threads()},
+    return {"cpp.threads": torch.get_num_threads()}
+
+
+def _key(
+    exported: ExportedProgram,
+    example_inputs: tuple[torch.Tensor, ...],
+    precision: Precision,
+    calibration: Sequence[tuple[torch.Tensor, ...]],
+) -> str:
+    """All that a compiled model is made from, but the ceiling and the CPU, which have a folder."""
+    import torch
+
+    compiler = Path(shutil.which(_compiler()) or "").resolve()
+    modules = exported.graph_module.named_modules()
+    digest = hashlib.sha256()
+    for fact in (
+        [(name, part.code) for name, part in modules if isinstance(part, torch.fx.GraphModule)],
+        exported.graph_signature,
+        exported.call_spec,
+        [_layout(tensor) for tensor in example_inputs],
+        precision,
+        _options(),
+        (torch.__version__, torch.version.git_version, _version("torchao")),
+        (compiler, compiler.stat().st_size, compiler.stat().st_mtime_ns),
+        Path(__file__).read_text(),
+    ):
+        digest.update(f"{fact}\n".encode())
+    tensors: list[tuple[str, Any]] = [*exported.state_dict.items(), *exported.constants.items()]
+    tensors += [("", tensor) for batch in calibration for tensor in batch]
+    for name, tensor in tensors:
+        if not isinstance(tensor, torch.Tensor):
+            raise NotApplicableError(f"the model's constant {name} is no tensor")
+        digest.update(f"{name} {_layout(tensor)}\n".encode())
+        content: Any = tensor.detach().reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+
+def _compiled(
+    exported: ExportedProgram, example_inputs: tuple[torch.Tensor, ...], scratch: Path
+) -> Path:
+    """A folder with the library that inductor makes of the program, and what it needs beside it."""
+    from torch import _inductor
+
+    options = {
+        **_options(),
+        "freezing": True,
+        "aot_inductor.output_path": str(scratch / "written"),
     }
+    aot_compile: Any = _inductor.aot_compile
+    library = Path(aot_compile(exported.module(), example_inputs, options=options))
+    made = scratch / "made"
+    made.mkdir()
+    library.rename(made / _LIBRARY)
+    # Calls of operators that inductor neither writes nor has a C function for, if there are any.
+    calls = library.with_suffix(".json")
+    if calls.exists():
+        calls.rename(made / Path(_LIBRARY).with_suffix(".json"))
+    return made
 
 
-@contextmanager
-def _compiling(*, freezing: bool) -> Iterator[None]:
-    """Start from an empty table of compiled code; what torch cannot compile is NOT_APPLICABLE.
-
-    After a few models that share code the compiler would give up and run them uncompiled. Freezing
-    is set for the process: given as an option of torch.compile, the tracer does not see it, and
-    weights stay inputs that cannot be packed.
-    """
+def _loaded(model: Path, output: TreeSpec) -> Forward:
+    """The model in that folder, from flat inputs to an output of that structure."""
     import torch
-    from torch._inductor import config
+    from torch.utils import _pytree
 
-    torch._dynamo.reset()
-    config.freezing = freezing
-    with _limits():
-        yield
+    # PyTorch's loader of packages unpacks each into a folder that a killed process leaves behind.
+    native: Any = torch._C
+    runner = native._aoti.AOTIModelContainerRunnerCpu(str(model / _LIBRARY), 1)
+
+    def forward(*inputs: torch.Tensor) -> Any:
+        return _pytree.tree_unflatten(runner.run(list(inputs)), output)
+
+    return forward
 
 
 def _limits() -> Any:
@@ -207,8 +293,6 @@ def _quantized(
     calibration: Sequence[tuple[torch.Tensor, ...]],
 ) -> torch.nn.Module:
     """Static INT8 of the exported graph: observe the calibration inputs, then convert."""
-    if not calibration:
-        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
     import torch
 
     steps, x86 = _quantizer()

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,6 +148,59 @@ class TestInductor:
     def test_its_own_code_must_hold_no_tiles_below_amx(self):
         for isa in Isa:
             assert ("inductor" in INDUCTOR.ceilings(isa)) is not isa.allows_amx
+
+    def test_a_compiled_model_is_kept_under_all_that_it_is_made_from(
+        self, monkeypatch, torch_version
+    ):
+        import torch
+
+        weight = torch.arange(4.0)
+
+        def key(
+            graph=torch.relu,
+            weights=weight,
+            constants=(),
+            given=weight,
+            precision=Precision.BF16,
+            calibration=(),
+            called="call",
+        ):
+            exported = SimpleNamespace(
+                graph_module=torch.fx.symbolic_trace(lambda x: graph(x)),
+                graph_signature="signature",
+                call_spec=called,
+                state_dict={"weight": weights},
+                constants=dict(constants),
+            )
+            return inductor._key(exported, (given,), precision, calibration)
+
+        def patched(owner, name, value):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, value)
+                return key()
+
+        found = [
+            key(),
+            key(graph=torch.tanh),
+            key(weights=weight + torch.tensor([0, 0, 0, 1e-6])),
+            key(weights=weight.reshape(2, 2)),
+            key(weights=weight.reshape(2, 2).t().contiguous().t()),
+            key(weights=weight.int()),
+            key(constants={"constant": weight}),
+            key(given=weight.reshape(2, 2)),
+            key(given=weight.reshape(2, 2).t()),
+            key(given=weight.bfloat16()),
+            key(precision=Precision.INT8),
+            key(precision=Precision.INT8, calibration=[(weight,)]),
+            key(precision=Precision.INT8, calibration=[(weight + 1,)]),
+            key(called="another call"),
+            patched(torch, "__version__", "2.8.1"),
+            patched(torch.version, "git_version", "another"),
+            patched(torch, "get_num_threads", lambda: 99),
+            patched(inductor, "_compiler", lambda: "sh"),
+        ]
+        assert len(set(found)) == len(found)
+        assert key(weights=weight.clone(), given=weight + 1) == key()
 
     def test_int8_without_a_quantizer_names_the_package(self, monkeypatch):
         monkeypatch.setattr(inductor, "_QUANTIZERS", (("no.such.steps", "no.such.rules"),))
