@@ -17,13 +17,17 @@ from __future__ import annotations
 
 __all__ = ["DECISIVE", "SignEvidence", "e_holm", "e_value", "least_not_passed", "weigh"]
 
+import functools
 import itertools
 import math
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
 #: An e-value at which a gate is decided: an error rate of at most 1 in 40 for each gate and side.
 DECISIVE = 40.0
+
+_LARGEST = int(sys.float_info.max)
 
 
 class SignEvidence(NamedTuple):
@@ -33,22 +37,19 @@ class SignEvidence(NamedTuple):
     e_below: float
 
 
+@functools.cache
 def e_value(above: int, total: int) -> float:
     """E-value for "more than half lie above" when ``above`` of ``total`` rounds did.
 
-    ``e = 2**n * 2 * B(s+1, n-s+1) * (1 - I_{1/2}(s+1, n-s+1))`` with s above of n rounds.
+    ``e = 2**n * 2 * B(s+1, n-s+1) * (1 - I_{1/2}(s+1, n-s+1))`` with s above of n rounds. Of whole
+    numbers the beta functions are binomial coefficients (DLMF 5.12.1 and 8.17.5): e is the sum of
+    C(n+1, k) for k up to s, over (n+1) C(n, s). What no float can hold is cut off.
     """
-    from scipy import special
-
     if not 0 <= above <= total:
         raise ValueError(f"{above} of {total} rounds is not a count")
-    a, b = above + 1, total - above + 1
-    tail = float(special.betaincc(a, b, 0.5))
-    if tail == 0.0:
-        return 0.0
-    return math.exp(
-        total * math.log(2) + math.log(2) + float(special.betaln(a, b)) + math.log(tail)
-    )
+    tail = sum(math.comb(total + 1, k) for k in range(above + 1))
+    rest = (total + 1) * math.comb(total, above)
+    return sys.float_info.max if tail > rest * _LARGEST else tail / rest
 
 
 def weigh(ratios: Iterable[float], minimum: float) -> SignEvidence:

@@ -278,7 +278,7 @@ class TrialSession:
         fresh processes, and leaves half of the budget for it where other gates are still open.
         """
         by_id = {case.id: case for case in self._cases(ids) if case.id in self._pool.live}
-        self._rulings(ids)  # imports scipy before the clock runs
+        self._rulings(ids)  # imports numpy before the clock runs
         began = self._clock()
         for done, order in enumerate(orders(list(by_id), self.trial.seed), start=1):
             # An arm may have died of its own instructions; the others go on without it.

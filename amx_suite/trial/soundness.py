@@ -54,14 +54,17 @@ def slow_share(seconds: Sequence[float]) -> float | None:
     binomial test against ``UNSEEN_SHARE``.
     """
     import numpy as np
-    from scipy import special
 
     if not seconds:
         return None
     fast = float(np.quantile(seconds, _FAST_QUANTILE))
     slow = sum(value > QUIET_WITHIN * fast for value in seconds)
+    if slow == 0:
+        return None
     # scipy.stats has the test by its name, and takes longer to import than a whole judgement.
-    as_many_by_chance = special.bdtrc(slow - 1, len(seconds), UNSEEN_SHARE) if slow else 1.0
+    from scipy import special
+
+    as_many_by_chance = special.bdtrc(slow - 1, len(seconds), UNSEEN_SHARE)
     return slow / len(seconds) if as_many_by_chance <= _SIGNIFICANT else None
 
 
