@@ -6,7 +6,16 @@ prepares ResNet50, BERT and a single operator. torch is imported inside the meth
 
 from __future__ import annotations
 
-__all__ = ["Ceiling", "Engine", "Forward", "PreparedTraining", "ask_engine", "plain_gradients"]
+__all__ = [
+    "Ceiling",
+    "Engine",
+    "Forward",
+    "PreparedTraining",
+    "ask_engine",
+    "plain_gradients",
+    "require",
+    "require_calibration",
+]
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
+from amx_suite.errors import EngineUnavailableError, NotApplicableError
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +109,20 @@ def ask_engine(engine: Engine) -> None:
     for isa in Isa:
         engine.variables(isa)
         engine.ceilings(isa)
+
+
+def require(engine: Engine, mode: Mode, precision: Precision) -> None:
+    """Raise EngineUnavailableError or NotApplicableError if the engine cannot serve."""
+    if (reason := engine.why_unavailable()) is not None:
+        raise EngineUnavailableError(reason)
+    if (reason := engine.why_not(mode, precision)) is not None:
+        raise NotApplicableError(reason)
+
+
+def require_calibration(calibration: Sequence[tuple[torch.Tensor, ...]]) -> None:
+    """Raise NotApplicableError if there is nothing for INT8's observers to see."""
+    if not calibration:
+        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
 
 
 def plain_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:

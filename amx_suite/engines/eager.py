@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
-from amx_suite.engines.base import Forward, PreparedTraining
+from amx_suite.engines.base import Forward, PreparedTraining, require_calibration
 from amx_suite.engines.stock import StockTorch, upstream_limits
 from amx_suite.errors import NotApplicableError
 
@@ -58,10 +58,7 @@ class Eager(StockTorch):
 
         self.require(Mode.INFERENCE, precision)
         if precision is Precision.INT8:
-            if not calibration:
-                raise NotApplicableError(
-                    "static INT8 quantization needs calibration inputs: none given"
-                )
+            require_calibration(calibration)
             with torch.no_grad(), upstream_limits("quantize this model eagerly"):
                 return _quantized(module, example_inputs, calibration)
         if precision is Precision.FP32:

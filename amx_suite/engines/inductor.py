@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
 from amx_suite.engines import libraries
-from amx_suite.engines.base import Ceiling, Forward, PreparedTraining
+from amx_suite.engines.base import Ceiling, Forward, PreparedTraining, require_calibration
 from amx_suite.engines.stock import StockTorch, upstream_limits
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
@@ -115,10 +115,8 @@ class Inductor(StockTorch):
 
         self.require(Mode.INFERENCE, precision)
         quantized = precision is Precision.INT8
-        if quantized and not calibration:
-            raise NotApplicableError(
-                "static INT8 quantization needs calibration inputs: none given"
-            )
+        if quantized:
+            require_calibration(calibration)
         bf16 = precision is Precision.BF16
         folder = Path(cache_dir(), "models")
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16), _limits():

@@ -17,8 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
-from amx_suite.engines.base import Ceiling, Forward, PreparedTraining
-from amx_suite.errors import EngineUnavailableError, NotApplicableError
+from amx_suite.engines.base import (
+    Ceiling,
+    Forward,
+    PreparedTraining,
+    require,
+    require_calibration,
+)
+from amx_suite.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
     import torch
@@ -152,10 +158,7 @@ class Ipex:
 
     def _extension(self, mode: Mode, precision: Precision) -> Any:
         """The imported extension, once it is certain that it can serve."""
-        if (reason := self.why_unavailable()) is not None:
-            raise EngineUnavailableError(reason)
-        if (reason := self.why_not(mode, precision)) is not None:
-            raise NotApplicableError(reason)
+        require(self, mode, precision)
         import torch
 
         # Anything lower lets FP32 products run as BF16, and the baseline arm would use AMX.
@@ -175,8 +178,7 @@ def _quantized(
     calibration: Sequence[tuple[torch.Tensor, ...]],
 ) -> torch.nn.Module:
     """Static INT8: observe the calibration inputs, then convert."""
-    if not calibration:
-        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
+    require_calibration(calibration)
     recipe = ipex.quantization.default_static_qconfig_mapping
     observed = ipex.quantization.prepare(
         module, recipe, example_inputs=example_inputs, inplace=True

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
-from amx_suite.engines.base import Ceiling, PreparedTraining, plain_gradients
-from amx_suite.errors import EngineUnavailableError, NotApplicableError
+from amx_suite.engines.base import Ceiling, Engine, PreparedTraining, plain_gradients, require
+from amx_suite.errors import NotApplicableError
 
 if TYPE_CHECKING:
     import torch
@@ -64,12 +64,9 @@ class StockTorch:
         """PyTorch's own kernels report AVX512 under each."""
         return {"torch": Ceiling(_LEVEL.upper(), _VARIABLE)}
 
-    def require(self, mode: Mode, precision: Precision) -> None:
+    def require(self: Engine, mode: Mode, precision: Precision) -> None:
         """Raise EngineUnavailableError or NotApplicableError if it cannot serve; make FP32 FP32."""
-        if (reason := self.why_unavailable()) is not None:
-            raise EngineUnavailableError(reason)
-        if (reason := self.why_not(mode, precision)) is not None:
-            raise NotApplicableError(reason)
+        require(self, mode, precision)
         import torch
 
         # Anything lower lets FP32 products run as BF16, and the baseline arm would use AMX.

@@ -21,8 +21,8 @@ import msgspec
 
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
 from amx_suite.core.roofline import Product
-from amx_suite.engines.base import Engine, Forward, PreparedTraining
-from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
+from amx_suite.engines.base import Engine, Forward, PreparedTraining, require
+from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.worker.flops import step_products
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
@@ -173,10 +173,7 @@ def prepare_arm(
 
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
-    if (reason := engine.why_unavailable()) is not None:
-        raise EngineUnavailableError(reason)
-    if (reason := engine.why_not(case.workload.mode, case.precision)) is not None:
-        raise NotApplicableError(reason)
+    require(engine, case.workload.mode, case.precision)
     training = case.workload.mode is Mode.TRAINING
     quantized = case.precision is Precision.INT8
     wanted = _TRAINING_BATCHES if training else 1 + _CALIBRATION_BATCHES * quantized

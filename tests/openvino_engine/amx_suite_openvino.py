@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.isa import Isa
-from amx_suite.engines.base import Ceiling, Forward, PreparedTraining
-from amx_suite.errors import EngineUnavailableError, NotApplicableError
+from amx_suite.engines.base import (
+    Ceiling,
+    Forward,
+    PreparedTraining,
+    require,
+    require_calibration,
+)
+from amx_suite.errors import NotApplicableError
 
 if TYPE_CHECKING:
     import torch
@@ -82,10 +88,7 @@ class OpenVino:
         """
         import torch
 
-        if (reason := self.why_unavailable()) is not None:
-            raise EngineUnavailableError(reason)
-        if (reason := self.why_not(Mode.INFERENCE, precision)) is not None:
-            raise NotApplicableError(reason)
+        require(self, Mode.INFERENCE, precision)
         import openvino
 
         shapes = [openvino.PartialShape(list(tensor.shape)) for tensor in example_inputs]
@@ -143,8 +146,7 @@ class OpenVino:
 
 def _quantized(model: Any, calibration: Sequence[tuple[torch.Tensor, ...]]) -> Any:
     """Static INT8 by NNCF's default recipe."""
-    if not calibration:
-        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
+    require_calibration(calibration)
     try:
         import nncf
     except ImportError as error:
