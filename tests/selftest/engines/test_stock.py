@@ -91,6 +91,11 @@ class TestEager:
         import torch
 
         torch_version("2.8.0")
+        # A CPU without VNNI adds two products in 16 bits and cuts off what is more (VPMADDUBSW), so
+        # every second weight is 0 here and the error is that of INT8 itself on any CPU.
+        with torch.no_grad():
+            for layer in (module[0], module[2]):
+                layer.weight[:, 1::2] = 0
         x = torch.randn(32, 8)
         exact = module.eval()(x).detach()
         found = EAGER.prepare_inference(module, (x,), Precision.INT8, [(x,)])(x)
