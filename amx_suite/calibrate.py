@@ -85,7 +85,7 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
     if not support.usable:
         _say("AMX is not usable here; the method is the same for any arm, so this one has to serve")
     if Kind.SPEEDUP in kinds and case.precision is Precision.FP32:
-        _say("it is FP32 itself, BF16 is not usable here, so it has no speedup over FP32")
+        _say(f"{engine} has nothing but FP32 here, so there is no speedup over FP32")
     if stored is None:
         _say("no quiet reference is stored: quiet is the best state that each trial sees (weaker)")
     found = []
@@ -101,7 +101,10 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
         kinds=kinds,
     ):
         found.append(done)
-        _say(f"{done.words}: {done.verdict} in {done.seconds:.0f} s: {done.reason}")
+        _say(
+            f"{done.words}: {done.verdict} in {done.seconds:.0f} s after {done.prepare_seconds:.0f}"
+            f" s of preparation: {done.reason}"
+        )
     _say(summarize(found))
     if any(trial.is_false for trial in found):
         return _EXIT_FALSE_VERDICT

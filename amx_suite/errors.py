@@ -9,7 +9,7 @@
     |   `-- ResultsFileError     a stored result or baseline cannot be used
     |-- OutputError              an output folder or file cannot be written
     |-- EngineUnavailableError   the engine's packages are absent or of the wrong version
-    |-- NotApplicableError       this engine or version cannot do what the case asks
+    |-- NotApplicableError       this engine, version or CPU cannot do what the case asks
     `-- WorkerError              a child process did not do its work
         |-- WorkerStartError     it never became ready
         |-- WorkerDiedError      it ended by itself: exit code or signal
@@ -86,7 +86,7 @@ class EngineUnavailableError(AmxSuiteError):
 
 
 class NotApplicableError(AmxSuiteError):
-    """This engine or version cannot do what the case asks; the message is the reason."""
+    """This engine, version or CPU cannot do what the case asks; the message is the reason."""
 
 
 class WorkerError(AmxSuiteError):

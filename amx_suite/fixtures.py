@@ -39,7 +39,7 @@ from amx_suite.testing import baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
 from amx_suite.testing.terminal import ProgressLine
-from amx_suite.trial.judge import Answer, judge_engines
+from amx_suite.trial.judge import Answer, judge_pair
 from amx_suite.trial.proof import doubt_beyond_ceiling
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class TrialAccess:
             if error is not None:
                 raise error
         missing = {c.id: why for c in both if (why := self._session.why_missing(c)) is not None}
-        return judge_engines(*both, measurement, missing)
+        return judge_pair(*both, measurement, missing)
 
     def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
         """What the evidence leaves unproven of the arm."""

@@ -34,16 +34,28 @@ from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reference
-from amx_suite.core.trial import Trial, TrialResult
+from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import Verdict
+from amx_suite.engines import engine as engine_named
+from amx_suite.errors import NotApplicableError
+from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.pool import ArmWorker, StartProber, StartWorker
-from amx_suite.trial.ruling import MIN_PAIRS
 from amx_suite.trial.session import TrialSession
 from amx_suite.trial.speedup import paired_speedup
 from amx_suite.workloads.base import Inputs
 
 #: Shares by which the second of two equal arms is slowed; 0 is the twin with nothing to find.
 SLOWDOWNS = (0.0, 0.05, 0.10)
+#: The arms that can serve as the case, best first. AVX2 adds the products of INT8 in 16 bits and
+#: cuts off what is more, so its outputs are no INT8 arm's; its speed serves as well as any.
+_SERVING = (
+    (Precision.BF16, Isa.AMX),
+    (Precision.BF16, Isa.AVX512_BF16),
+    (Precision.INT8, Isa.AVX512_VNNI),
+    (Precision.INT8, Isa.AVX2),
+    (Precision.FP32, Isa.AVX512),
+    (Precision.FP32, Isa.AVX2),
+)
 #: Halfway between equal and the least of the slowdowns.
 _MINIMUM = 1 / 1.025
 
@@ -62,9 +74,10 @@ class Kind(StrEnum):
 class KnownTrial(msgspec.Struct, frozen=True):
     """One trial: what was injected, what was said, and at what cost.
 
-    ``slowdown`` is None for a speedup over FP32, whose verdict is INCONCLUSIVE with too few quiet
-    rounds and else NOT_APPLICABLE. ``ratio`` is the measured speed of the slowed arm over its
-    equal's, or that speedup; None without a quiet pair. ``seconds`` counts preparation as well.
+    ``slowdown`` is None for a speedup over FP32, whose verdict is PASS where its figure can be
+    trusted. ``ratio`` is the measured speed of the slowed arm over its equal's, or that speedup;
+    None without a quiet pair. ``prepare_seconds`` are those until the first round, ``seconds`` all
+    others.
     """
 
     slowdown: float | None
@@ -72,6 +85,7 @@ class KnownTrial(msgspec.Struct, frozen=True):
     reason: str
     ratio: float | None
     rounds: int
+    prepare_seconds: float
     seconds: float
 
     @property
@@ -90,9 +104,9 @@ class KnownTrial(msgspec.Struct, frozen=True):
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the machine did not let it end."""
+        """Whether nothing was said, as on a machine that is never quiet."""
         if self.slowdown is None:
-            return self.verdict is Verdict.INCONCLUSIVE
+            return self.verdict is not Verdict.PASS
         return not (self.is_right or self.is_false)
 
     @property
@@ -111,17 +125,27 @@ def proven_case(
     amx: bool,
     flags: Iterable[str],
 ) -> RunCase:
-    """The inference case that is run against itself: BF16 with AMX where usable, else without.
+    """The inference case that is run against itself: the best arm that this machine has.
 
-    ``flags`` are the CPU's in /proc/cpuinfo; without BF16 in AVX-512 the case is FP32's.
+    ``amx`` says whether AMX is usable and ``flags`` are the CPU's in /proc/cpuinfo. Raises
+    NotApplicableError if none can run here.
     """
-    precision, isa = Precision.FP32, Isa.AVX512
-    if amx:
-        precision, isa = Precision.BF16, Isa.AMX
-    elif set(Isa.AVX512_BF16.spec.cpu_flags) <= set(flags):
-        precision, isa = Precision.BF16, Isa.AVX512_BF16
-    workload = Workload(model, Mode.INFERENCE)
-    return RunCase(workload, engine, precision, isa, shape, threads, seed)
+    stack, has = engine_named(engine), frozenset(flags)
+    for precision, isa in _SERVING:
+        reachable = amx if isa.allows_amx else has.issuperset(isa.spec.cpu_flags)
+        if reachable and stack.why_not(Mode.INFERENCE, precision) is None:
+            workload = Workload(model, Mode.INFERENCE)
+            return RunCase(workload, engine, precision, isa, shape, threads, seed)
+    raise NotApplicableError(
+        f"no arm of {engine} can run here: each needs at least "
+        f"{' and '.join(Isa.AVX2.spec.cpu_flags)} (/proc/cpuinfo); use a CPU that has them"
+    )
+
+
+def _fp32_beside(case: RunCase) -> RunCase:
+    """The FP32 arm of the same machine."""
+    isa = Isa.AVX2 if case.isa is Isa.AVX2 else Isa.AVX512
+    return msgspec.structs.replace(case, precision=Precision.FP32, isa=isa)
 
 
 def known_trials(
@@ -144,8 +168,7 @@ def known_trials(
     gate = Gate(
         case.workload, case.precision, Versus.TWIN, case.shape, _MINIMUM, "halfway to 5 % slower"
     )
-    twin = msgspec.structs.replace(case, twin=True)
-    fp32 = msgspec.structs.replace(case, precision=Precision.FP32, isa=Isa.AVX512)
+    twin, fp32 = msgspec.structs.replace(case, twin=True), _fp32_beside(case)
     asked: list[float | None] = [s for s in SLOWDOWNS if (Kind.SLOWED if s else Kind.TWIN) in kinds]
     if Kind.SPEEDUP in kinds and fp32 != case:
         asked.append(None)
@@ -166,34 +189,37 @@ def known_trials(
             )
             began = clock()
             try:
-                result = session.result()
+                session.result()
             finally:
                 session.close()
-            answer = _over_fp32(result, arms) if slowdown is None else _known(result)
-            verdict, reason, ratio = answer
-            rounds = len(result.measurement.rounds)
-            yield KnownTrial(slowdown, verdict, reason, ratio, rounds, clock() - began)
+            yield _known(slowdown, session, clock() - began)
 
 
-def _known(result: TrialResult) -> tuple[Verdict, str, float | None]:
-    (answer,) = result.gates
-    ratio = None if answer.speedup is None else answer.speedup.ratio
-    return answer.verdict, answer.reason, ratio
-
-
-def _over_fp32(
-    result: TrialResult, arms: tuple[RunCase, RunCase]
-) -> tuple[Verdict, str, float | None]:
-    baseline, candidate = arms
+def _known(slowdown: float | None, session: TrialSession, seconds: float) -> KnownTrial:
+    """What the finished session said, and how long it took to say so."""
+    result = session.result()
     measurement = result.measurement
-    pairs = measurement.pairs(baseline.id, candidate.id)
-    found = paired_speedup(pairs)
-    ratio = None if found is None else found.ratio
-    if len(pairs) < MIN_PAIRS:
-        ran = len(measurement.rounds)
-        reason = f"{len(pairs)} of {ran} rounds were quiet, and {MIN_PAIRS} are needed"
-        return Verdict.INCONCLUSIVE, reason, ratio
-    return Verdict.NOT_APPLICABLE, f"{ratio:.2f}x in {len(pairs)} rounds, without a gate", ratio
+    if slowdown is None:
+        baseline, candidate = session.arms
+        missing = {c.id: why for c in session.arms if (why := session.why_missing(c)) is not None}
+        answer = judge_pair(baseline, candidate, measurement, missing)
+        speedup = paired_speedup(measurement.pairs(baseline.id, candidate.id))
+        verdict, reason = answer.verdict, answer.reason
+        if verdict is Verdict.PASS and speedup is not None:
+            reason = f"{speedup.ratio:.3f}x in {reason}"
+    else:
+        (gate,) = result.gates
+        verdict, reason, speedup = gate.verdict, gate.reason, gate.speedup
+    preparing = sum(facts.prepare_seconds for facts in measurement.arms)
+    return KnownTrial(
+        slowdown,
+        verdict,
+        reason,
+        None if speedup is None else speedup.ratio,
+        len(measurement.rounds),
+        preparing,
+        seconds - preparing,
+    )
 
 
 def _slowing_twins(start: StartSlowed, slowdown: float) -> StartWorker:
@@ -201,8 +227,8 @@ def _slowing_twins(start: StartSlowed, slowdown: float) -> StartWorker:
 
 
 def summarize(found: Sequence[KnownTrial]) -> str:
-    """The verdicts of each kind, time to verdict and run-to-run spread, as a table."""
-    header = ("trials", "right", "false", "undecided", "seconds", "ratio", "SD")
+    """The verdicts of each kind, median seconds and run-to-run spread of the ratio, as a table."""
+    header = ("trials", "right", "false", "undecided", "prepared", "decided", "ratio", "SD")
     lines = [" " * 22 + "".join(f"{name:>10}" for name in header)]
     for slowdown in (*SLOWDOWNS, None):
         kind = [trial for trial in found if trial.slowdown == slowdown]
@@ -213,7 +239,8 @@ def summarize(found: Sequence[KnownTrial]) -> str:
             len(kind),
             *(("-", "-") if slowdown is None else _answers(kind)),
             sum(trial.is_undecided for trial in kind),
-            f"{statistics.median(trial.seconds for trial in kind):.0f}",
+            f"{statistics.median(trial.prepare_seconds for trial in kind):.0f} s",
+            f"{statistics.median(trial.seconds for trial in kind):.0f} s",
             f"{math.exp(statistics.fmean(logs)):.3f}" if logs else "-",
             f"{statistics.stdev(logs):.2%}" if len(logs) > 1 else "-",
         )

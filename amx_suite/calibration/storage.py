@@ -57,6 +57,8 @@ def load_calibration(
             f"the quiet reference {place} has schema version {found.schema_version}, this suite "
             f"reads {CALIBRATION_SCHEMA}; {_REMEDY}"
         )
+    if not found.rates:
+        raise ResultsFileError(f"the quiet reference {place} has no unit's rate; {_REMEDY}")
     _check_machine(found, place, machine, threads)
     return found
 

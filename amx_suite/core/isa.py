@@ -10,8 +10,12 @@ import msgspec
 
 
 class Isa(StrEnum):
-    """A ceiling: the most capable instruction set a process may use."""
+    """A ceiling: the most capable instruction set a process may use.
 
+    AVX2 is no arm's: it is where machines without AVX-512 prove the method (``calibrate --prove``).
+    """
+
+    AVX2 = "avx2"
     AVX512 = "avx512"
     AVX512_VNNI = "avx512_vnni"
     AVX512_BF16 = "avx512_bf16"
@@ -33,7 +37,8 @@ class IsaSpec(msgspec.Struct, frozen=True):
 
     Sources: ``onednn`` oneDNN dispatcher_control.md; ``aten`` IPEX csrc/cpu/dyndisp (stock PyTorch
     knows only ``default``, ``avx2`` and ``avx512``); ``mkl`` oneMKL developer guide,
-    MKL_ENABLE_INSTRUCTIONS (E4 includes AMX, E3 is BF16 without, E2 is VNNI).
+    MKL_ENABLE_INSTRUCTIONS (E4 includes AMX, E3 is BF16 without, E2 is VNNI). ``vectors`` is the
+    nearest level that stock PyTorch has a name for.
     ``cpu_flags`` are the names in /proc/cpuinfo without which the ceiling cannot be reached.
     """
 
@@ -41,11 +46,13 @@ class IsaSpec(msgspec.Struct, frozen=True):
     aten: str
     mkl: str
     cpu_flags: tuple[str, ...]
+    vectors: str = "avx512"
 
 
 _AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 
 ISA_SPECS: dict[Isa, IsaSpec] = {
+    Isa.AVX2: IsaSpec("AVX2", "avx2", "AVX2", ("avx2", "fma"), vectors="avx2"),
     Isa.AVX512: IsaSpec("AVX512_CORE", "avx512", "AVX512", _AVX512_FLAGS),
     Isa.AVX512_VNNI: IsaSpec(
         "AVX512_CORE_VNNI", "avx512_vnni", "AVX512_E2", (*_AVX512_FLAGS, "avx512_vnni")

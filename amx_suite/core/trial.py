@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Trial", "TrialResult", "arms_of"]
+__all__ = ["Trial", "TrialResult", "arms_of", "ceilings"]
 
 import msgspec
 
@@ -31,6 +31,12 @@ _ARMS: dict[Mode, tuple[tuple[Precision, Isa], ...]] = {
 def arms_of(mode: Mode) -> tuple[tuple[Precision, Isa], ...]:
     """The (precision, ceiling) of each arm of a mode, FP32 first."""
     return _ARMS[mode]
+
+
+def ceilings() -> tuple[Isa, ...]:
+    """Every ceiling that some arm has, lowest first."""
+    used = {isa for arms in _ARMS.values() for _, isa in arms}
+    return tuple(isa for isa in Isa if isa in used)
 
 
 class Trial(msgspec.Struct, frozen=True):

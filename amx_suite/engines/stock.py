@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 _VARIABLE = "ATEN_CPU_CAPABILITY"
-#: The highest level that stock PyTorch's own kernels know (aten/src/ATen/native/DispatchStub.cpp);
-#: it is below every ceiling's products, which are oneDNN's and MKL's.
-_LEVEL = "avx512"
 _LONGEST_REASON = 300
 
 
@@ -47,8 +44,12 @@ class StockTorch:
         return None
 
     def variables(self, isa: Isa) -> dict[str, str]:
-        """The one level above AVX2 that PyTorch knows; it ignores any other name with a warning."""
-        return {_VARIABLE: _LEVEL}
+        """The nearest level that PyTorch knows; it ignores any other name with a warning.
+
+        Its own kernels know AVX2 and AVX512 (aten/src/ATen/native/DispatchStub.cpp), which is below
+        every other ceiling's products: those are oneDNN's and MKL's.
+        """
+        return {_VARIABLE: isa.spec.vectors}
 
     def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
         """The gradients as they are: no parameter is packed in training."""
@@ -61,8 +62,8 @@ class StockTorch:
         return {"torch": torch.backends.cpu.get_cpu_capability()}
 
     def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
-        """PyTorch's own kernels report AVX512 under each."""
-        return {"torch": Ceiling(_LEVEL.upper(), _VARIABLE)}
+        """PyTorch's own kernels report AVX512 wherever vectors may be so wide."""
+        return {"torch": Ceiling(isa.spec.vectors.upper(), _VARIABLE)}
 
     def require(self: Engine, mode: Mode, precision: Precision) -> None:
         """Raise EngineUnavailableError or NotApplicableError if it cannot serve; make FP32 FP32."""

@@ -15,7 +15,7 @@ from amx_suite.core.measurement import ArmFacts, Measurement
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Speedup, Verdict
 from amx_suite.report.rows import speedup_text
-from amx_suite.trial.judge import judge_engines
+from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.speedup import paired_speedup
 
 
@@ -75,7 +75,7 @@ def _cell(measurement: Measurement, first: ArmFacts | None, facts: ArmFacts) -> 
     if first is None or facts is first:
         return EngineCell(seconds)
     speedup = paired_speedup(measurement.pairs(first.case.id, facts.case.id))
-    answer = judge_engines(first.case, facts.case, measurement, {})
+    answer = judge_pair(first.case, facts.case, measurement, {})
     return EngineCell(seconds, speedup, answer.verdict)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from amx_suite.core.isa import Isa
+from amx_suite.core.trial import ceilings
 from amx_suite.engines import ENGINES
 from amx_suite.testing.selection import engine_trials, trials_for
 from amx_suite.trial.ruling import gates_of
@@ -36,7 +36,7 @@ def generate(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate
         engines = settings.engines
         metafunc.parametrize("amx_engine", engines or _no_engine(1), ids=list(engines) or None)
     if "isa_worker" in asked:
-        metafunc.parametrize("isa_worker", list(Isa), indirect=True, ids=str)
+        metafunc.parametrize("isa_worker", ceilings(), indirect=True, ids=str)
 
 
 def _trial_parameters(

@@ -1,29 +1,29 @@
 """Loops that keep one unit of a core busy: the tile unit, the FMA units, the way to memory.
 
-Each runs the iterations it is told, at least one, and drops its results. As with ``kernels``, an
-instruction that the CPU lacks or the kernel refuses ends the process by SIGILL.
+The last two are written for either width of vectors. Each runs the iterations it is told, at least
+one, and drops its results. As with ``kernels``, an instruction that the CPU lacks or the kernel
+refuses ends the process by SIGILL.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "AVX2",
+    "AVX512",
     "DOTS_PER_ITERATION",
-    "FMA_OPERATIONS_PER_ITERATION",
-    "STREAM_BLOCK_BYTES",
     "THROUGHPUT_OPERAND_BYTES",
+    "Vectors",
     "fma_loop",
     "stream_loop",
     "throughput_loop",
 ]
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from amx_suite.tmul.config import MAX_ROW_BYTES, TILE_BYTES
 from amx_suite.tmul.instructions import TileInstruction
 from amx_suite.tmul.kernels import kernel_function
-
-_ZMM_BYTES = 64
-_AVX512 = ("avx512f",)
 
 #: Executions of the instruction in one iteration of ``throughput_loop``, each on full tiles.
 DOTS_PER_ITERATION = 4
@@ -31,15 +31,35 @@ DOTS_PER_ITERATION = 4
 #: What ``throughput_loop`` reads: two full tiles of A, then two of B.
 THROUGHPUT_OPERAND_BYTES = 4 * TILE_BYTES
 
-_FMA_REGISTERS = 16
-
-#: Multiplications and additions of FP32 numbers in one iteration of ``fma_loop``.
-FMA_OPERATIONS_PER_ITERATION = 2 * _FMA_REGISTERS * (_ZMM_BYTES // 4)
-
 _STREAM_LOADS = 8
 
-#: What ``stream_loop`` reads in one iteration.
-STREAM_BLOCK_BYTES = _STREAM_LOADS * _ZMM_BYTES
+
+class Vectors(NamedTuple):
+    """One width of vector registers; ``flags`` are the features it needs, as LLVM names them.
+
+    ``sums`` registers are more than two FMA units with a latency of five cycles need; the two of
+    the highest numbers hold the factors.
+    """
+
+    register: str
+    register_bytes: int
+    registers: int
+    sums: int
+    flags: tuple[str, ...]
+
+    @property
+    def fma_operations(self) -> int:
+        """Multiplications and additions of FP32 numbers in one iteration of ``fma_loop``."""
+        return 2 * self.sums * (self.register_bytes // 4)
+
+    @property
+    def stream_bytes(self) -> int:
+        """What ``stream_loop`` reads in one iteration."""
+        return _STREAM_LOADS * self.register_bytes
+
+
+AVX512 = Vectors("zmm", 64, registers=32, sums=16, flags=("avx512f",))
+AVX2 = Vectors("ymm", 32, registers=16, sums=12, flags=("avx2", "fma"))
 
 
 def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Callable[..., None]:
@@ -80,51 +100,55 @@ def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Cal
     return kernel_function(name, instructions, ("ptr", "ptr", "i64"), clobbers)
 
 
-def fma_loop() -> Callable[..., None]:
-    """FP32 fused multiply-adds in AVX-512 registers, over and over, without memory.
+def fma_loop(vectors: Vectors) -> Callable[..., None]:
+    """FP32 fused multiply-adds in vector registers, over and over, without memory.
 
-    Sixteen registers are more than two units with a latency of four cycles need. Argument:
-    iterations.
+    Argument: iterations.
     """
-    sums = tuple(f"zmm{each}" for each in range(_FMA_REGISTERS))
+    kind = vectors.register
+    sums = tuple(f"{kind}{each}" for each in range(vectors.sums))
+    factors = tuple(f"{kind}{vectors.registers - each}" for each in (2, 1))
     instructions = (
         # Each sum grows by 1 until it stands still at 2**24: no denormal, no infinity.
         "mov eax, 0x3f800000",
-        "vpbroadcastd zmm30, eax",
-        "vpbroadcastd zmm31, eax",
-        *(f"vpxord {each}, {each}, {each}" for each in sums),
+        "vmovd xmm0, eax",
+        *(f"vpbroadcastd {each}, xmm0" for each in factors),
+        # Writing the low part clears the rest of the register.
+        *(f"vpxor xmm{each}, xmm{each}, xmm{each}" for each in range(vectors.sums)),
         "mov rax, $0",
         ".p2align 5",
         "2:",
-        *(f"vfmadd231ps {each}, zmm30, zmm31" for each in sums),
+        *(f"vfmadd231ps {each}, {factors[0]}, {factors[1]}" for each in sums),
         "dec rax",
         "jnz 2b",
         "vzeroupper",
     )
-    clobbers = ("rax", *sums, "zmm30", "zmm31")
-    return kernel_function("fma_loop", instructions, ("i64",), clobbers, _AVX512)
+    clobbers = ("rax", *sums, *factors)
+    return kernel_function(f"fma_loop_{kind}", instructions, ("i64",), clobbers, vectors.flags)
 
 
-def stream_loop() -> Callable[..., None]:
-    """Reads memory from its beginning to its end by 64 bytes at a time.
+def stream_loop(vectors: Vectors) -> Callable[..., None]:
+    """Reads memory from its beginning to its end, one register after the other.
 
-    Arguments: address, blocks of ``STREAM_BLOCK_BYTES``.
+    Arguments: address, blocks of ``vectors.stream_bytes``.
     """
-    targets = tuple(f"zmm{each}" for each in range(_STREAM_LOADS))
+    kind = vectors.register
+    targets = tuple(f"{kind}{each}" for each in range(_STREAM_LOADS))
     instructions = (
         "mov rax, $0",
         "mov rcx, $1",
         ".p2align 5",
         "2:",
         *(
-            f"vmovups {target}, zmmword ptr [rax + {index * _ZMM_BYTES}]"
+            f"vmovups {target}, {kind}word ptr [rax + {index * vectors.register_bytes}]"
             for index, target in enumerate(targets)
         ),
-        f"add rax, {STREAM_BLOCK_BYTES}",
+        f"add rax, {vectors.stream_bytes}",
         "dec rcx",
         "jnz 2b",
         "vzeroupper",
     )
+    clobbers = ("rax", "rcx", *targets)
     return kernel_function(
-        "stream_loop", instructions, ("ptr", "i64"), ("rax", "rcx", *targets), _AVX512
+        f"stream_loop_{kind}", instructions, ("ptr", "i64"), clobbers, vectors.flags
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Answer", "judge", "judge_engines"]
+__all__ = ["Answer", "judge", "judge_pair"]
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.trial.proof import doubt_arm, doubt_beyond_ceiling
 from amx_suite.trial.ruling import MIN_PAIRS, Ruling, Standing, rule
-from amx_suite.trial.soundness import lying_probe, slow_share, twin_gap
+from amx_suite.trial.soundness import lying_probe, slow_share, twin_gap, unknown_unit
 
 _MORE_TIME = "give the trial more time with --amx-budget, or quiet the machine"
 
@@ -48,10 +48,10 @@ def judge(
     )
 
 
-def judge_engines(
+def judge_pair(
     first: RunCase, other: RunCase, measurement: Measurement, missing: Mapping[str, str]
 ) -> Answer:
-    """Whether the figures of one engine beside the first's can be trusted: PASS, or why not.
+    """Whether the figures of one arm beside the first's can be trusted: PASS, or why not.
 
     ``missing`` as for ``judge``. There is no minimum, so no speed makes it FAIL. An arm that runs
     at two speeds has no one ratio, which makes it INCONCLUSIVE.
@@ -62,7 +62,7 @@ def judge_engines(
         _not_run(compared, measurement, missing)
         or _unproven(compared, measurement)
         or _too_few_pairs(compared, measurement)
-        or _lying_probe(measurement)
+        or _unguarded(measurement)
         or _two_speeds(other, measurement, rounds)
         or _two_speeds(first, measurement, rounds)
         or Answer(Verdict.PASS, f"{len(compared.pairs)} quiet rounds, each arm proven")
@@ -99,7 +99,7 @@ def _result(
         _not_run(compared, measurement, missing)
         or _unproven(compared, measurement)
         or _too_few_pairs(compared, measurement)
-        or _lying_probe(measurement)
+        or _unguarded(measurement)
         or _unlike_twin(trial, rounds)
         or _unsteady(ruling, measurement, rounds)
         or _by_speed(ruling, measurement)
@@ -159,17 +159,21 @@ def _too_few_pairs(compared: _Compared, measurement: Measurement) -> Answer | No
     return Answer(Verdict.INCONCLUSIVE, reason, _MORE_TIME)
 
 
-def _lying_probe(measurement: Measurement) -> Answer | None:
-    lie = lying_probe(measurement)
-    if lie is None:
+def _unguarded(measurement: Measurement) -> Answer | None:
+    if (unknown := unknown_unit(measurement)) is not None:
+        why = (
+            f"this machine's stored reference does not know the {unknown} unit, which it was not "
+            "allowed to use then, so nothing tells whether that unit was quiet"
+        )
+    elif (lie := lying_probe(measurement)) is not None:
+        unit, factor = lie
+        why = (
+            f"the {unit} unit reads {factor:.2f} times as fast as this machine's stored "
+            "reference, so either is wrong and nothing tells quiet from busy"
+        )
+    else:
         return None
-    unit, factor = lie
-    return Answer(
-        Verdict.INCONCLUSIVE,
-        f"the {unit} unit reads {factor:.2f} times as fast as this machine's stored reference, "
-        "so either is wrong and nothing tells quiet from busy",
-        "run amx-suite calibrate again",
-    )
+    return Answer(Verdict.INCONCLUSIVE, why, "run amx-suite calibrate again")
 
 
 def _unlike_twin(trial: Trial, rounds: Sequence[Round]) -> Answer | None:

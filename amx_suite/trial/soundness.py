@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TWIN_WITHIN", "UNSEEN_SHARE", "lying_probe", "slow_share", "twin_gap"]
+__all__ = ["TWIN_WITHIN", "UNSEEN_SHARE", "lying_probe", "slow_share", "twin_gap", "unknown_unit"]
 
 import statistics
 from collections.abc import Sequence
@@ -83,3 +83,15 @@ def lying_probe(measurement: Measurement) -> tuple[Unit, float] | None:
         if factor > QUIET_WITHIN:
             return unit, factor
     return None
+
+
+def unknown_unit(measurement: Measurement) -> Unit | None:
+    """A unit that the probe read and the reference does not know, so that nothing guards it.
+
+    As where the reference was taken while the kernel refused tiles.
+    """
+    reference = measurement.reference
+    if reference is None:
+        return None
+    read = (unit for reading in readings_of(measurement.rounds) for unit in reading.rates)
+    return next((unit for unit in read if unit not in reference.rates), None)

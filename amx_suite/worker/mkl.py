@@ -39,8 +39,10 @@ _NO_PRODUCT = re.compile(r"_(?:PACK|ALLOC|FREE)")
 #: What MKL calls each of its levels, as MKL_ENABLE_INSTRUCTIONS does, lowest first; the words that
 #: are in the announcement of that level and none below (strings of oneMKL 2024).
 _LEVELS = (
+    ("AVX2", "Advanced Vector Extensions 2"),
+    ("AVX2_E1", "AVX-2) with support of Intel(R) Deep Learning Boost"),
     ("AVX512", "Advanced Vector Extensions 512"),
-    ("AVX512_E1", "Deep Learning Boost"),
+    ("AVX512_E1", "AVX-512) with support of Intel(R) Deep Learning Boost"),
     ("AVX512_E2", "EVEX-encoded AES"),
     ("AVX512_E3", "bfloat16"),
     ("AVX512_E4", "FP16 (limited)"),
@@ -85,7 +87,7 @@ def mkl_level(announced: str) -> str:
 
 
 def mkl_exceeds(level: str, ceiling: str) -> bool:
-    """Whether a level is above a ceiling; one that is no AVX-512 level is above none."""
+    """Whether a level is above a ceiling; what names no level is above none."""
     order = [name for name, _ in _LEVELS]
     return level in order and order.index(level) > order.index(ceiling)
 

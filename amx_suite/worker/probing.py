@@ -4,19 +4,22 @@ from __future__ import annotations
 
 __all__ = ["measure_peaks", "open_probe"]
 
+import functools
 import statistics
 from collections.abc import Sequence
 
 from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.loops import (
+    AVX2,
+    AVX512,
     DOTS_PER_ITERATION,
-    FMA_OPERATIONS_PER_ITERATION,
-    STREAM_BLOCK_BYTES,
     THROUGHPUT_OPERAND_BYTES,
+    Vectors,
     fma_loop,
     stream_loop,
     throughput_loop,
@@ -32,7 +35,8 @@ _STREAM_BYTES = 64 << 20
 def open_probe(cpus: Sequence[int]) -> Probe:
     """A probe of every unit that the CPU has and the kernel permits to this process.
 
-    Tiles are read only where the kernel grants the permission, so never in a jailed child.
+    Tiles are read only where the kernel grants the permission, so never in a jailed child. Raises
+    NotApplicableError where no unit can be read, and so nothing would tell quiet from busy.
     """
     return Probe(cpus, _units())
 
@@ -54,25 +58,33 @@ def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
 
 def _units() -> dict[Unit, MakeLoop]:
     flags = set(read_cpuinfo().flags)
-    loops: dict[Unit, MakeLoop] = {}
-    if "avx512f" in flags:
-        loops = {Unit.MEMORY: _memory, Unit.FMA: _fma}
+    widest = next((each for each in (AVX512, AVX2) if flags.issuperset(each.flags)), None)
+    if widest is None:
+        raise NotApplicableError(
+            "this CPU has neither AVX-512 nor AVX2 with FMA, or /proc/cpuinfo does not list them, "
+            "so the probe can read none of its units and nothing would tell quiet from busy; use a "
+            "CPU that has them"
+        )
+    loops: dict[Unit, MakeLoop] = {
+        Unit.MEMORY: functools.partial(_memory, widest),
+        Unit.FMA: functools.partial(_fma, widest),
+    }
     if {"amx_tile", "amx_bf16", "amx_int8"} <= flags and request_tiles().value is not None:
         loops[Unit.TILE] = _bf16_tile
     return loops
 
 
-def _fma() -> Loop:
-    return Loop(fma_loop(), FMA_OPERATIONS_PER_ITERATION)
+def _fma(vectors: Vectors) -> Loop:
+    return Loop(fma_loop(vectors), vectors.fma_operations)
 
 
-def _memory() -> Loop:
+def _memory(vectors: Vectors) -> Loop:
     import numpy as np
 
     # Written to: untouched pages would all be one page of zeros, which is in the first cache.
     buffer = np.ones(_STREAM_BYTES, np.uint8)
-    stream = stream_loop()
-    blocks = _STREAM_BYTES // STREAM_BLOCK_BYTES
+    stream = stream_loop(vectors)
+    blocks = _STREAM_BYTES // vectors.stream_bytes
 
     def run(passes: int) -> None:
         for _ in range(passes):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.core.isa import Isa
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Engine
 from amx_suite.errors import (
@@ -23,6 +24,7 @@ from amx_suite.errors import (
     OutputError,
     UsageError,
 )
+from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import kernel_log
@@ -216,7 +218,11 @@ class Session:
         return {"output": wide.contiguous().numpy()}
 
     def _set_up(self, inputs: Inputs) -> None:
-        """Fix what must be fixed before any model is built; the libraries are imported here."""
+        """Fix what must be fixed before any model is built; the libraries are imported here.
+
+        Raises NotApplicableError on a CPU without what the ceiling allows.
+        """
+        _require_vectors(self._launch.isa)
         if not inputs.download:
             # Read when the library is imported; without it, names of models are looked up online.
             os.environ["HF_HUB_OFFLINE"] = "1"
@@ -256,6 +262,23 @@ class Session:
         self._arm = None
         gc.unfreeze()
         gc.collect()
+
+
+def _require_vectors(isa: Isa) -> None:
+    """Raise NotApplicableError if the CPU is below the ceiling.
+
+    A library that is told of more than there is may believe it, and die. Tiles are not asked for:
+    whether AMX is there the host has been asked, and whether it ran the evidence tells.
+    """
+    flags = read_cpuinfo().flags
+    lacking = [
+        flag for flag in isa.spec.cpu_flags if not flag.startswith("amx") and flag not in flags
+    ]
+    if lacking:
+        raise NotApplicableError(
+            f"nothing runs under the ceiling {isa} here: this CPU lacks {', '.join(lacking)} "
+            "(/proc/cpuinfo); use a CPU that has them"
+        )
 
 
 def peak_bytes() -> int:

@@ -56,6 +56,9 @@ _LEVELS = (
     ("AVX-512 with Intel DL Boost and bfloat16", "AVX512_CORE_BF16"),
     ("AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
     ("AVX-512 with AVX512BW", "AVX512_CORE"),
+    ("AVX2 with Intel DL Boost, float16", "AVX2_VNNI_2"),
+    ("AVX2 with Intel DL Boost", "AVX2_VNNI"),
+    ("AVX2", "AVX2"),
 )
 
 #: The source operand's type: ``src_bf16::...`` until oneDNN 3.0, ``src:bf16::...`` since. A

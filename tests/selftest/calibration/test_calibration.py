@@ -16,13 +16,21 @@ from amx_suite.calibration.behaviour import (
     calibrate_from,
 )
 from amx_suite.calibration.calibrate import calibrate, describe, is_busier
-from amx_suite.calibration.prove import SLOWDOWNS, Kind, known_trials, proven_case, summarize
+from amx_suite.calibration.prove import (
+    SLOWDOWNS,
+    Kind,
+    _fp32_beside,
+    known_trials,
+    proven_case,
+    summarize,
+)
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
-from amx_suite.core.case import Precision, Shape
+from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reading, Reference, Unit
 from amx_suite.core.verdict import Verdict
-from amx_suite.errors import ResultsFileError
+from amx_suite.engines import ENGINES
+from amx_suite.errors import NotApplicableError, ResultsFileError
 from amx_suite.trial.ruling import MIN_PAIRS
 
 pytestmark = pytest.mark.selftest
@@ -134,6 +142,13 @@ class TestStorage:
         with pytest.raises(ResultsFileError, match=complaint):
             load_calibration(stored[1], machine, threads)
 
+    def test_one_that_knows_no_unit_is_refused(self, stored):
+        """Known-bad: by it every reading would be quiet."""
+        calibration, path = stored
+        save_calibration(msgspec.structs.replace(calibration, rates={}), path)
+        with pytest.raises(ResultsFileError, match="has no unit's rate"):
+            load_calibration(path, MACHINE, 2)
+
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"machine": 3}'])
     def test_garbage_is_refused_by_name(self, tmp_path, content):
         path = tmp_path / "reference.json"
@@ -195,17 +210,9 @@ class TestProof:
         assert all(trial.is_right and not trial.is_false for trial in found)
         assert {share for twin, share in slowdowns if not twin} == {0.0}
         assert {share for twin, share in slowdowns if twin} == set(SLOWDOWNS)
-        table = summarize(found).splitlines()
-        assert table[1].split()[2:] == [
-            "0%",
-            "2",
-            "2",
-            "0",
-            "0",
-            table[1].split()[7],
-            "1.000",
-            "0.00%",
-        ]
+        assert {trial.prepare_seconds for trial in found} == {10.0}  # five for each arm
+        row = " ".join(summarize(found).splitlines()[1].split())
+        assert row == f"slower by 0% 2 2 0 0 10 s {found[0].seconds:.0f} s 1.000 0.00%"
 
     def test_a_method_that_sees_nothing_is_found_out(self):
         found, _ = self.run(lambda slowdown: 0.15, trials=1)
@@ -230,8 +237,26 @@ class TestProof:
         for trial in found:
             assert (trial.is_right, trial.is_false, trial.is_undecided) == (False, False, False)
             assert (trial.rounds, trial.ratio) == (MIN_PAIRS, pytest.approx(6.0))
+            assert trial.reason == f"6.000x in {MIN_PAIRS} quiet rounds, each arm proven"
         (row,) = summarize(found).splitlines()[1:]
-        assert row.split() == f"speedup over FP32 2 - - 0 {row.split()[7]} 6.000 0.00%".split()
+        decided = f"{found[0].seconds:.0f} s"
+        assert " ".join(row.split()) == f"speedup over FP32 2 - - 0 10 s {decided} 6.000 0.00%"
+
+    def test_a_speedup_of_an_arm_that_is_not_proven_is_undecided(self):
+        """Known-bad: an AMX arm that ran without AMX has no speedup to speak of."""
+        world = World()
+        world.amx_share["bf16@amx"] = 0.0
+        (trial,), _ = self.run(lambda slowdown: 0.15, 1, (Kind.SPEEDUP,), world)
+        assert trial.verdict is Verdict.NO_EVIDENCE
+        assert trial.is_undecided
+        assert "AMX kernels" in trial.reason
+
+    def test_a_speedup_of_an_arm_that_the_engine_lacks_is_undecided(self):
+        world = World()
+        world.refused["bf16@amx"] = "no BF16 in this build"
+        (trial,), _ = self.run(lambda slowdown: 0.15, 1, (Kind.SPEEDUP,), world)
+        assert trial.verdict is Verdict.NOT_APPLICABLE
+        assert "no BF16 in this build" in trial.reason
 
     def test_a_speedup_waits_for_quiet_rounds_as_a_gate_would(self):
         world = World()
@@ -239,7 +264,7 @@ class TestProof:
         world.rates[Unit.TILE] = lambda: next(readings)
         found, _ = self.run(lambda slowdown: 0.15, 1, (Kind.SPEEDUP,), world)
         assert MIN_PAIRS < found[0].rounds < 4 * MIN_PAIRS
-        assert f"in {MIN_PAIRS} rounds" in found[0].reason
+        assert f"in {MIN_PAIRS} quiet rounds" in found[0].reason
 
     def test_a_speedup_on_a_busy_machine_ends_with_its_budget_and_is_inconclusive(self):
         """Known-bad: a machine that is never quiet."""
@@ -249,14 +274,20 @@ class TestProof:
         assert trial.is_undecided
         assert trial.ratio is None
         assert trial.reason.startswith("0 of ")
-        assert 60.0 <= trial.seconds < 75.0  # some of it is preparation
+        assert 60.0 <= trial.seconds < 65.0
         assert summarize([trial]).splitlines()[1].split()[3:7] == ["1", "-", "-", "1"]
 
     def test_fp32_has_no_speedup_over_itself(self):
-        case = proven_case("gemm", "ipex", Shape(16, 128), threads=2, seed=0, amx=False, flags=())
         world = World()
         found = known_trials(
-            case,
+            RunCase(
+                Workload("gemm", Mode.INFERENCE),
+                "ipex",
+                Precision.FP32,
+                Isa.AVX2,
+                Shape(16, 128),
+                2,
+            ),
             lambda case, slowdown: FakeWorker(world, case),
             lambda: FakeProber(world),
             trials=1,
@@ -270,15 +301,34 @@ class TestProof:
         assert list(found) == []
 
     def test_the_arm_is_the_best_that_can_run_here(self):
-        def arm(amx, flags):
+        def arm(isa, *, amx=False, engine="ipex"):
+            flags = ("avx2", "fma", *isa.spec.cpu_flags)
             shape = Shape(16, 128)
-            case = proven_case("gemm", "ipex", shape, threads=1, seed=0, amx=amx, flags=flags)
-            return case.precision, case.isa
+            case = proven_case("gemm", engine, shape, threads=1, seed=0, amx=amx, flags=flags)
+            return case.precision, case.isa, _fp32_beside(case).isa
 
-        bf16 = Isa.AVX512_BF16.spec.cpu_flags
-        assert arm(True, ()) == (Precision.BF16, Isa.AMX)
-        assert arm(False, bf16) == (Precision.BF16, Isa.AVX512_BF16)
-        assert arm(False, bf16[:-1]) == (Precision.FP32, Isa.AVX512)
+        assert arm(Isa.AMX, amx=True) == (Precision.BF16, Isa.AMX, Isa.AVX512)
+        assert arm(Isa.AMX) == (Precision.BF16, Isa.AVX512_BF16, Isa.AVX512)
+        assert arm(Isa.AVX512_VNNI) == (Precision.INT8, Isa.AVX512_VNNI, Isa.AVX512)
+        assert arm(Isa.AVX512) == arm(Isa.AVX2) == (Precision.INT8, Isa.AVX2, Isa.AVX2)
+
+    def test_an_engine_without_int8_has_fp32(self, monkeypatch):
+        monkeypatch.setattr(
+            ENGINES["eager"].__class__,
+            "why_not",
+            lambda self, mode, precision: "no INT8" if precision is Precision.INT8 else None,
+        )
+        flags = ("avx2", "fma", *Isa.AVX512.spec.cpu_flags)
+        case = proven_case(
+            "gemm", "eager", Shape(16, 128), threads=1, seed=0, amx=False, flags=flags
+        )
+        assert (case.precision, case.isa) == (Precision.FP32, Isa.AVX512)
+
+    def test_a_cpu_on_which_no_arm_can_run_is_refused(self):
+        with pytest.raises(NotApplicableError, match="needs at least avx2 and fma"):
+            proven_case(
+                "gemm", "ipex", Shape(16, 128), threads=1, seed=0, amx=False, flags=("avx",)
+            )
 
 
 def test_undecided_trials_are_neither_right_nor_false():

@@ -27,8 +27,10 @@ def install(monkeypatch, **versions):
 
 @pytest.mark.parametrize("isa", Isa)
 def test_every_engine_tells_its_libraries_of_a_ceiling_in_their_words(isa):
-    for name, word in (("ipex", isa.spec.aten), ("eager", "avx512"), ("inductor", "avx512")):
+    stock = "avx2" if isa is Isa.AVX2 else "avx512"
+    for name, word in (("ipex", isa.spec.aten), ("eager", stock), ("inductor", stock)):
         assert ENGINES[name].variables(isa)["ATEN_CPU_CAPABILITY"] == word
+        assert ENGINES[name].ceilings(isa)
 
 
 def test_every_row_is_under_its_own_name():

@@ -135,12 +135,20 @@ def test_tile_kernels_of_every_register(code_of: _CodeOf) -> None:
         assert code_of(kernels.tile_copy, [register]).count(zero) == 0
 
 
-def test_vector_loops_have_the_operations_that_are_counted(code_of: _CodeOf) -> None:
-    # vfmadd231ps zmm, zmm30, zmm31 and vmovups zmm, [memory], without their registers.
-    fma = code_of(loops.fma_loop)
-    assert fma.count(bytes.fromhex("0d40b8")) * 32 == loops.FMA_OPERATIONS_PER_ITERATION
-    stream = code_of(loops.stream_loop)
-    assert stream.count(bytes.fromhex("62f17c4810")) * 64 == loops.STREAM_BLOCK_BYTES
+@pytest.mark.parametrize(
+    # vfmadd231ps sum, factor, factor and vmovups target, [memory], without their registers.
+    ("vectors", "multiply_add", "load"),
+    [(loops.AVX512, "0d40b8", "62f17c4810"), (loops.AVX2, "0db8", "c5fc10")],
+    ids=["avx512", "avx2"],
+)
+def test_vector_loops_have_the_operations_that_are_counted(
+    code_of: _CodeOf, vectors: loops.Vectors, multiply_add: str, load: str
+) -> None:
+    fma = code_of(loops.fma_loop, vectors)
+    numbers = vectors.register_bytes // 4
+    assert fma.count(bytes.fromhex(multiply_add)) * 2 * numbers == vectors.fma_operations
+    stream = code_of(loops.stream_loop, vectors)
+    assert stream.count(bytes.fromhex(load)) * vectors.register_bytes == vectors.stream_bytes
 
 
 def _emulated(*arguments: str) -> Counter[str]:
@@ -246,21 +254,24 @@ def _least_seconds(run: Callable[..., object], *arguments: int) -> float:
     return min(seconds)
 
 
-avx512 = pytest.mark.skipif("avx512f" not in _FLAGS, reason="needs AVX-512")
+@pytest.fixture(params=[loops.AVX512, loops.AVX2], ids=["avx512", "avx2"])
+def vectors(request: pytest.FixtureRequest) -> loops.Vectors:
+    found: loops.Vectors = request.param
+    if not _FLAGS.issuperset(found.flags):
+        pytest.skip(f"the CPU does not list {' and '.join(found.flags)}")
+    return found
 
 
-@avx512
-def test_fma_loop_takes_the_time_of_its_iterations() -> None:
-    loop = loops.fma_loop()
+def test_fma_loop_takes_the_time_of_its_iterations(vectors: loops.Vectors) -> None:
+    loop = loops.fma_loop(vectors)
     few, many = (_least_seconds(loop, iterations) for iterations in (20_000, 200_000))
     assert 3 < many / few < 30
-    gflops = 200_000 * loops.FMA_OPERATIONS_PER_ITERATION / many / 1e9
+    gflops = 200_000 * vectors.fma_operations / many / 1e9
     # From a unit of 512 bits at 100 MHz, for a guest that is not alone, to two at 6 GHz.
     assert 3 < gflops < 400
 
 
-@avx512
-def test_stream_loop_reads_to_the_end_and_no_further() -> None:
+def test_stream_loop_reads_to_the_end_and_no_further(vectors: loops.Vectors) -> None:
     # Two pages, of which the second may not be touched.
     program = (
         "import ctypes, mmap, resource, sys\n"
@@ -271,20 +282,20 @@ def test_stream_loop_reads_to_the_end_and_no_further() -> None:
         "libc = ctypes.CDLL(None)\n"
         "libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]\n"
         "assert libc.mprotect(start + mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0\n"
-        "blocks = mmap.PAGESIZE // loops.STREAM_BLOCK_BYTES\n"
-        "loops.stream_loop()(start, blocks + int(sys.argv[1]))\n"
+        "vectors = getattr(loops, sys.argv[2])\n"
+        "blocks = mmap.PAGESIZE // vectors.stream_bytes\n"
+        "loops.stream_loop(vectors)(start, blocks + int(sys.argv[1]))\n"
     )
+    name = "AVX512" if vectors is loops.AVX512 else "AVX2"
     codes = [
-        subprocess.run([sys.executable, "-c", program, extra], check=False).returncode
+        subprocess.run([sys.executable, "-c", program, extra, name], check=False).returncode
         for extra in ("0", "1")
     ]
     assert codes == [0, -signal.SIGSEGV]
 
 
-@avx512
-def test_stream_loop_is_no_faster_than_memory_can_be() -> None:
+def test_stream_loop_is_no_faster_than_memory_can_be(vectors: loops.Vectors) -> None:
     memory = np.ones(64 * 2**20, np.uint8)
-    loop = loops.stream_loop()
-    blocks = memory.size // loops.STREAM_BLOCK_BYTES
-    seconds = _least_seconds(loop, memory.ctypes.data, blocks)
+    loop = loops.stream_loop(vectors)
+    seconds = _least_seconds(loop, memory.ctypes.data, memory.size // vectors.stream_bytes)
     assert 0.2e9 < memory.size / seconds < 1e12

@@ -12,7 +12,7 @@ from amx_suite.core.trial import Trial, arms_of
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import CeilingIgnoredError, EngineUnavailableError, WorkerDiedError
 from amx_suite.gates import load_gates
-from amx_suite.trial.judge import judge_engines
+from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.ruling import MIN_PAIRS, gates_of
 from amx_suite.trial.speedup import paired_speedup
 
@@ -44,7 +44,7 @@ def compare(make_session, world):
         answers = {
             other.engine: session.why_lost(first)
             or session.why_lost(other)
-            or judge_engines(first, other, measurement, missing)
+            or judge_pair(first, other, measurement, missing)
             for other in others
         }
         return session, answers

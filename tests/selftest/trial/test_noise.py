@@ -150,6 +150,18 @@ class TestBusyMachines:
         assert "the tile unit reads 2.00 times as fast" in gate.reason
         assert "calibrate" in gate.remedy
 
+    def test_a_reference_without_one_of_the_units_is_not_believed(
+        self, make_session, vocabulary, world
+    ):
+        """Known-bad: a reference taken where the kernel refused tiles."""
+        without = {unit: rate for unit, rate in RATES.items() if unit is not Unit.TILE}
+        Bistable(world, 20.0, self.LOSS, {Unit.TILE: 2.0})
+        session = make_session([vocabulary.gate(5.0)], reference=Reference(without))
+        gate = only(session.result())
+        assert gate.verdict is Verdict.INCONCLUSIVE
+        assert "does not know the tile unit" in gate.reason
+        assert "calibrate" in gate.remedy
+
     def test_three_rounds_decide_nothing(self, make_session, vocabulary):
         gate = only(make_session([vocabulary.gate(3.0)], rounds=3).result())
         assert gate.verdict is Verdict.INCONCLUSIVE

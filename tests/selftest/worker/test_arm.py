@@ -14,12 +14,15 @@ from amx_suite.errors import (
     OutputError,
     UsageError,
 )
+from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.worker import arm as arms
+from amx_suite.worker import session as session_module
 from amx_suite.worker import timing
 from amx_suite.worker.messages import (
     Checkpoint,
     FailureKind,
     Launch,
+    Operate,
     Outputs,
     Prepare,
     Prove,
@@ -194,6 +197,23 @@ class TestSession:
         reply, _ = session.handle(Prepare(case_of(model="resnet")), {})
         assert reply.kind is FailureKind.USAGE
         assert reply.message.endswith("Did you mean 'resnet50'?")
+
+    @pytest.mark.parametrize(
+        "request_", [Prepare(case_of()), Operate("linear", Precision.BF16, {})]
+    )
+    def test_a_cpu_below_the_ceiling_is_not_applicable(self, session, request_, monkeypatch):
+        """Known-bad: libraries believe what they are told, and die of what the CPU has not."""
+        flags = tuple(flag for flag in Isa.AVX512_BF16.spec.cpu_flags if flag != "avx512_vnni")
+        monkeypatch.setattr(session_module, "read_cpuinfo", lambda: CpuInfo(flags=flags))
+        reply, _ = session.handle(request_, {})
+        assert reply.kind is FailureKind.NOT_APPLICABLE
+        assert "under the ceiling avx512_bf16 here: this CPU lacks avx512_vnni" in reply.message
+
+    def test_a_ceiling_does_not_ask_for_tiles(self, monkeypatch):
+        """An AMX arm without AMX is for its evidence to tell."""
+        flags = tuple(flag for flag in Isa.AMX.spec.cpu_flags if not flag.startswith("amx"))
+        monkeypatch.setattr(session_module, "read_cpuinfo", lambda: CpuInfo(flags=flags))
+        session_module._require_vectors(Isa.AMX)
 
     @pytest.mark.parametrize(
         ("error", "kind"),

@@ -27,6 +27,7 @@ HOSTILE = {
 @pytest.mark.parametrize(
     ("isa", "onednn", "mkl"),
     [
+        (Isa.AVX2, "AVX2", "AVX2"),
         (Isa.AVX512, "AVX512_CORE", "AVX512"),
         (Isa.AVX512_VNNI, "AVX512_CORE_VNNI", "AVX512_E2"),
         (Isa.AVX512_BF16, "AVX512_CORE_BF16", "AVX512_E3"),

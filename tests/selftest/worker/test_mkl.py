@@ -14,6 +14,11 @@ BOOST = f"{AVX512} with support of Intel(R) Deep Learning Boost (Intel(R) DL Boo
 AMX = "Intel(R) Advanced Matrix Extensions (Intel(R) AMX)"
 #: Strings of libtorch_cpu.so of torch 2.8.0, in the order of their levels.
 ANNOUNCED = {
+    "AVX2": "Intel(R) Advanced Vector Extensions 2 (Intel(R) AVX2) enabled processors",
+    "AVX2_E1": (
+        "Intel(R) Advanced Vector Extensions 2 (Intel(R) AVX-2) with support of Intel(R) Deep "
+        "Learning Boost (Intel(R) DL Boost)"
+    ),
     "AVX512": f"{AVX512} enabled processors",
     "AVX512_E1": BOOST,
     "AVX512_E2": f"{BOOST}, EVEX-encoded AES and Carry-Less Multiplication Quadword instructions",

@@ -9,7 +9,9 @@ import pytest
 
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
+from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
+from amx_suite.tmul import loops as machine_loops
 from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
 from amx_suite.worker import probing
 from amx_suite.worker.process import IsaWorker
@@ -17,7 +19,9 @@ from amx_suite.worker.process import IsaWorker
 pytestmark = pytest.mark.selftest
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
-HAS_AVX512 = "avx512f" in read_cpuinfo().flags
+FLAGS = set(read_cpuinfo().flags)
+VECTORS = FLAGS.issuperset(machine_loops.AVX2.flags)
+needs_vectors = pytest.mark.skipif(not VECTORS, reason="needs AVX2 and FMA")
 
 
 class Clock:
@@ -99,12 +103,43 @@ def test_tiles_are_read_only_where_the_kernel_permits_them(monkeypatch):
     probing.open_probe(CPUS)
     Refused.value = 0
     probing.open_probe(CPUS)
-    Info.flags = ()
+    assert opened == [{Unit.MEMORY, Unit.FMA}, {Unit.MEMORY, Unit.FMA, Unit.TILE}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "register"),
+    [(("avx2", "fma", "avx512f"), "zmm"), (("avx2", "fma"), "ymm")],
+    ids=["avx512", "avx2"],
+)
+def test_the_widest_vectors_are_what_is_read(monkeypatch, flags, register):
+    class Info:
+        pass
+
+    Info.flags = flags
+    asked = []
+    monkeypatch.setattr(probing, "read_cpuinfo", Info)
+    monkeypatch.setattr(probing, "Probe", lambda cpus, loops: [make() for make in loops.values()])
+    for loop in ("fma_loop", "stream_loop"):
+        monkeypatch.setattr(probing, loop, lambda vectors: asked.append(vectors.register))
     probing.open_probe(CPUS)
-    assert opened == [{Unit.MEMORY, Unit.FMA}, {Unit.MEMORY, Unit.FMA, Unit.TILE}, set()]
+    assert asked == [register, register]
 
 
-@pytest.mark.skipif(not HAS_AVX512, reason="the loops are AVX-512 code")
+@pytest.mark.parametrize("flags", [(), ("avx2",), ("avx", "fma")])
+def test_a_cpu_of_which_no_unit_can_be_read_is_refused(monkeypatch, flags):
+    """Known-bad: a probe that reads nothing would call every slice quiet."""
+
+    class Info:
+        pass
+
+    Info.flags = flags
+    monkeypatch.setattr(probing, "read_cpuinfo", Info)
+    for ask in (probing.open_probe, lambda cpus: probing.measure_peaks(cpus, 1)):
+        with pytest.raises(NotApplicableError, match="nothing would tell quiet from busy"):
+            ask(CPUS)
+
+
+@needs_vectors
 def test_a_real_child_reads_every_unit_without_torch_and_rests_between():
     with IsaWorker(Isa.AMX, "probe", threads=len(CPUS), cpus=CPUS) as worker:
         first, second = worker.probe(), worker.probe()
@@ -129,11 +164,13 @@ def lines_of_threads(pid, word):
     ]
 
 
+@needs_vectors
 def test_peaks_are_sums_over_the_cpus_with_their_spread():
     from amx_suite.worker.probing import measure_peaks
 
     cpu = min(os.sched_getaffinity(0))
     peaks = measure_peaks([cpu], readings=3)
     assert peaks.cpus == (cpu,)
+    assert {Unit.FMA, Unit.MEMORY} <= set(peaks.rates)
     for spread in peaks.rates.values():
         assert 0 < spread.low <= spread.median <= spread.high

@@ -188,7 +188,10 @@ def test_families(implementation, family):
         ("Intel AVX10.1 and Intel AMX with bfloat16, float16 and 8-bit integer support", "AMX"),
         (f"{AMX_ISA}; Intel AVX10.1 and Intel AMX with bfloat16", "AMX"),
         (f"{AMX_ISA}; Intel AVX-512 with Intel DL Boost", "AMX; AVX512_CORE_VNNI"),
-        ("Intel AVX2", "Intel AVX2"),
+        ("Intel AVX2", "AVX2"),
+        ("Intel AVX2 with Intel DL Boost", "AVX2_VNNI"),
+        ("Intel AVX2 with Intel DL Boost, float16 and bfloat16 support", "AVX2_VNNI_2"),
+        ("Intel SSE4.1", "Intel SSE4.1"),
     ],
 )
 def test_the_level_that_an_announcement_names(announced, level):
