@@ -8,12 +8,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from amx_suite.core.noise import Calibration, Reading, Reference, Unit
+from amx_suite.core.noise import Calibration, Reading, Reference, medians, upper_mode
 from amx_suite.errors import AmxSuiteError
-
-#: The peak is this quantile of each unit's rates, so that it takes more than a few odd readings to
-#: raise it, while a machine that is quiet for a twentieth of the time still shows its quiet state.
-_PEAK_QUANTILE = 0.98
 
 #: Readings that must be quiet in all units at once. Fewer are a spike rather than a state: at one
 #: reading in about 0.1 s these are 2 s of quiet.
@@ -36,21 +32,13 @@ def calibrate_from(
 ) -> Calibration:
     """The quiet rates of a machine that is quiet for part of the series.
 
-    Contention only takes away, so the quiet state is the upper mode: readings of which every unit
-    is within ``QUIET_WITHIN`` of its peak, the 0.98 quantile of its rates. The reference is the
-    median of that mode, which must hold ``LEAST_QUIET`` readings. A host that is busy all the time
-    cannot be told from a slower one that is quiet: that rule is ours and this is its limit.
-
-    Raises NotQuietError.
+    The reference is the median of the readings' upper mode, which must hold ``LEAST_QUIET`` of
+    them. Raises NotQuietError.
     """
-    if len(series) < LEAST_QUIET:
-        raise NotQuietError(_words(len(series), len(series)))
-    units = tuple(series[0].reading.rates)
-    peak = Reference({unit: _quantile(_rates(series, unit), _PEAK_QUANTILE) for unit in units})
-    mode = [timed for timed in series if peak.is_quiet(timed.reading)]
+    mode = upper_mode([timed.reading for timed in series])
     if len(mode) < LEAST_QUIET:
         raise NotQuietError(_words(len(mode), len(series)))
-    reference = Reference({unit: statistics.median(_rates(mode, unit)) for unit in units})
+    reference = Reference(medians(mode))
     quiet = [reference.is_quiet(timed.reading) for timed in series]
     busy = [timed for timed, was_quiet in zip(series, quiet, strict=True) if not was_quiet]
     return Calibration(
@@ -63,17 +51,8 @@ def calibrate_from(
         quiet_share=statistics.fmean(quiet),
         quiet_seconds=_mean_spell(series, quiet, wanted=True),
         busy_seconds=_mean_spell(series, quiet, wanted=False),
-        contended={unit: statistics.median(_rates(busy, unit)) for unit in units if busy},
+        contended=medians([timed.reading for timed in busy]),
     )
-
-
-def _rates(series: Sequence[TimedReading], unit: Unit) -> list[float]:
-    return [timed.reading.rates[unit] for timed in series]
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of the values do not exceed."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def _mean_spell(

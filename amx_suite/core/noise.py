@@ -10,9 +10,12 @@ __all__ = [
     "Reference",
     "Unit",
     "best_seen",
+    "medians",
+    "upper_mode",
 ]
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -21,6 +24,10 @@ import msgspec
 #: same core takes half of the tile unit and at least a third of the vector unit away; clock and
 #: timer ticks change a reading of 20 ms by a few per cent.
 QUIET_WITHIN = 1.25
+
+#: The peak is this quantile of each unit's rates, so that it takes more than a few odd readings to
+#: raise it, while a machine that is quiet for a twentieth of the time still shows its quiet state.
+_PEAK_QUANTILE = 0.98
 
 #: Raised whenever a stored calibration changes its meaning or layout.
 CALIBRATION_SCHEMA = 1
@@ -75,13 +82,44 @@ class Reference(msgspec.Struct, frozen=True):
         return (most, max(short[most])) if short[most] else None
 
 
+def upper_mode(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """The readings of the quiet state, as far as they tell it themselves.
+
+    Contention only takes away, so that is the upper mode: every unit is within ``QUIET_WITHIN`` of
+    its peak, the 0.98 quantile of its rates. None where the units are never at their best together.
+    A host that is busy all the time cannot be told from a slower one that is quiet: that rule is
+    ours and this is its limit.
+    """
+    peaks = _peaks(readings)
+    return tuple(reading for reading in readings if peaks.is_quiet(reading))
+
+
+def medians(readings: Sequence[Reading]) -> dict[Unit, float]:
+    """Each unit's median rate; empty without a reading."""
+    return {unit: statistics.median(rates) for unit, rates in _series(readings).items()}
+
+
 def best_seen(readings: Iterable[Reading]) -> Reference | None:
-    """The best rate of each unit among the readings, as a weak reference; None without any."""
-    rates: dict[Unit, float] = {}
-    for reading in readings:
-        for unit, rate in reading.rates.items():
-            rates[unit] = max(rate, rates.get(unit, 0.0))
+    """The quiet state as these readings tell it, as a weak reference; None without any rate.
+
+    Where the units are never at their best together, each unit's peak has to serve.
+    """
+    found = tuple(readings)
+    rates = medians(upper_mode(found)) or _peaks(found).rates
     return Reference(rates, weak=True) if rates else None
+
+
+def _peaks(readings: Sequence[Reading]) -> Reference:
+    found = {unit: sorted(rates) for unit, rates in _series(readings).items()}
+    return Reference(
+        {unit: r[min(len(r) - 1, int(_PEAK_QUANTILE * len(r)))] for unit, r in found.items()}
+    )
+
+
+def _series(readings: Sequence[Reading]) -> dict[Unit, list[float]]:
+    """The rates of each unit that the first reading has."""
+    units = readings[0].rates if readings else ()
+    return {unit: [reading.rates[unit] for reading in readings] for unit in units}
 
 
 class Calibration(msgspec.Struct, frozen=True):

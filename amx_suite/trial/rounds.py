@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.measurement import Round, Slice, quiet_only, readings_of
-from amx_suite.core.noise import Reading, Reference, best_seen
+from amx_suite.core.noise import Reference, best_seen
 from amx_suite.trial.pool import Prober, StartProber, WorkerPool
 
 
@@ -70,10 +70,7 @@ class Rounds:
     def _add(self, round_: Round) -> None:
         self.taken.append(round_)
         if self._stored is None:
-            best = best_seen([*self._best_so_far(), *readings_of([round_])])
+            best = best_seen(readings_of(self.taken))
             if best != self._reference:  # what seemed quiet may have been the lesser evil
                 self._reference, self._quiet = best, []
         self._quiet += quiet_only(self.taken[len(self._quiet) :], self._reference)
-
-    def _best_so_far(self) -> list[Reading]:
-        return [] if self._reference is None else [Reading(self._reference.rates)]

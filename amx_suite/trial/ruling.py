@@ -14,7 +14,7 @@ with normal log ratios and at most 300 rounds, 10,000 of each distance.
 
 from __future__ import annotations
 
-__all__ = ["MIN_PAIRS", "NEAR", "Ruling", "Standing", "gates_of", "rule"]
+__all__ = ["MIN_PAIRS", "NEAR", "WANTED_PAIRS", "Ruling", "Standing", "gates_of", "rule"]
 
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
@@ -31,6 +31,10 @@ from amx_suite.trial.speedup import paired_speedup
 
 #: Pairs without which the sign e-process can decide nothing.
 MIN_PAIRS = 8
+
+#: Pairs with which a night can be compared with another: at 2.8 % noise a change of 5 % is found in
+#: 96 of 100 pairs of nights that have as many, and in 37 of those with ``MIN_PAIRS``.
+WANTED_PAIRS = 20
 
 #: A FAIL within this factor of the gate may be the luck of one launch. Where code and data come to
 #: lie at launch moves a program's speed by up to about a tenth (Mytkowicz, Diwan, Hauswirth,

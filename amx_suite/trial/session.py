@@ -34,9 +34,12 @@ from amx_suite.trial.pool import (
 from amx_suite.trial.progress import Progress, Silent
 from amx_suite.trial.proof import Doubt, doubt_arm
 from amx_suite.trial.rounds import Rounds
-from amx_suite.trial.ruling import MIN_PAIRS, Ruling, Standing, gates_of, rule
+from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, Ruling, Standing, gates_of, rule
 from amx_suite.trial.schedule import orders
 from amx_suite.workloads.base import Inputs
+
+#: Share of the budget for which a trial whose gates are settled goes on for more quiet rounds.
+_WANTED_WITHIN = 0.25
 
 _NO_REFERENCE = (
     "no quiet reference of this machine is stored, so quiet is judged by the best state that this "
@@ -274,8 +277,9 @@ class TrialSession:
         """Rounds until every gate is settled or the budget is spent; returns the seconds left.
 
         Without gates, until each arm had as many quiet rounds beside the first as a gate needs.
-        A ``first`` launch ends as well when all that is unsettled is a FAIL that has to recur in
-        fresh processes, and leaves half of the budget for it where other gates are still open.
+        What is settled goes on for a while, as far as ``WANTED_PAIRS`` asks. A ``first`` launch
+        ends as well when all that is unsettled is a FAIL that has to recur in fresh processes, and
+        leaves half of the budget for it where other gates are still open.
         """
         by_id = {case.id: case for case in self._cases(ids) if case.id in self._pool.live}
         self._rulings(ids)  # imports numpy before the clock runs
@@ -286,14 +290,17 @@ class TrialSession:
             if not living or (self.trial.engines and not self._pairs_with_first()):
                 return 0.0
             self._rounds.take(living)
-            asked = [r.standing for r in self._rulings(ids & self._pool.live)]
+            rulings = self._rulings(ids & self._pool.live)
+            asked = [ruling.standing for ruling in rulings]
             settled = sum(standing.settled for standing in asked)
+            pairs = self._least_pairs(rulings)
             elapsed = self._clock() - began
             self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
             to_recur = asked.count(Standing.TO_RECUR) if first else 0
             half_spent = elapsed >= budget / 2
-            answered = settled + to_recur == len(asked) and self._is_compared()
-            if done >= MIN_PAIRS and answered:
+            answered = settled + to_recur == len(asked) and (asked or pairs >= MIN_PAIRS)
+            enough = pairs >= WANTED_PAIRS or elapsed >= budget * _WANTED_WITHIN
+            if done >= MIN_PAIRS and answered and (to_recur or enough):
                 return budget - elapsed
             if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
                 return budget - elapsed
@@ -305,13 +312,13 @@ class TrialSession:
         live = self._pool.live
         return [(first, other) for other in others if {first.id, other.id} <= live]
 
-    def _is_compared(self) -> bool:
-        """Whether a trial without gates had enough quiet rounds; true for any other."""
+    def _least_pairs(self, rulings: Sequence[Ruling]) -> int:
+        """Quiet rounds behind each gate, or without gates behind each arm beside the first."""
+        if rulings:
+            return min(len(ruling.pairs) for ruling in rulings)
         quiet = self._rounds.quiet
-        return bool(self._gates) or all(
-            len(pairs_in(quiet, first.id, other.id)) >= MIN_PAIRS
-            for first, other in self._pairs_with_first()
-        )
+        found = [len(pairs_in(quiet, a.id, b.id)) for a, b in self._pairs_with_first()]
+        return min(found, default=WANTED_PAIRS)
 
     def _rulings(self, ids: frozenset[str]) -> list[Ruling]:
         """What the quiet pairs say of the gates whose candidate and baseline are among ``ids``.

@@ -8,7 +8,7 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import CeilingIgnoredError, WorkerDiedError, WorkerMemoryError
 from amx_suite.trial.groups import group_arms
-from amx_suite.trial.ruling import MIN_PAIRS
+from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS
 
 pytestmark = pytest.mark.selftest
 
@@ -22,11 +22,26 @@ def only(result):
     return gate
 
 
-def test_a_fast_arm_with_evidence_passes_in_the_fewest_rounds(make_session, vocabulary):
+def test_a_fast_arm_with_evidence_passes_in_the_rounds_that_nights_are_compared_by(
+    make_session, vocabulary
+):
     result = make_session([vocabulary.gate(3.0)]).result()
     assert only(result).verdict is Verdict.PASS
     assert only(result).speedup.ratio == pytest.approx(6.0)
-    assert len(result.measurement.rounds) == MIN_PAIRS
+    assert len(result.measurement.rounds) == WANTED_PAIRS
+
+
+def test_what_is_settled_goes_on_for_a_quarter_of_the_budget_at_most(
+    make_session, vocabulary, world
+):
+    few = make_session([vocabulary.gate(3.0)], budget_seconds=100).result()
+    assert only(few).verdict is Verdict.PASS
+    assert len(few.measurement.rounds) == MIN_PAIRS
+    began = world.now
+    more = make_session([vocabulary.gate(3.0)], budget_seconds=320).result()
+    assert MIN_PAIRS < len(more.measurement.rounds) < WANTED_PAIRS
+    preparing = sum(facts.prepare_seconds for facts in more.measurement.arms)
+    assert 80 <= world.now - began - preparing < 86
 
 
 def test_a_slow_arm_fails_with_reason_and_remedy(make_session, vocabulary):
@@ -146,7 +161,7 @@ def test_an_arm_that_dies_of_amx_in_its_jail_is_no_evidence_and_the_others_go_on
     assert unproven.remedy
     (dead,) = [case for case in session.arms if case.arm == "bf16@avx512_bf16"]
     assert result.measurement.beyond_ceiling == {dead.id: "it was killed by SIGILL"}
-    assert len(result.measurement.rounds) == MIN_PAIRS
+    assert len(result.measurement.rounds) == WANTED_PAIRS
     with pytest.raises(CeilingIgnoredError):
         session.evidence(dead)
     assert world.log.count((dead.arm, "prepare")) == 1
@@ -172,7 +187,7 @@ class TestMemory:
             for versus in Versus
         ]
         gates = [g for g in gates if (g.precision, g.versus) != (Precision.INT8, Versus.NO_AMX)]
-        result = make_session(gates).result()
+        result = make_session(gates, budget_seconds=120).result()
         assert world.most_live == 3
         assert [gate.verdict for gate in result.gates] == [Verdict.PASS] * 3
         assert "3 of 5 arms at a time" in result.measurement.notes[0]
