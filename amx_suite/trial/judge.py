@@ -10,6 +10,7 @@ from typing import NamedTuple
 from amx_suite.core.case import RunCase
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.measurement import Measurement, Round, pairs_in, readings_of
+from amx_suite.core.noise import QUIET_WITHIN
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.trial.proof import doubt_arm, doubt_beyond_ceiling
@@ -200,10 +201,21 @@ def _two_speeds(case: RunCase, measurement: Measurement, rounds: Sequence[Round]
     share = slow_share(_seconds(rounds, case))
     if share is None:
         return None
+    reason = (
+        f"{_name(case, measurement)} runs at two speeds or drifts: {share:.0%} of its slices "
+        f"between quiet readings were more than {QUIET_WITHIN:g} times as long as its fast ones"
+    )
+    others = [facts.case for facts in measurement.arms if facts.case.id != case.id]
+    if others and all(slow_share(_seconds(rounds, other)) is not None for other in others):
+        return Answer(
+            Verdict.INCONCLUSIVE,
+            f"{reason}, and so does every other arm",
+            "a finding about the machine: others come and go within a slice, or take what the "
+            "probe does not read; quiet the machine",
+        )
     return Answer(
         Verdict.INCONCLUSIVE,
-        f"{_name(case, measurement)} runs at two speeds or drifts: {share:.0%} of its slices "
-        "between quiet readings were more than 1.25 times as long as its fast ones",
+        reason,
         "a finding about the arm, not about the machine's load: look for throttling, "
         "memory placement or work that the probe does not see",
     )

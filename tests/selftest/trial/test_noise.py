@@ -209,6 +209,20 @@ class TestSteadiness:
         assert "bf16@amx runs at two speeds or drifts" in first.reason
         assert "finding about the arm" in first.remedy
 
+    def test_every_arm_at_two_speeds_is_a_finding_about_the_machine(
+        self, make_session, vocabulary, world
+    ):
+        """Known-bad: a neighbour that comes and goes between two readings of the probe."""
+        for number, (arm, seconds) in enumerate(dict(world.seconds).items()):
+            turns = itertools.count(number)
+            world.seconds[arm] = lambda seconds=seconds, turns=turns: (
+                seconds * (1 + 0.6 * (next(turns) % 3 == 0))
+            )
+        gate = only(make_session([vocabulary.gate(5.0)], budget_seconds=100).result())
+        assert gate.verdict is Verdict.INCONCLUSIVE
+        assert gate.reason.endswith("and so does every other arm")
+        assert "finding about the machine" in gate.remedy
+
     def test_a_verdict_that_holds_at_either_speed_stands(self, make_session, vocabulary, world):
         turns = itertools.count()
         world.seconds["bf16@amx"] = lambda: 0.15 + 0.1 * (next(turns) % 2)
