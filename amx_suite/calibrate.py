@@ -5,18 +5,22 @@ from __future__ import annotations
 __all__ = ["DEFAULT_SECONDS", "DEFAULT_TRIALS", "calibrate", "prove"]
 
 import functools
+import sys
 from collections.abc import Collection
+from typing import TextIO
 
 from amx_suite.calibration.calibrate import calibrate as find_quiet_state
 from amx_suite.calibration.calibrate import describe, is_busier
 from amx_suite.calibration.prove import Kind, known_trials, proven_case, summarize
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
-from amx_suite.core.case import Mode, Precision, RunCase
+from amx_suite.core.case import Mode, Precision, RunCase, Shape
 from amx_suite.core.isa import Isa
-from amx_suite.errors import EngineUnavailableError
+from amx_suite.core.trial import Trial
+from amx_suite.errors import EngineUnavailableError, UsageError
 from amx_suite.host import detect, host_traits
 from amx_suite.options import Settings
 from amx_suite.testing.selection import bound_cpus
+from amx_suite.trial.progress import Progress
 from amx_suite.worker.messages import SLICE_SECONDS, Prepared
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads import workload
@@ -32,7 +36,44 @@ _BUDGET_SECONDS = 240.0
 _EXIT_FALSE_VERDICT = 1
 _EXIT_INCONCLUSIVE = 4
 
-_say = functools.partial(print, flush=True)
+
+class _Line(Progress):
+    """How far it is, on one line of a terminal that the next thing said wipes out.
+
+    Nothing is written where standard output is no terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Write over the line, if it can be done."""
+        if self._live:
+            print(f"\r{text}\x1b[K", end="", file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Write what stays."""
+        self.show("")
+        print(text, file=self._stream, flush=True)
+
+    def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
+        """Say which arm is being prepared."""
+        self.show(f"{trial.name}: preparing {case.arm} ({number} of {of})")
+
+    def round_done(
+        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
+    ) -> None:
+        """Say how far the rounds are."""
+        self.show(f"{trial.name}: {rounds} rounds, {elapsed:.0f} s of at most {budget:.0f} s")
+
+    def proving(self, trial: Trial, case: RunCase) -> None:
+        """Say whose evidence is being taken."""
+        self.show(f"{trial.name}: taking evidence of {case.arm}")
+
+    def note(self, trial: Trial, sentence: str) -> None:
+        """Write a line that stays."""
+        self.say(f"{trial.name}: {sentence}")
 
 
 def calibrate(settings: Settings, seconds: float) -> int:
@@ -44,34 +85,56 @@ def calibrate(settings: Settings, seconds: float) -> int:
     machine, threads = host_traits(facts), settings.threads
     place = settings.reference or default_path(machine, threads)
     stored = load_calibration(place, machine, threads) if place.exists() else None
-    _say(f"reading {threads} CPUs for {seconds:g} s ...")
+    line = _Line(sys.stdout)
+    line.say(f"reading {threads} CPUs for {seconds:g} s ...")
     if not support.usable:
-        _say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
+        line.say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
     with _prober(settings) as prober:
-        found = find_quiet_state(prober, seconds, machine=machine, threads=threads)
+        found = find_quiet_state(
+            prober,
+            seconds,
+            machine=machine,
+            threads=threads,
+            progress=lambda passed: line.show(f"{passed:.0f} of {seconds:g} s"),
+        )
     if stored is not None and is_busier(found, stored):
-        _say(
+        line.say(
             f"this machine was busier all the while than when the reference in {place} was taken "
             f"({stored.taken}), which is kept; remove the file to start anew"
         )
         return _EXIT_INCONCLUSIVE
     save_calibration(found, place)
-    _say(describe(found, place))
+    line.say(describe(found, place))
     return 0
+
+
+def _shape(model: str) -> Shape:
+    """The shape of the model's inference trial of the lowest level."""
+    shapes = sorted(
+        (level, shape)
+        for (mode, level), shape in workload(model).shapes.items()
+        if mode is Mode.INFERENCE
+    )
+    if not shapes:
+        raise UsageError(
+            f"--model: no level has an inference trial of '{model}' (see amx-suite list); name one "
+            "that has"
+        )
+    return shapes[0][1]
 
 
 def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) -> int:
     """Run trials of these kinds; exit code 0, 1 after a false verdict, 4 if none was decided.
 
-    Raises EngineUnavailableError where there is no engine to run them with.
+    Raises UsageError for a model of which no level has an inference trial, and
+    EngineUnavailableError where there is no engine to run them with.
     """
+    shape = _shape(model)
     if not settings.engines:
         raise EngineUnavailableError("no engine is available here (see amx-suite list)")
     facts, support = detect()
     machine, engine = host_traits(facts), settings.engines[0]
     stored = load_calibration(settings.reference, machine, settings.threads)
-    shapes = workload(model).shapes
-    shape = shapes[Mode.INFERENCE, min(level for mode, level in shapes if mode is Mode.INFERENCE)]
     case = proven_case(
         model,
         engine,
@@ -81,13 +144,18 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
         amx=support.usable,
         flags=facts.cpuinfo.flags,
     )
-    _say(f"{case.id}: {', '.join(kinds)}")
+    line = _Line(sys.stdout)
+    line.say(f"{case.id}: {', '.join(kinds)}")
     if not support.usable:
-        _say("AMX is not usable here; the method is the same for any arm, so this one has to serve")
+        line.say(
+            "AMX is not usable here; the method is the same for any arm, so this one has to serve"
+        )
     if Kind.SPEEDUP in kinds and case.precision is Precision.FP32:
-        _say(f"{engine} has nothing but FP32 here, so there is no speedup over FP32")
+        line.say(f"{engine} has nothing but FP32 here, so there is no speedup over FP32")
     if stored is None:
-        _say("no quiet reference is stored: quiet is the best state that each trial sees (weaker)")
+        line.say(
+            "no quiet reference is stored: quiet is the best state that each trial sees (weaker)"
+        )
     found = []
     for done in known_trials(
         case,
@@ -99,13 +167,14 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
         host=machine,
         cpus=bound_cpus(settings.threads),
         kinds=kinds,
+        progress=line,
     ):
         found.append(done)
-        _say(
+        line.say(
             f"{done.words}: {done.verdict} in {done.seconds:.0f} s after {done.prepare_seconds:.0f}"
             f" s of preparation: {done.reason}"
         )
-    _say(summarize(found))
+    line.say(summarize(found))
     if any(trial.is_false for trial in found):
         return _EXIT_FALSE_VERDICT
     return _EXIT_INCONCLUSIVE if all(trial.is_undecided for trial in found) else 0

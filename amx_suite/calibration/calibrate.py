@@ -16,16 +16,22 @@ from amx_suite.worker.messages import SLICE_SECONDS
 
 
 def take_readings(
-    prober: Prober, seconds: float, clock: Callable[[], float] = time.monotonic
+    prober: Prober,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    progress: Callable[[float], None] | None = None,
 ) -> list[TimedReading]:
     """Readings one after the other for so many seconds.
 
     The first is left out: it opens the probe, which assembles its loops and fills its buffers.
+    ``progress`` is told between two readings how many seconds have passed.
     """
     prober.probe()
     series = []
-    end = clock() + seconds
-    while clock() < end:
+    began = clock()
+    while (passed := clock() - began) < seconds:
+        if progress is not None:
+            progress(passed)
         reading = prober.probe()
         series.append(TimedReading(clock(), reading))
     return series
@@ -38,10 +44,11 @@ def calibrate(
     machine: dict[str, str],
     threads: int,
     clock: Callable[[], float] = time.monotonic,
+    progress: Callable[[float], None] | None = None,
 ) -> Calibration:
     """Read for so many seconds and find the quiet state; raises NotQuietError."""
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    series = take_readings(prober, seconds, clock)
+    series = take_readings(prober, seconds, clock, progress)
     return calibrate_from(series, machine=machine, threads=threads, taken=taken)
 
 

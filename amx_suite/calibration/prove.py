@@ -40,6 +40,8 @@ from amx_suite.engines import engine as engine_named
 from amx_suite.errors import NotApplicableError
 from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.pool import ArmWorker, StartProber, StartWorker
+from amx_suite.trial.progress import Progress
+from amx_suite.trial.ruling import MIN_PAIRS
 from amx_suite.trial.session import TrialSession
 from amx_suite.trial.speedup import paired_speedup
 from amx_suite.workloads.base import Inputs
@@ -76,14 +78,15 @@ class KnownTrial(msgspec.Struct, frozen=True):
 
     ``slowdown`` is None for a speedup over FP32, whose verdict is PASS where its figure can be
     trusted. ``ratio`` is the measured speed of the slowed arm over its equal's, or that speedup;
-    None without a quiet pair. ``prepare_seconds`` are those until the first round, ``seconds`` all
-    others.
+    None without a quiet pair. ``pairs`` of the ``rounds`` were quiet. ``prepare_seconds`` are those
+    until the first round, ``seconds`` all others.
     """
 
     slowdown: float | None
     verdict: Verdict
     reason: str
     ratio: float | None
+    pairs: int
     rounds: int
     prepare_seconds: float
     seconds: float
@@ -112,7 +115,11 @@ class KnownTrial(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """What was run."""
-        return "over FP32" if self.slowdown is None else f"slower by {self.slowdown:.0%}"
+        return _words(self.slowdown)
+
+
+def _words(slowdown: float | None) -> str:
+    return "over FP32" if slowdown is None else f"slower by {slowdown:.0%}"
 
 
 def proven_case(
@@ -159,6 +166,7 @@ def known_trials(
     host: dict[str, str],
     cpus: tuple[int, ...],
     kinds: Collection[Kind] = tuple(Kind),
+    progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[KnownTrial]:
     """So many trials of each slowdown and of the speedup, in turn, in fresh processes, as they end.
@@ -175,8 +183,9 @@ def known_trials(
     for number in range(trials):
         for slowdown in asked:
             arms = (fp32, case) if slowdown is None else (case, twin)
+            name = f"{_words(slowdown)}, {number + 1} of {trials}"
             session = TrialSession(
-                Trial(case.name, case.workload, case.shape, arms, case.seed + number),
+                Trial(name, case.workload, case.shape, arms, case.seed + number),
                 [] if slowdown is None else [gate],
                 start=_slowing_twins(start, slowdown or 0.0),
                 start_prober=start_prober,
@@ -185,6 +194,7 @@ def known_trials(
                 budget_seconds=budget_seconds,
                 inputs=Inputs(),
                 reference=reference,
+                progress=progress,
                 clock=clock,
             )
             began = clock()
@@ -216,6 +226,7 @@ def _known(slowdown: float | None, session: TrialSession, seconds: float) -> Kno
         verdict,
         reason,
         None if speedup is None else speedup.ratio,
+        0 if speedup is None else speedup.pairs,
         len(measurement.rounds),
         preparing,
         seconds - preparing,
@@ -227,14 +238,17 @@ def _slowing_twins(start: StartSlowed, slowdown: float) -> StartWorker:
 
 
 def summarize(found: Sequence[KnownTrial]) -> str:
-    """The verdicts of each kind, median seconds and run-to-run spread of the ratio, as a table."""
+    """The verdicts of each kind, median seconds and run-to-run spread of the ratio, as a table.
+
+    The spread is of those trials whose ratio rests on as many quiet rounds as a verdict needs.
+    """
     header = ("trials", "right", "false", "undecided", "prepared", "decided", "ratio", "SD")
     lines = [" " * 22 + "".join(f"{name:>10}" for name in header)]
     for slowdown in (*SLOWDOWNS, None):
         kind = [trial for trial in found if trial.slowdown == slowdown]
         if not kind:
             continue
-        logs = [math.log(trial.ratio) for trial in kind if trial.ratio is not None]
+        logs = [math.log(t.ratio) for t in kind if t.ratio is not None and t.pairs >= MIN_PAIRS]
         cells = (
             len(kind),
             *(("-", "-") if slowdown is None else _answers(kind)),

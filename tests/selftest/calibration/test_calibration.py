@@ -1,5 +1,6 @@
 """Finding, keeping and refusing a quiet reference; the proof's bookkeeping."""
 
+import io
 import itertools
 import math
 import random
@@ -9,13 +10,14 @@ import pytest
 from fake_trial import FakeProber, FakeWorker, World
 from simulated import UNIT_LOSS, SharedMachine
 
+from amx_suite.calibrate import _Line
 from amx_suite.calibration.behaviour import (
     LEAST_QUIET,
     NotQuietError,
     TimedReading,
     calibrate_from,
 )
-from amx_suite.calibration.calibrate import calibrate, describe, is_busier
+from amx_suite.calibration.calibrate import calibrate, describe, is_busier, take_readings
 from amx_suite.calibration.prove import (
     SLOWDOWNS,
     Kind,
@@ -177,7 +179,14 @@ class TestStorage:
 
 
 class TestProof:
-    def run(self, seconds_of_twin, trials=2, kinds=(Kind.TWIN, Kind.SLOWED), world=None):
+    def run(
+        self,
+        seconds_of_twin,
+        trials=2,
+        kinds=(Kind.TWIN, Kind.SLOWED),
+        world=None,
+        progress=None,
+    ):
         reference = None if world is None else Reference(World().rates)
         world = world or World()
         slowdowns = []
@@ -199,6 +208,7 @@ class TestProof:
                 host={},
                 cpus=(0, 1),
                 kinds=kinds,
+                progress=progress,
                 clock=lambda: world.now,
             )
         )
@@ -336,3 +346,39 @@ def test_undecided_trials_are_neither_right_nor_false():
     one = msgspec.structs.replace(found[0], verdict=Verdict.INCONCLUSIVE, ratio=None)
     assert (one.is_right, one.is_false) == (False, False)
     assert summarize([one]).splitlines()[1].split()[3:7] == ["1", "0", "0", "1"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown_by(stream):
+    """All that a proof of one twin shows on the stream."""
+    line = _Line(stream)
+    found, _ = TestProof().run(lambda slowdown: 0.15, 1, (Kind.TWIN,), progress=line)
+    line.say(found[0].reason)
+    return stream.getvalue()
+
+
+def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere():
+    text = shown_by(Terminal())
+    live, said = text.split("\r\x1b[K")
+    assert live.startswith("\rslower by 0%, 1 of 1: preparing bf16@amx (1 of 2)\x1b[K")
+    assert "\rslower by 0%, 1 of 1: 8 rounds, 6 s of at most 60 s\x1b[K" in live
+    assert live.endswith("\rslower by 0%, 1 of 1: taking evidence of bf16@amx-twin\x1b[K")
+    assert "\n" not in live
+    assert said == shown_by(io.StringIO())
+
+
+def test_readings_say_how_far_they_are():
+    world, told = World(), []
+    world.probe_seconds = 1 / 16
+    take_readings(FakeProber(world), 1.0, lambda: world.now, told.append)
+    assert told == [number / 16 for number in range(16)]
+
+
+def test_a_ratio_of_too_few_quiet_rounds_is_not_in_the_spread():
+    found, _ = TestProof().run(lambda slowdown: 0.15, kinds=(Kind.SPEEDUP,))
+    stray = msgspec.structs.replace(found[1], ratio=9.0, pairs=MIN_PAIRS - 1)
+    assert summarize([found[0], stray]).splitlines()[1].split()[-2:] == ["6.000", "-"]

@@ -209,6 +209,7 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
         (["--seconds", "0"], "--seconds: got '0', expected a number of seconds above 0"),
         (["--trials", "0"], "--trials: got '0', expected a whole number from 1"),
         (["--model", "gem"], "unknown model in --model 'gem'"),
+        (["--prove", "--model", "square"], "no level has an inference trial of 'square'"),
         (["--only", "twins"], "unknown kind in --only 'twins': expected one of slowed, speedup"),
         (["--prove", "--reference", "/absent.json"], "there is no quiet reference /absent.json"),
     ],
