@@ -25,8 +25,8 @@ from amx_suite.trial.sequential import DECISIVE, e_value
 from amx_suite.trial.speedup import paired_speedup
 
 _ROUNDS = 300
-#: A quarter of them: for so long a settled trial goes on for more rounds.
-_WANTED_WITHIN = _ROUNDS // 4
+#: A fifth of them: for so long a settled trial goes on for more rounds.
+_WANTED_WITHIN = _ROUNDS // 5
 _NOISE = 0.02
 #: Truth less gate, in standard deviations of one round's log ratio.
 _DISTANCES = (-2.0, -1.0, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)

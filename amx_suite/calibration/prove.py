@@ -38,6 +38,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import Verdict
 from amx_suite.engines import engine as engine_named
 from amx_suite.errors import NotApplicableError
+from amx_suite.report.rows import speedup_text
 from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.pool import ArmWorker, StartProber, StartWorker
 from amx_suite.trial.progress import Progress
@@ -216,7 +217,7 @@ def _known(slowdown: float | None, session: TrialSession, seconds: float) -> Kno
         speedup = paired_speedup(measurement.pairs(baseline.id, candidate.id))
         verdict, reason = answer.verdict, answer.reason
         if verdict is Verdict.PASS and speedup is not None:
-            reason = f"{speedup.ratio:.3f}x in {reason}"
+            reason = f"{speedup_text(speedup)} in {reason}"
     else:
         (gate,) = result.gates
         verdict, reason, speedup = gate.verdict, gate.reason, gate.speedup

@@ -15,7 +15,13 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.trial.proof import doubt_arm, doubt_beyond_ceiling
 from amx_suite.trial.ruling import MIN_PAIRS, Ruling, Standing, rule
-from amx_suite.trial.soundness import lying_probe, slow_share, twin_gap, unknown_unit
+from amx_suite.trial.soundness import (
+    is_alone,
+    lying_probe,
+    slow_share,
+    twin_gap,
+    unknown_unit,
+)
 
 _MORE_TIME = "give the trial more time with --amx-budget, or quiet the machine"
 
@@ -198,7 +204,8 @@ def _unsteady(ruling: Ruling, measurement: Measurement, rounds: Sequence[Round])
 
 
 def _two_speeds(case: RunCase, measurement: Measurement, rounds: Sequence[Round]) -> Answer | None:
-    share = slow_share(_seconds(rounds, case))
+    seconds = _seconds(rounds, case)
+    share = slow_share(seconds)
     if share is None:
         return None
     reason = (
@@ -206,10 +213,10 @@ def _two_speeds(case: RunCase, measurement: Measurement, rounds: Sequence[Round]
         f"between quiet readings were more than {QUIET_WITHIN:g} times as long as its fast ones"
     )
     others = [facts.case for facts in measurement.arms if facts.case.id != case.id]
-    if others and all(slow_share(_seconds(rounds, other)) is not None for other in others):
+    if not is_alone(seconds, [_seconds(rounds, other) for other in others]):
         return Answer(
             Verdict.INCONCLUSIVE,
-            f"{reason}, and so does every other arm",
+            f"{reason}, and the other arms are no steadier",
             "a finding about the machine: others come and go within a slice, or take what the "
             "probe does not read; quiet the machine",
         )

@@ -38,8 +38,9 @@ from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, Ruling, Standing, ga
 from amx_suite.trial.schedule import orders
 from amx_suite.workloads.base import Inputs
 
-#: Share of the budget for which a trial whose gates are settled goes on for more quiet rounds.
-_WANTED_WITHIN = 0.25
+#: Share of the budget within which a trial whose gates are settled goes on for more quiet rounds:
+#: with the evidence taken, a gate far from its value is answered in a minute at level 3.
+_WANTED_WITHIN = 0.2
 
 _NO_REFERENCE = (
     "no quiet reference of this machine is stored, so quiet is judged by the best state that this "

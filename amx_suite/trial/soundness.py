@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["TWIN_WITHIN", "UNSEEN_SHARE", "lying_probe", "slow_share", "twin_gap", "unknown_unit"]
+__all__ = [
+    "TWIN_WITHIN",
+    "UNSEEN_SHARE",
+    "is_alone",
+    "lying_probe",
+    "slow_share",
+    "twin_gap",
+    "unknown_unit",
+]
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -23,6 +32,8 @@ TWIN_WITHIN = 1.05
 #: (slice / dwell)**2 / 2 for a slice of 1 s and a dwell of 3 s, both exponential, rounded down.
 UNSEEN_SHARE = 0.05
 _SIGNIFICANT = 0.001
+#: Only says whom an unsteady trial is blamed on, so it need not be rare.
+_MORE_THAN_CHANCE = 0.05
 #: The arm's own fast speed is taken from the fastest slices, but not from a single one.
 _FAST_QUANTILE = 0.1
 
@@ -53,12 +64,7 @@ def slow_share(seconds: Sequence[float]) -> float | None:
     quiet that is the arm's doing, or a probe's that does not see what the arm sees. An exact
     binomial test against ``UNSEEN_SHARE``.
     """
-    import numpy as np
-
-    if not seconds:
-        return None
-    fast = float(np.quantile(seconds, _FAST_QUANTILE))
-    slow = sum(value > QUIET_WITHIN * fast for value in seconds)
+    slow = _slow_slices(seconds)
     if slow == 0:
         return None
     # scipy.stats has the test by its name, and takes longer to import than a whole judgement.
@@ -66,6 +72,32 @@ def slow_share(seconds: Sequence[float]) -> float | None:
 
     as_many_by_chance = special.bdtrc(slow - 1, len(seconds), UNSEEN_SHARE)
     return slow / len(seconds) if as_many_by_chance <= _SIGNIFICANT else None
+
+
+def is_alone(seconds: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+    """Whether an arm has more slow slices than the other arms of its trial, beyond chance.
+
+    What the machine does happens to all arms, what an arm does to itself alone. Fisher's exact
+    test, one-sided: the arm's slow slices among all, as many or more by chance.
+    """
+    slow, total = _slow_slices(seconds), len(seconds)
+    all_slow = slow + sum(_slow_slices(other) for other in others)
+    rest = sum(len(other) for other in others)
+    ways = sum(
+        math.comb(all_slow, k) * math.comb(total + rest - all_slow, total - k)
+        for k in range(slow, min(all_slow, total) + 1)
+    )
+    return ways <= _MORE_THAN_CHANCE * math.comb(total + rest, total)
+
+
+def _slow_slices(seconds: Sequence[float]) -> int:
+    """How many are more than ``QUIET_WITHIN`` times the arm's own fast speed."""
+    import numpy as np
+
+    if not seconds:
+        return 0
+    fast = float(np.quantile(seconds, _FAST_QUANTILE))
+    return sum(value > QUIET_WITHIN * fast for value in seconds)
 
 
 def lying_probe(measurement: Measurement) -> tuple[Unit, float] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["CONFIDENCE", "paired_speedup"]
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,17 @@ def _interval(
     logs: np.ndarray[Any, Any], walsh: np.ndarray[Any, Any], alpha: float
 ) -> tuple[float | None, float | None]:
     """The k-th smallest and k-th largest Walsh average, k from the exact null distribution."""
+    k = _rank(len(logs), alpha)
+    if k == 0:
+        return None, None
+    return float(walsh[k - 1]), float(walsh[len(walsh) - k])
+
+
+@functools.cache
+def _rank(n: int, alpha: float) -> int:
+    """How many values of the signed-rank statistic of n pairs lie in its lower alpha / 2."""
     import numpy as np
 
-    n = len(logs)
     # Each rank joins the positive sum with probability one half: the null distribution of the
     # statistic is the product of (1 + x**rank) / 2 over all ranks.
     distribution = np.ones(1)
@@ -70,8 +79,4 @@ def _interval(
         grown[: len(distribution)] += distribution / 2
         grown[rank:] += distribution / 2
         distribution = grown
-    below = np.cumsum(distribution)
-    k = int(np.searchsorted(below, alpha / 2, side="right"))
-    if k == 0:
-        return None, None
-    return float(walsh[k - 1]), float(walsh[len(walsh) - k])
+    return int(np.searchsorted(np.cumsum(distribution), alpha / 2, side="right"))

@@ -247,7 +247,8 @@ class TestProof:
         for trial in found:
             assert (trial.is_right, trial.is_false, trial.is_undecided) == (False, False, False)
             assert (trial.rounds, trial.ratio) == (MIN_PAIRS, pytest.approx(6.0))
-            assert trial.reason == f"6.000x in {MIN_PAIRS} quiet rounds, each arm proven"
+            in_rounds = f"in {MIN_PAIRS} quiet rounds, each arm proven"
+            assert trial.reason == f"6.00x [6.00, 6.00] {in_rounds}"
         (row,) = summarize(found).splitlines()[1:]
         decided = f"{found[0].seconds:.0f} s"
         assert " ".join(row.split()) == f"speedup over FP32 2 - - 0 10 s {decided} 6.000 0.00%"

@@ -14,7 +14,7 @@ from amx_suite.core.verdict import Verdict
 from amx_suite.trial.judge import judge
 from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS
 from amx_suite.trial.sequential import DECISIVE, e_holm
-from amx_suite.trial.soundness import slow_share
+from amx_suite.trial.soundness import is_alone, slow_share
 
 pytestmark = pytest.mark.selftest
 
@@ -209,6 +209,14 @@ class TestSteadiness:
         assert "bf16@amx runs at two speeds or drifts" in first.reason
         assert "finding about the arm" in first.remedy
 
+    def test_who_is_unsteady(self):
+        steady, unsteady, less = [1.0] * 20, [1.0] * 14 + [1.5] * 6, [1.0] * 17 + [1.5] * 3
+        assert is_alone(unsteady, [steady])
+        assert is_alone(unsteady, [steady, less])
+        assert not is_alone(unsteady, [less])
+        assert not is_alone(unsteady, [unsteady, unsteady])
+        assert is_alone([1.0] * 4 + [1.5] * 4, [[1.0] * 8] * 4)
+
     def test_every_arm_at_two_speeds_is_a_finding_about_the_machine(
         self, make_session, vocabulary, world
     ):
@@ -220,7 +228,7 @@ class TestSteadiness:
             )
         gate = only(make_session([vocabulary.gate(5.0)], budget_seconds=100).result())
         assert gate.verdict is Verdict.INCONCLUSIVE
-        assert gate.reason.endswith("and so does every other arm")
+        assert gate.reason.endswith("and the other arms are no steadier")
         assert "finding about the machine" in gate.remedy
 
     def test_a_verdict_that_holds_at_either_speed_stands(self, make_session, vocabulary, world):
