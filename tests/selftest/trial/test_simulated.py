@@ -117,7 +117,7 @@ def test_the_interval_of_a_pass_holds_a_truth_just_above_its_gate():
     assert as_given / 400 < 0.93
 
 
-def test_only_a_pass_with_rounds_below_its_gate_has_the_wider_interval():
+def test_only_a_pass_with_rounds_below_its_gate_and_more_than_wanted_has_the_wider_interval():
     above = [1.1 + n / 1000 for n in range(20)]
     ruling, fixed = passed(above)
     assert (ruling.standing, ruling.speedup) == (Standing.PASS, fixed)
@@ -125,6 +125,8 @@ def test_only_a_pass_with_rounds_below_its_gate_has_the_wider_interval():
     assert ruling.standing is Standing.PASS
     assert ruling.gate.minimum <= ruling.speedup.low < fixed.low
     assert ruling.speedup.high == fixed.high
+    ruling, fixed = passed([*above[1:], 0.9])
+    assert (ruling.standing, ruling.speedup) == (Standing.PASS, fixed)
     ruling, fixed = passed(above, minimum=1.11)
     assert (ruling.standing, ruling.speedup) == (Standing.OPEN, fixed)
 
