@@ -78,7 +78,8 @@ def is_alone(seconds: Sequence[float], others: Sequence[Sequence[float]]) -> boo
     """Whether an arm has more slow slices than the other arms of its trial, beyond chance.
 
     What the machine does happens to all arms, what an arm does to itself alone. Fisher's exact
-    test, one-sided: the arm's slow slices among all, as many or more by chance.
+    test, one-sided: the arm's slow slices among all, as many or more by chance. True where the
+    others have no slice to compare with.
     """
     slow, total = _slow_slices(seconds), len(seconds)
     all_slow = slow + sum(_slow_slices(other) for other in others)
@@ -87,7 +88,7 @@ def is_alone(seconds: Sequence[float], others: Sequence[Sequence[float]]) -> boo
         math.comb(all_slow, k) * math.comb(total + rest - all_slow, total - k)
         for k in range(slow, min(all_slow, total) + 1)
     )
-    return ways <= _MORE_THAN_CHANCE * math.comb(total + rest, total)
+    return rest == 0 or ways <= _MORE_THAN_CHANCE * math.comb(total + rest, total)
 
 
 def _slow_slices(seconds: Sequence[float]) -> int:

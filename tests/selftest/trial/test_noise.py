@@ -216,6 +216,7 @@ class TestSteadiness:
         assert not is_alone(unsteady, [less])
         assert not is_alone(unsteady, [unsteady, unsteady])
         assert is_alone([1.0] * 4 + [1.5] * 4, [[1.0] * 8] * 4)
+        assert is_alone(unsteady, [[]])
 
     def test_every_arm_at_two_speeds_is_a_finding_about_the_machine(
         self, make_session, vocabulary, world
