@@ -15,12 +15,11 @@ from amx_suite.calibration.prove import Kind, known_trials, proven_case, summari
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
 from amx_suite.core.isa import Isa
-from amx_suite.core.trial import Trial
 from amx_suite.errors import EngineUnavailableError, UsageError
 from amx_suite.host import detect, host_traits
 from amx_suite.options import Settings
 from amx_suite.testing.selection import bound_cpus
-from amx_suite.trial.progress import Progress
+from amx_suite.trial.progress import InWords
 from amx_suite.worker.messages import SLICE_SECONDS, Prepared
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads import workload
@@ -37,43 +36,27 @@ _EXIT_FALSE_VERDICT = 1
 _EXIT_INCONCLUSIVE = 4
 
 
-class _Line(Progress):
+class _Line:
     """How far it is, on one line of a terminal that the next thing said wipes out.
 
-    Nothing is written where standard output is no terminal.
+    Nothing is written where the stream is no terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._live = stream.isatty()
 
-    def show(self, text: str) -> None:
-        """Write over the line, if it can be done."""
-        if self._live:
+    def show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
+        """Write over the line, if it can be done; ``keep`` makes it a line that stays."""
+        if keep:
+            self.say(text)
+        elif self._live:
             print(f"\r{text}\x1b[K", end="", file=self._stream, flush=True)
 
     def say(self, text: str) -> None:
         """Write what stays."""
         self.show("")
         print(text, file=self._stream, flush=True)
-
-    def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
-        """Say which arm is being prepared."""
-        self.show(f"{trial.name}: preparing {case.arm} ({number} of {of})")
-
-    def round_done(
-        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
-    ) -> None:
-        """Say how far the rounds are."""
-        self.show(f"{trial.name}: {rounds} rounds, {elapsed:.0f} s of at most {budget:.0f} s")
-
-    def proving(self, trial: Trial, case: RunCase) -> None:
-        """Say whose evidence is being taken."""
-        self.show(f"{trial.name}: taking evidence of {case.arm}")
-
-    def note(self, trial: Trial, sentence: str) -> None:
-        """Write a line that stays."""
-        self.say(f"{trial.name}: {sentence}")
 
 
 def calibrate(settings: Settings, seconds: float) -> int:
@@ -167,7 +150,7 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
         host=machine,
         cpus=bound_cpus(settings.threads),
         kinds=kinds,
-        progress=line,
+        progress=InWords(line.show),
     ):
         found.append(done)
         line.say(

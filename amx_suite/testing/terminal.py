@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from amx_suite.trial.progress import InWords
+
 if TYPE_CHECKING:
     import pytest
-
-    from amx_suite.core.case import RunCase
-    from amx_suite.core.trial import Trial
 
 #: Where lines cannot be rewritten (a log file), rounds are reported at most this often.
 _SECONDS_BETWEEN_LINES = 10.0
@@ -54,31 +53,8 @@ class ProgressLine:
             yield
 
 
-class TerminalProgress:
+class TerminalProgress(InWords):
     """What a trial says of its progress."""
 
     def __init__(self, config: pytest.Config, now: Callable[[], float] = time.monotonic) -> None:
-        self._show = ProgressLine(config, now).show
-
-    def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
-        """Say which arm is being prepared."""
-        self._show(f"{trial.name} {trial.shape}: preparing {trial.label(case)} ({number} of {of})")
-
-    def round_done(
-        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
-    ) -> None:
-        """Say how far the rounds are."""
-        of_gates = f"{decided} of {gates} gates decided, " if gates else ""
-        text = (
-            f"{trial.name} {trial.shape}: {rounds} rounds, {of_gates}"
-            f"{elapsed:.0f} s of at most {budget:.0f} s"
-        )
-        self._show(text, seldom=True)
-
-    def proving(self, trial: Trial, case: RunCase) -> None:
-        """Say whose evidence is being taken."""
-        self._show(f"{trial.name} {trial.shape}: taking evidence of {trial.label(case)}")
-
-    def note(self, trial: Trial, sentence: str) -> None:
-        """Write a line that stays."""
-        self._show(f"{trial.name} {trial.shape}: {sentence}", keep=True)
+        super().__init__(ProgressLine(config, now).show)

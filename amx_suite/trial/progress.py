@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["InWords", "Progress", "Silent"]
 
+from collections.abc import Callable
 from typing import Protocol
 
 from amx_suite.core.case import RunCase
@@ -44,3 +45,36 @@ class Silent:
 
     def note(self, trial: Trial, sentence: str) -> None:
         """Say nothing."""
+
+
+class InWords:
+    """Progress in words, for ``show(text, seldom=..., keep=...)``.
+
+    ``seldom`` marks what is said again and again, ``keep`` what must stay to be read.
+    """
+
+    def __init__(self, show: Callable[..., None]) -> None:
+        self._show = show
+
+    def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
+        """Say which arm is being prepared."""
+        self._show(f"{trial.name} {trial.shape}: preparing {trial.label(case)} ({number} of {of})")
+
+    def round_done(
+        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
+    ) -> None:
+        """Say how far the rounds are."""
+        of_gates = f"{decided} of {gates} gates decided, " if gates else ""
+        text = (
+            f"{trial.name} {trial.shape}: {rounds} rounds, {of_gates}"
+            f"{elapsed:.0f} s of at most {budget:.0f} s"
+        )
+        self._show(text, seldom=True)
+
+    def proving(self, trial: Trial, case: RunCase) -> None:
+        """Say whose evidence is being taken."""
+        self._show(f"{trial.name} {trial.shape}: taking evidence of {trial.label(case)}")
+
+    def note(self, trial: Trial, sentence: str) -> None:
+        """Say what the report will say as well."""
+        self._show(f"{trial.name} {trial.shape}: {sentence}", keep=True)

@@ -33,6 +33,7 @@ from amx_suite.core.noise import Reading, Reference, Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.engines import ENGINES
 from amx_suite.errors import NotApplicableError, ResultsFileError
+from amx_suite.trial.progress import InWords
 from amx_suite.trial.ruling import MIN_PAIRS
 
 pytestmark = pytest.mark.selftest
@@ -357,7 +358,7 @@ class Terminal(io.StringIO):
 def shown_by(stream):
     """All that a proof of one twin shows on the stream."""
     line = _Line(stream)
-    found, _ = TestProof().run(lambda slowdown: 0.15, 1, (Kind.TWIN,), progress=line)
+    found, _ = TestProof().run(lambda slowdown: 0.15, 1, (Kind.TWIN,), progress=InWords(line.show))
     line.say(found[0].reason)
     return stream.getvalue()
 
@@ -365,9 +366,10 @@ def shown_by(stream):
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere():
     text = shown_by(Terminal())
     live, said = text.split("\r\x1b[K")
-    assert live.startswith("\rslower by 0%, 1 of 1: preparing bf16@amx (1 of 2)\x1b[K")
-    assert "\rslower by 0%, 1 of 1: 8 rounds, 6 s of at most 60 s\x1b[K" in live
-    assert live.endswith("\rslower by 0%, 1 of 1: taking evidence of bf16@amx-twin\x1b[K")
+    head = "\rslower by 0%, 1 of 1 b16x128: "
+    assert live.startswith(f"{head}preparing bf16@amx (1 of 2)\x1b[K")
+    assert f"{head}8 rounds, 1 of 1 gates decided, 6 s of at most 60 s\x1b[K" in live
+    assert live.endswith(f"{head}taking evidence of bf16@amx-twin\x1b[K")
     assert "\n" not in live
     assert said == shown_by(io.StringIO())
 
