@@ -201,8 +201,7 @@ class TrialAccess:
             error = self._session.why_lost(case)
             if error is not None:
                 raise error
-        missing = {c.id: why for c in both if (why := self._session.why_missing(c)) is not None}
-        return judge_pair(*both, measurement, missing)
+        return judge_pair(*both, measurement, self._session.missing)
 
     def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
         """What the evidence leaves unproven of the arm."""

@@ -12,31 +12,22 @@ import math
 import sys
 from collections import Counter
 from multiprocessing import Pool
+from pathlib import Path
 
 import numpy as np
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
-from amx_suite.core.gate import Gate, Versus
-from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Round, Slice
-from amx_suite.core.trial import Trial
-from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, Ruling, Standing, rule
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "selftest"))
+
+from simulated import rule_on
+
+from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, Ruling, Standing
 from amx_suite.trial.sequential import DECISIVE, e_value
 from amx_suite.trial.speedup import paired_speedup
 
 _ROUNDS = 300
-#: A fifth of them: for so long a settled trial goes on for more rounds.
-_WANTED_WITHIN = _ROUNDS // 5
 _NOISE = 0.02
 #: Truth less gate, in standard deviations of one round's log ratio.
 _DISTANCES = (-2.0, -1.0, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
-
-_SHAPE = Shape(1, 1)
-_WORKLOAD = Workload("simulated", Mode.INFERENCE)
-_BASE = RunCase(_WORKLOAD, "none", Precision.FP32, Isa.AVX512, _SHAPE, 1)
-_CANDIDATE = RunCase(_WORKLOAD, "none", Precision.BF16, Isa.AMX, _SHAPE, 1)
-_GATE = Gate(_WORKLOAD, Precision.BF16, Versus.FP32, _SHAPE, 1.0, "made up")
-_TRIAL = Trial("simulated", _WORKLOAD, _SHAPE, (_BASE, _CANDIDATE))
 
 #: The fewest rounds on one side of the gate that decide it, by the number of rounds.
 _NEEDED = np.array(
@@ -88,29 +79,16 @@ def _ended(logs: np.ndarray) -> Ruling:
     numbers = np.arange(1, _ROUNDS + 1)
     one_side = np.maximum(above, below) >= _NEEDED[1:]
     # Only where one side is decided can anything be settled, so only there the suite is asked.
-    first_launch = _ROUNDS
+    first_launch = None
     for number in numbers[one_side]:
         if number < MIN_PAIRS:
             continue
-        ruling = _rule(logs[:number], first_launch)
-        if ruling.standing is Standing.TO_RECUR and first_launch == _ROUNDS:
+        ruling = rule_on(np.exp(logs[:number]), first_launch=first_launch)
+        if ruling.standing is Standing.TO_RECUR and first_launch is None:
             first_launch = int(number)  # the next round is of fresh processes
-        elif ruling.standing.settled and (number >= WANTED_PAIRS or number >= _WANTED_WITHIN):
+        elif ruling.standing.settled and number >= WANTED_PAIRS:
             return ruling
-    return _rule(logs, first_launch)
-
-
-def _rule(logs: np.ndarray, first_launch: int) -> Ruling:
-    rounds = [
-        Round(
-            index,
-            (Slice(_BASE.id, math.exp(log), 1), Slice(_CANDIDATE.id, 1.0, 1)),
-            launch=int(index >= first_launch),
-        )
-        for index, log in enumerate(logs)
-    ]
-    (ruling,) = rule(_TRIAL, [_GATE], rounds)
-    return ruling
+    return rule_on(np.exp(logs), first_launch=first_launch)
 
 
 if __name__ == "__main__":

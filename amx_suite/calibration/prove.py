@@ -212,8 +212,7 @@ def _known(slowdown: float | None, session: TrialSession, seconds: float) -> Kno
     measurement = result.measurement
     if slowdown is None:
         baseline, candidate = session.arms
-        missing = {c.id: why for c in session.arms if (why := session.why_missing(c)) is not None}
-        answer = judge_pair(baseline, candidate, measurement, missing)
+        answer = judge_pair(baseline, candidate, measurement, session.missing)
         speedup = paired_speedup(measurement.pairs(baseline.id, candidate.id))
         verdict, reason = answer.verdict, answer.reason
         if verdict is Verdict.PASS and speedup is not None:

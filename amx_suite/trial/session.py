@@ -6,7 +6,7 @@ __all__ = ["TrialSession"]
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -150,14 +150,18 @@ class TrialSession:
             reference=self._reference,
             engines=self.trial.engines,
         )
-        missing = self._pool.unavailable
         return TrialResult(
-            measurement, judge(self.trial, self._gates, measurement, missing, self._elsewhere)
+            measurement, judge(self.trial, self._gates, measurement, self.missing, self._elsewhere)
         )
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Ids of the arms that the engine does not have, with why; known once it is prepared."""
+        return self._pool.unavailable
 
     def why_missing(self, case: RunCase) -> str | None:
         """Why the engine does not have this arm, or None; known once the trial is prepared."""
-        return self._pool.unavailable.get(case.id)
+        return self.missing.get(case.id)
 
     def why_lost(self, case: RunCase) -> AmxSuiteError | None:
         """The error that cost the trial this arm and no other, or None.

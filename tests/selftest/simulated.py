@@ -14,8 +14,10 @@ from fake_trial import FakeWorker, World
 from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
+from amx_suite.core.measurement import Round, Slice
 from amx_suite.core.noise import Reading, Reference, Unit
 from amx_suite.core.trial import Trial
+from amx_suite.trial.ruling import rule
 from amx_suite.trial.session import TrialSession
 from amx_suite.worker.messages import SliceTaken
 from amx_suite.workloads.base import Inputs
@@ -95,6 +97,20 @@ class SimulatedWorker(FakeWorker):
 
 def gate(minimum, versus=Versus.FP32):
     return Gate(RESNET, Precision.BF16, versus, SHAPE, minimum, "made up")
+
+
+def rule_on(ratios, minimum=1.0, first_launch=None):
+    """The ruling on quiet rounds with these speedups, fresh processes from ``first_launch`` on."""
+    rounds = [
+        Round(
+            number,
+            (Slice(FP32.id, float(ratio), 1), Slice(AMX.id, 1.0, 1)),
+            launch=int(first_launch is not None and number >= first_launch),
+        )
+        for number, ratio in enumerate(ratios)
+    ]
+    (ruling,) = rule(Trial("simulated", RESNET, SHAPE, (FP32, AMX)), [gate(minimum)], rounds)
+    return ruling
 
 
 def run_trial(world, gates, *, arms=(FP32, AMX), twin=None, budget_seconds=240.0, stored=True):

@@ -10,13 +10,11 @@ import math
 
 import numpy as np
 import pytest
-from simulated import AMX, FP32, TWIN, SharedMachine, gate, run_trial
+from simulated import AMX, FP32, TWIN, SharedMachine, gate, rule_on, run_trial
 
 from amx_suite.core.gate import Versus
-from amx_suite.core.measurement import Round, Slice
-from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import Verdict
-from amx_suite.trial.ruling import Standing, rule
+from amx_suite.trial.ruling import Standing
 from amx_suite.trial.sequential import DECISIVE, e_value
 from amx_suite.trial.speedup import paired_speedup
 
@@ -91,11 +89,7 @@ def test_the_interval_covers_the_truth():
 
 def passed(ratios, minimum=1.0):
     """The ruling on rounds with these speedups, and the interval that takes them as given."""
-    rounds = [
-        Round(number, (Slice(FP32.id, float(ratio), 1), Slice(AMX.id, 1.0, 1)))
-        for number, ratio in enumerate(ratios)
-    ]
-    (ruling,) = rule(Trial(FP32.workload, "ipex", FP32.shape, (FP32, AMX)), [gate(minimum)], rounds)
+    ruling = rule_on(ratios, minimum)
     return ruling, paired_speedup(ruling.pairs)
 
 
