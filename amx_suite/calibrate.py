@@ -14,13 +14,13 @@ from amx_suite.calibration.calibrate import describe, is_busier
 from amx_suite.calibration.prove import Kind, known_trials, proven_case, summarize
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
-from amx_suite.core.isa import Isa
 from amx_suite.errors import EngineUnavailableError, UsageError
 from amx_suite.host import detect, host_traits
 from amx_suite.options import Settings
 from amx_suite.testing.selection import bound_cpus
 from amx_suite.trial.progress import InWords
 from amx_suite.worker.messages import SLICE_SECONDS, Prepared
+from amx_suite.worker.probing import UnitProbe
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs
@@ -189,6 +189,5 @@ def _start(settings: Settings, case: RunCase, slowdown: float) -> IsaWorker:
     return worker
 
 
-def _prober(settings: Settings) -> IsaWorker:
-    threads = settings.threads
-    return IsaWorker(Isa.AMX, "probe", threads=threads, cpus=bound_cpus(threads), label="probe")
+def _prober(settings: Settings) -> UnitProbe:
+    return UnitProbe(bound_cpus(settings.threads))

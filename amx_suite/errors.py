@@ -10,14 +10,11 @@
     |-- OutputError              an output folder or file cannot be written
     |-- EngineUnavailableError   the engine's packages are absent or of the wrong version
     |-- NotApplicableError       this engine, version or CPU cannot do what the case asks
-    `-- WorkerError              a child process did not do its work
-        |-- WorkerStartError     it never became ready
-        |-- WorkerDiedError      it ended by itself: exit code or signal
+    `-- ChildError               a child process did not do its work
+        |-- LostChildError       it ended, fell silent or wrote nonsense
         |   `-- CeilingIgnoredError  by an instruction that the kernel refuses under its ceiling
-        |-- WorkerMemoryError    it ran out of memory
-        |-- WorkerHungError      it is alive, and silent past its time limit
-        |-- WorkerFailedError    it reported an exception of its own
-        `-- ProtocolError        its messages could not be understood
+        |-- OutOfMemoryError     memory did not hold what it was asked for
+        `-- ChildFailedError     it reported an exception of its own
 
 Beside the tree stand ``tmul.jit.AssemblyError`` (a mistake in our own assembly) and
 ``worker.jail.JailUnavailableError`` (raised before this package may be imported).
@@ -31,20 +28,17 @@ from __future__ import annotations
 __all__ = [
     "AmxSuiteError",
     "CeilingIgnoredError",
+    "ChildError",
+    "ChildFailedError",
     "EngineUnavailableError",
     "GateTableError",
+    "LostChildError",
     "NotApplicableError",
+    "OutOfMemoryError",
     "OutputError",
-    "ProtocolError",
     "ResultsFileError",
     "UnknownNameError",
     "UsageError",
-    "WorkerDiedError",
-    "WorkerError",
-    "WorkerFailedError",
-    "WorkerHungError",
-    "WorkerMemoryError",
-    "WorkerStartError",
 ]
 
 import difflib
@@ -89,47 +83,70 @@ class NotApplicableError(AmxSuiteError):
     """This engine, version or CPU cannot do what the case asks; the message is the reason."""
 
 
-class WorkerError(AmxSuiteError):
+class ChildError(AmxSuiteError):
     """A child process did not do its work.
 
-    ``case`` is the id of the run case (or ceiling) the child served and ``stderr_tail`` the end of
-    what it wrote to its standard error.
+    ``label`` says which child: the id of the run case that it served, or what else it was for.
+    ``stderr_tail`` is the end of what it wrote to its standard error.
     """
 
-    def __init__(self, case: str, what: str, stderr_tail: str = "") -> None:
-        self.case = case
+    def __init__(self, label: str, what: str, stderr_tail: str = "") -> None:
+        self.label = label
         self.what = what
         self.stderr_tail = stderr_tail.strip()
+        super().__init__(label, what, self.stderr_tail)
+
+    def __str__(self) -> str:
         tail = f"\nthe end of its stderr:\n{self.stderr_tail}" if self.stderr_tail else ""
-        super().__init__(f"worker {case}: {what}{tail}")
+        return f"child process {self.label}{self._place}: {self.what}{tail}"
+
+    @property
+    def _place(self) -> str:
+        return ""
 
 
-class WorkerStartError(WorkerError):
-    """The child never became ready."""
+class LostChildError(ChildError):
+    """The child is gone: it ended by itself, or was ended because it was silent or not understood.
+
+    ``cpus`` are those that it was bound to, empty if none. ``exit_code`` or ``signal`` says how it
+    ended by itself; both are None for a child that was ended. ``silent`` marks one that did not
+    answer in time, and ``out_of_memory`` one that the kernel killed for memory.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        what: str,
+        stderr_tail: str = "",
+        *,
+        cpus: tuple[int, ...] = (),
+        exit_code: int | None = None,
+        signal: int | None = None,
+        silent: bool = False,
+        out_of_memory: bool = False,
+    ) -> None:
+        self.cpus = cpus
+        self.exit_code = exit_code
+        self.signal = signal
+        self.silent = silent
+        self.out_of_memory = out_of_memory
+        super().__init__(label, what, stderr_tail)
+
+    @property
+    def _place(self) -> str:
+        return f" (CPU {', '.join(map(str, self.cpus))})" if self.cpus else ""
 
 
-class WorkerDiedError(WorkerError):
-    """The child ended by itself; ``what`` names its exit code or signal."""
-
-
-class CeilingIgnoredError(WorkerDiedError):
+class CeilingIgnoredError(LostChildError):
     """A jailed child was killed for an instruction that the kernel refuses it: a library used AMX.
 
     Not a fault of the run but a finding about the engine.
     """
 
 
-class WorkerMemoryError(WorkerError):
-    """The child ran out of memory."""
+class OutOfMemoryError(ChildError):
+    """Memory did not hold what was asked for; the child may live on."""
 
 
-class WorkerHungError(WorkerError):
-    """The child is alive and did not answer within its time limit."""
-
-
-class WorkerFailedError(WorkerError):
-    """The child reported an exception of its own."""
-
-
-class ProtocolError(WorkerError):
-    """The child's messages could not be understood."""
+class ChildFailedError(ChildError):
+    """The child reported an exception of its own, and lives on."""

@@ -24,13 +24,16 @@ __all__ = [
     "tile_worker",
 ]
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
 import pytest
 
-from amx_suite.core.case import Precision, RunCase
+from amx_suite.child.handle import Child
+from amx_suite.child.limits import most_children
+from amx_suite.core.case import Arm, Precision
 from amx_suite.core.isa import Isa
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
@@ -51,11 +54,13 @@ if TYPE_CHECKING:
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
     from amx_suite.tmul.batch import BatchResult
+    from amx_suite.tmul.bench import TileWorker
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
 
 _Key = TypeVarTuple("_Key")
+_Child = TypeVar("_Child", bound=Child)
 
 
 @pytest.fixture(scope="session")
@@ -133,26 +138,38 @@ def amx_mismatch(
 
 
 @pytest.fixture(scope="session")
-def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], IsaWorker]]:
+def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], TileWorker]]:
     """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
-    from amx_suite.worker.process import start_tile_worker
+    from amx_suite.tmul.bench import TileWorker
 
-    with _kept(start_tile_worker) as workers:
+    with _kept(lambda cpu: TileWorker(cpu)) as workers:
         yield workers
 
 
 @contextmanager
-def _kept(start: Callable[[*_Key], IsaWorker]) -> Iterator[Callable[[*_Key], IsaWorker]]:
-    """``start``, which gives the same worker for the same arguments; all are closed at the end."""
-    workers: dict[tuple[*_Key], IsaWorker] = {}
+def _kept(start: Callable[[*_Key], _Child]) -> Iterator[Callable[[*_Key], _Child]]:
+    """``start``, which gives the same child for the same arguments; all are closed at the end.
 
-    def worker(*key: *_Key) -> IsaWorker:
-        if key not in workers:
-            workers[key] = start(*key)
-        return workers[key]
+    If there are more than this process has descriptors for, the one that was used longest ago is
+    closed for the next.
+    """
+    children: dict[tuple[*_Key], _Child] = {}
+    most, lock = most_children(), threading.Lock()
 
-    yield worker
-    for started in workers.values():
+    def child(*key: *_Key) -> _Child:
+        with lock:
+            if key in children:
+                children[key] = children.pop(key)  # the last one now
+                return children[key]
+            while len(children) >= most:
+                children.pop(next(iter(children))).close()
+        started = start(*key)
+        with lock:
+            children[key] = started
+        return started
+
+    yield child
+    for started in children.values():
         started.close()
 
 
@@ -164,14 +181,14 @@ class TrialAccess:
         self.trial = session.trial
         self.arms = session.arms
 
-    def arm(self, precision: Precision, isa: Isa) -> RunCase:
+    def arm(self, precision: Precision, isa: Isa) -> Arm:
         """The arm of that precision and ceiling; KeyError if the trial has none."""
         for case in self.arms:
             if case.precision is precision and case.isa is isa:
                 return case
         raise KeyError(f"{precision}@{isa}")
 
-    def seconds(self, case: RunCase) -> tuple[float, ...]:
+    def seconds(self, case: Arm) -> tuple[float, ...]:
         """Seconds per step of the arm, one for each round; skips if the engine has no such arm."""
         measurement = self._session.result().measurement
         missing = self._session.why_missing(case)
@@ -190,7 +207,7 @@ class TrialAccess:
         results = self._session.result().gates
         return next(result for result in results if result.gate == gate)
 
-    def beside_first(self, rival: RunCase) -> Answer:
+    def beside_first(self, rival: Arm) -> Answer:
         """Whether the arm's figures beside the first engine's can be trusted.
 
         Raises the error that cost the trial either of them.
@@ -203,11 +220,11 @@ class TrialAccess:
                 raise error
         return judge_pair(*both, measurement, self._session.missing)
 
-    def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
+    def doubt(self, case: Arm, evidence: Evidence) -> Doubt | None:
         """What the evidence leaves unproven of the arm."""
         return self._session.doubt(case, evidence)
 
-    def evidence(self, case: RunCase) -> Evidence:
+    def evidence(self, case: Arm) -> Evidence:
         """What the arm provably ran; skips if the engine has no such arm."""
         try:
             with _skipping(case):
@@ -215,17 +232,17 @@ class TrialAccess:
         except CeilingIgnoredError as error:
             _fail_for_want_of_evidence(case, error.what)
 
-    def outputs(self, case: RunCase) -> Any:
+    def outputs(self, case: Arm) -> Any:
         """Logits, float32 or float64, shape [batch, ...]; skips if the engine has no such arm."""
         with _skipping(case):
             return self._session.outputs(case)
 
-    def losses(self, case: RunCase, *, steps: int, batch: int) -> Any:
+    def losses(self, case: Arm, *, steps: int, batch: int) -> Any:
         """Losses of the first training steps, shape [steps]; skips if there is no such arm."""
         with _skipping(case):
             return self._session.losses(case, steps=steps, batch=batch)
 
-    def gradients(self, case: RunCase, *, batch: int) -> dict[str, Any]:
+    def gradients(self, case: Arm, *, batch: int) -> dict[str, Any]:
         """Gradients of the first step, by parameter name; skips if there is no such arm."""
         with _skipping(case):
             return self._session.gradients(case, batch=batch)
@@ -240,14 +257,14 @@ class TrialAccess:
 
 
 @contextmanager
-def _skipping(case: RunCase) -> Iterator[None]:
+def _skipping(case: Arm) -> Iterator[None]:
     try:
         yield
     except NotApplicableError as error:
         pytest.skip(f"NOT_APPLICABLE: {case.name}: {error}")
 
 
-def _fail_for_want_of_evidence(case: RunCase, how_it_died: str) -> NoReturn:
+def _fail_for_want_of_evidence(case: Arm, how_it_died: str) -> NoReturn:
     doubt = doubt_beyond_ceiling(case, how_it_died)
     pytest.fail(f"{Verdict.NO_EVIDENCE}: {doubt.reason}; {doubt.remedy}", pytrace=False)
 

@@ -6,7 +6,6 @@ __all__ = ["RESULT_FILES", "conformance_folders", "qualify"]
 
 import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import pytest
 
 import amx_suite
+from amx_suite.child.handle import scratch_folder
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.options import DEFAULT_OUTPUT, Settings
@@ -44,8 +44,7 @@ def qualify(settings: Settings) -> int:
     output = settings.output or DEFAULT_OUTPUT.absolute()
     ensure_writable(output)
     remove_files(output, RESULT_FILES)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output) as name:
-        unfinished = Path(name)
+    with scratch_folder(output, ".unfinished-") as unfinished:
         ended, summary = _run_pytest(settings, root, folders, unfinished)
         if ended == pytest.ExitCode.USAGE_ERROR:
             return 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amx_suite.host import detect, host_traits
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
-from amx_suite.worker.process import start_tile_worker
+from amx_suite.tmul.bench import TileWorker
 
 #: Every time on each CPU: enough to meet a fault that comes once in a few hundred.
 _TIMES = 1000
@@ -18,7 +18,7 @@ _TIMES = 1000
 def replay(path: Path, say: Callable[[str], None] = print) -> int:
     """Say how often the stored tile is wrong now; 0 never, 1 again, 3 AMX is not usable here.
 
-    Raises ResultsFileError for a file that is no stored mismatch, WorkerError if a worker dies.
+    Raises ResultsFileError for a file that is no stored mismatch, ChildError if a worker dies.
     """
     stored = read_mismatch(path)
     facts, support = detect()
@@ -38,7 +38,7 @@ def replay(path: Path, say: Callable[[str], None] = print) -> int:
 
 
 def _wrong_times(stored: StoredMismatch, cpu: int, say: Callable[[str], None]) -> int:
-    with start_tile_worker(cpu) as worker:
+    with TileWorker(cpu) as worker:
         results = [worker.rerun_tile(stored.result) for _ in range(_TIMES)]
     wrong = [result for result in results if not result.is_exact]
     say(f"CPU {cpu}: wrong {len(wrong)} of {_TIMES} times" + (f": {wrong[0]}" if wrong else ""))

@@ -44,7 +44,8 @@ def main() -> None:
         threads,
     )
     print(f"preparing {case.id} ...", flush=True)
-    launch = Launch(case.isa, case.engine, threads, bound_cpus(threads))
+    os.sched_setaffinity(0, bound_cpus(threads))
+    launch = Launch(case.isa, case.engine, threads)
     session = Session(launch, Jail.NOT_ASKED)
     session.handle(Prepare(case, Inputs()), {})
     arm = session._prepared_arm()

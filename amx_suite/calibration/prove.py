@@ -30,7 +30,7 @@ from enum import StrEnum
 
 import msgspec
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Reference
@@ -63,7 +63,7 @@ _SERVING = (
 _MINIMUM = 1 / 1.025
 
 #: Starts a case's worker whose timed steps are slower by that share.
-StartSlowed = Callable[[RunCase, float], ArmWorker]
+StartSlowed = Callable[[Arm, float], ArmWorker]
 
 
 class Kind(StrEnum):
@@ -177,13 +177,13 @@ def known_trials(
     gate = Gate(
         case.workload, case.precision, Versus.TWIN, case.shape, _MINIMUM, "halfway to 5 % slower"
     )
-    twin, fp32 = msgspec.structs.replace(case, twin=True), _fp32_beside(case)
+    twin, fp32 = Arm.of(case, copy=2), _fp32_beside(case)
     asked: list[float | None] = [s for s in SLOWDOWNS if (Kind.SLOWED if s else Kind.TWIN) in kinds]
     if Kind.SPEEDUP in kinds and fp32 != case:
         asked.append(None)
     for number in range(trials):
         for slowdown in asked:
-            arms = (fp32, case) if slowdown is None else (case, twin)
+            arms = (Arm.of(fp32), Arm.of(case)) if slowdown is None else (Arm.of(case), twin)
             name = f"{_words(slowdown)}, {number + 1} of {trials}"
             session = TrialSession(
                 Trial(name, case.workload, case.shape, arms, case.seed + number),
@@ -234,7 +234,7 @@ def _known(slowdown: float | None, session: TrialSession, seconds: float) -> Kno
 
 
 def _slowing_twins(start: StartSlowed, slowdown: float) -> StartWorker:
-    return lambda case: start(case, slowdown if case.twin else 0.0)
+    return lambda arm: start(arm, slowdown if arm.is_copy else 0.0)
 
 
 def summarize(found: Sequence[KnownTrial]) -> str:

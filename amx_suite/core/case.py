@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Mode", "Precision", "RunCase", "Shape", "Workload"]
+__all__ = ["Arm", "Mode", "Precision", "RunCase", "Shape", "Workload"]
 
 import re
 from enum import StrEnum
@@ -66,8 +66,7 @@ class RunCase(msgspec.Struct, frozen=True):
     """One thing that a worker can run; hashable.
 
     ``threads`` counts compute threads. ``weights`` is ``random`` (seeded) or the user's file,
-    folder or name. ``twin`` marks the same thing started once more: any difference between a case
-    and its twin is the method's own.
+    folder or name.
     """
 
     workload: Workload
@@ -78,21 +77,16 @@ class RunCase(msgspec.Struct, frozen=True):
     threads: int
     seed: int = 0
     weights: str = "random"
-    twin: bool = False
 
     @property
     def name(self) -> str:
         """The readable name used in test ids, such as ``resnet50-inference-bf16-amx-ipex``."""
-        return f"{self.workload}-{self.precision}-{self.isa}-{self.engine}{self._twin}"
+        return f"{self.workload}-{self.precision}-{self.isa}-{self.engine}"
 
     @property
     def arm(self) -> str:
         """The name inside its trial, such as ``bf16@amx``."""
-        return f"{self.precision}@{self.isa}{self._twin}"
-
-    @property
-    def _twin(self) -> str:
-        return "-twin" if self.twin else ""
+        return f"{self.precision}@{self.isa}"
 
     @property
     def id(self) -> str:
@@ -110,3 +104,37 @@ class RunCase(msgspec.Struct, frozen=True):
             "seed": str(self.seed),
             "weights": self.weights,
         }
+
+
+class Arm(RunCase, frozen=True):
+    """A run case inside a trial, in a process of its own.
+
+    Two arms may measure the same case: ``copy`` tells them apart, and any difference between them
+    is the method's own.
+    """
+
+    copy: int = 1
+
+    @classmethod
+    def of(cls, case: RunCase, copy: int = 1) -> Arm:
+        """The arm that measures the case, or so many of them later."""
+        return cls(**{**msgspec.structs.asdict(case), "copy": copy})
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether another arm of the same trial measures the same case."""
+        return self.copy > 1
+
+    @property
+    def arm(self) -> str:
+        """The name inside its trial, such as ``bf16@amx`` or ``bf16@amx#2``."""
+        return f"{super().arm}{self._number}"
+
+    @property
+    def id(self) -> str:
+        """The full identity inside its trial: the case's, and the number of a copy."""
+        return f"{super().id}{self._number}"
+
+    @property
+    def _number(self) -> str:
+        return f"#{self.copy}" if self.is_copy else ""

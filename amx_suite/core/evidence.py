@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from amx_suite.core.isa import Isa
+from amx_suite.core.numbers import Count, Duration
 
 
 class Jail(StrEnum):
@@ -44,8 +45,8 @@ class KernelUse(msgspec.Struct, frozen=True):
     kind: str
     implementation: str
     family: Family
-    count: int
-    milliseconds: float
+    count: Count
+    milliseconds: Duration
     data_type: str = ""
 
 
@@ -63,7 +64,7 @@ class Evidence(msgspec.Struct, frozen=True):
     amx_permission: bool | None
     onednn_isa: str = ""
     kernels: tuple[KernelUse, ...] = ()
-    step_milliseconds: float = 0.0
+    step_milliseconds: Duration = 0.0
     read_back: dict[str, str] = {}
 
     #: Primitive kinds that AMX can serve; the share is taken over these.
@@ -71,7 +72,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     @property
     def matrix_milliseconds(self) -> float:
-        """Milliseconds in matrix primitives (matmul, convolution, inner product)."""
+        """Duration in matrix primitives (matmul, convolution, inner product)."""
         return sum(use.milliseconds for use in self.matrix_kernels)
 
     @property

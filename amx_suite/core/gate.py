@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from amx_suite.core.case import Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 
 #: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
@@ -51,7 +51,7 @@ class Gate(msgspec.Struct, frozen=True):
         """Whether this gate judges the given candidate arm."""
         twin = self.versus is Versus.TWIN
         return (
-            case.twin is twin
+            (isinstance(case, Arm) and case.is_copy) is twin
             and (twin or case.isa is Isa.AMX)
             and case.workload == self.workload
             and case.precision is self.precision
@@ -62,7 +62,7 @@ class Gate(msgspec.Struct, frozen=True):
     def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
         """Whether a case of the same trial is what this gate compares the candidate with."""
         if self.versus is Versus.TWIN:
-            return case == msgspec.structs.replace(candidate, twin=False)
+            return case == Arm.of(candidate)
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32
         return case.precision is self.precision and not case.isa.allows_amx

@@ -18,14 +18,15 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from amx_suite.core.case import RunCase
+from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.noise import Reading, Reference, best_seen
+from amx_suite.core.numbers import Count, Seconds
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.roofline import Product, operations_in
 
 #: Raised whenever a stored measurement changes its meaning or layout.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -35,9 +36,9 @@ class Slice(msgspec.Struct, frozen=True):
     nothing speaks against the slice.
     """
 
-    case_id: str
-    seconds: float
-    iterations: int
+    arm_id: str
+    seconds: Seconds
+    iterations: Count
     before: Reading | None = None
     after: Reading | None = None
 
@@ -62,10 +63,10 @@ class Round(msgspec.Struct, frozen=True):
     slices: tuple[Slice, ...]
     launch: int = 0
 
-    def seconds_per_step(self, case_id: str) -> float | None:
+    def seconds_per_step(self, arm_id: str) -> float | None:
         """Seconds of one step of the arm in this round, or None if it had no turn."""
         for piece in self.slices:
-            if piece.case_id == case_id:
+            if piece.arm_id == arm_id:
                 return piece.seconds_per_step
         return None
 
@@ -119,7 +120,7 @@ class ArmFacts(msgspec.Struct, frozen=True):
     part of the child's environment that the case set.
     """
 
-    case: RunCase
+    case: Arm
     prepare_seconds: float
     iterations: int
     items_per_step: int
@@ -167,10 +168,10 @@ class Measurement(msgspec.Struct, frozen=True):
         """The rounds with their quiet slices alone, which are those that count."""
         return quiet_only(self.rounds, self.quiet_reference)
 
-    def series(self, case_id: str) -> tuple[float, ...]:
+    def series(self, arm_id: str) -> tuple[float, ...]:
         """Seconds per step of one arm's quiet slices; of all its slices where none was quiet."""
         for rounds in (self.quiet_rounds, self.rounds):
-            values = [s for r in rounds if (s := r.seconds_per_step(case_id)) is not None]
+            values = [s for r in rounds if (s := r.seconds_per_step(arm_id)) is not None]
             if values:
                 return tuple(values)
         return ()
@@ -179,9 +180,9 @@ class Measurement(msgspec.Struct, frozen=True):
         """(baseline, candidate) seconds per step for each round in which both were quiet."""
         return pairs_in(self.quiet_rounds, baseline_id, candidate_id)
 
-    def arm(self, case_id: str) -> ArmFacts:
+    def arm(self, arm_id: str) -> ArmFacts:
         """Facts of the arm with that id; KeyError if the trial has no such arm."""
         for facts in self.arms:
-            if facts.case.id == case_id:
+            if facts.case.id == arm_id:
                 return facts
-        raise KeyError(case_id)
+        raise KeyError(arm_id)

@@ -20,6 +20,8 @@ from enum import StrEnum
 
 import msgspec
 
+from amx_suite.core.numbers import Rate
+
 #: A reading is quiet if every unit is within this factor of its quiet rate. A neighbour on the
 #: same core takes half of the tile unit and at least a third of the vector unit away; clock and
 #: timer ticks change a reading of 20 ms by a few per cent.
@@ -50,7 +52,7 @@ class Unit(StrEnum):
 class Reading(msgspec.Struct, frozen=True):
     """What each unit gave within about 20 ms, all bound CPUs at once: the slowest CPU's rate."""
 
-    rates: dict[Unit, float]
+    rates: dict[Unit, Rate]
 
 
 class Reference(msgspec.Struct, frozen=True):

@@ -8,14 +8,15 @@ import msgspec
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.noise import Unit
+from amx_suite.core.numbers import Rate
 
 
 class Spread(msgspec.Struct, frozen=True):
     """Median, least and greatest of repeated readings of a rate."""
 
-    median: float
-    low: float
-    high: float
+    median: Rate
+    low: Rate
+    high: Rate
 
 
 class Peaks(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ __all__ = ["Trial", "TrialResult", "arms_of", "ceilings"]
 
 import msgspec
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Measurement
 from amx_suite.core.verdict import GateResult
@@ -44,19 +44,19 @@ class Trial(msgspec.Struct, frozen=True):
 
     They are the arms of one engine, or the same arm of several engines, each to be compared with
     the first. ``name`` is readable, such as ``resnet50-inference-ipex``, and no other trial's of
-    the same run. ``twin`` is one of the arms started once more: no arm of its own, but a check of
-    the method.
+    the same run. ``twin`` is one of the arms started once more, which has no gate and checks the
+    method.
     """
 
     name: str
     workload: Workload
     shape: Shape
-    arms: tuple[RunCase, ...]
+    arms: tuple[Arm, ...]
     seed: int = 0
-    twin: RunCase | None = None
+    twin: Arm | None = None
 
     @property
-    def cases(self) -> tuple[RunCase, ...]:
+    def turns(self) -> tuple[Arm, ...]:
         """Everything that takes turns: the arms, then the twin if there is one."""
         return self.arms if self.twin is None else (*self.arms, self.twin)
 
@@ -88,12 +88,12 @@ class Trial(msgspec.Struct, frozen=True):
         With ``twin`` the first AMX arm is measured twice.
         """
         arms = tuple(
-            RunCase(workload, engine, precision, isa, shape, threads, seed, weights)
+            Arm(workload, engine, precision, isa, shape, threads, seed, weights)
             for precision, isa in arms_of(workload.mode)
             if precision in precisions
         )
         doubled = [case for case in arms if case.isa.allows_amx][: int(twin)]
-        second = msgspec.structs.replace(doubled[0], twin=True) if doubled else None
+        second = Arm.of(doubled[0], copy=2) if doubled else None
         return cls(f"{workload}-{engine}", workload, shape, arms, seed, second)
 
     @classmethod
@@ -115,7 +115,7 @@ class Trial(msgspec.Struct, frozen=True):
         # AMX comes last among the arms of its precision.
         isa = dict(arms_of(workload.mode))[precision]
         arms = tuple(
-            RunCase(workload, engine, precision, isa, shape, threads, seed, weights)
+            Arm(workload, engine, precision, isa, shape, threads, seed, weights)
             for engine in engines
         )
         return cls(f"{workload}-{precision}-engines", workload, shape, arms, seed)

@@ -13,10 +13,11 @@ __all__ = ["find", "keep", "scratch"]
 import contextlib
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from amx_suite.child.handle import scratch_folder
 
 #: Of all models under a ceiling; a large one holds its weights. The longest unused go first.
 _MOST_BYTES = 6 * 2**30
@@ -53,8 +54,8 @@ def keep(folder: Path, key: str, made: Path) -> Path:
 def scratch(folder: Path) -> Iterator[Path]:
     """A new folder, on the same file system, for what a compilation leaves behind."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as made:
-        yield Path(made)
+    with scratch_folder(folder, _SCRATCH) as made:
+        yield made
 
 
 def _name(key: str, path: Path) -> str:

@@ -103,7 +103,7 @@ def _night(path: Path, summary: RunSummary) -> Night:
     for trial in summary.trials:
         cases = {facts.case.id: facts.case for facts in trial.measurement.arms}
         for result in trial.gates:
-            logs = _logs(path, trial, result)
+            logs = _logs(trial, result)
             case = cases.get(result.candidate_id)
             if case is None or not logs:
                 unmeasured[f"{result.candidate_id} over {result.baseline_id}"] = (
@@ -115,10 +115,8 @@ def _night(path: Path, summary: RunSummary) -> Night:
     return Night(str(path), summary, rows, unmeasured)
 
 
-def _logs(path: Path, trial: TrialResult, result: GateResult) -> tuple[float, ...]:
+def _logs(trial: TrialResult, result: GateResult) -> tuple[float, ...]:
     pairs = trial.measurement.pairs(result.baseline_id, result.candidate_id)
-    if not all(math.isfinite(s) and s > 0 for pair in pairs for s in pair):
-        raise _unusable(path, f"holds seconds of {result.gate.id} that are not above 0")
     return tuple(math.log(baseline / candidate) for baseline, candidate in pairs)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 __all__ = ["Answer", "Permission", "amx_permission_held", "ask_permission"]
 
-import signal
-import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import msgspec
 
+from amx_suite.child.channel import ArrayMap
+from amx_suite.child.handle import Child
+from amx_suite.child.messages import Reply, Request
+from amx_suite.errors import ChildError, LostChildError
 from amx_suite.tmul import xcomp
+from amx_suite.tmul.kernel_calls import signal_name
 
-#: By path, isolated and without site packages: the child needs no more than the standard library
-#: and starts in a fifth of the time.
-_CHILD_PROGRAM = (sys.executable, "-I", "-S", str(Path(xcomp.__file__)))
+_START_SECONDS = 20.0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -59,41 +59,56 @@ class Permission(msgspec.Struct, frozen=True):
         return self.request.value is not None and self.after.has_tiles
 
 
-def ask_permission(
-    *, program: Sequence[str] = _CHILD_PROGRAM, timeout_seconds: float = 20.0
-) -> Permission:
+class Ask(Request, frozen=True, tag=True):
+    """Ask the kernel this question of ``xcomp.QUESTIONS``."""
+
+    seconds_to_answer: ClassVar[float] = 20.0
+
+    question: str
+
+
+class Answered(Reply, frozen=True, tag=True):
+    """What the kernel said."""
+
+    answer: Answer
+
+
+class Questions:
+    """Handles ``Ask`` in a child that exists for nothing else."""
+
+    requests: ClassVar[Any] = Ask
+
+    def handle(self, request: Ask, arrays: ArrayMap) -> tuple[Answered, ArrayMap]:
+        """Put the question; a system-call filter may kill the process for it."""
+        reply = xcomp.QUESTIONS[request.question]()
+        said = Answer(reply.value, "" if reply.value is not None else xcomp.errno_name(reply.errno))
+        return Answered(said), {}
+
+
+def start_questions() -> Child:
+    """A child that answers ``Ask``."""
+    handler = "amx_suite.host.permission:Questions"
+    return Child(handler, label="tile permission", start_seconds=_START_SECONDS)
+
+
+def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:
     """Ask the kernel in a child process; a child killed by a system-call filter is an answer."""
-    try:
-        done = subprocess.run(
-            program,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            start_new_session=True,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Permission(error=f"the process that asks did not run: {error}")
     answers: dict[str, Answer] = {}
-    for line in done.stdout.splitlines():
-        name, _, said = line.partition(" ")
-        if name in xcomp.QUESTIONS:
-            answers[name] = Answer(int(said)) if said.isdecimal() else Answer(errno=said)
-    unanswered = [name for name in xcomp.QUESTIONS if name not in answers]
-    why = ""
-    if unanswered and done.returncode < 0:
-        # It was killed by the first question that has no answer.
-        answers[unanswered[0]] = Answer(signal=_signal_name(-done.returncode))
-    elif unanswered:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        why = f"the process that asks failed: {last[0]}"
-    return msgspec.structs.replace(Permission(error=why), **answers)
-
-
-def _signal_name(number: int) -> str:
-    known = {member.value: member.name for member in signal.Signals}
-    return known.get(number, f"signal {number}")
+    try:
+        with start() as child:
+            for question in xcomp.QUESTIONS:
+                try:
+                    answers[question] = child.ask(Ask(question), Answered).answer
+                except LostChildError as lost:
+                    if lost.signal is None:
+                        raise
+                    answers[question] = Answer(signal=signal_name(lost.signal))
+                    break
+    except ChildError as error:
+        last = error.stderr_tail.splitlines()[-1:]
+        why = ": ".join([f"the process that asks failed: {error.what}", *last])
+        return msgspec.structs.replace(Permission(error=why), **answers)
+    return msgspec.structs.replace(Permission(), **answers)
 
 
 def amx_permission_held() -> bool | None:

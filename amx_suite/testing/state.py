@@ -54,6 +54,7 @@ from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
     from amx_suite.trial.session import TrialSession
+    from amx_suite.worker.probing import UnitProbe
     from amx_suite.worker.process import IsaWorker
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -156,9 +157,11 @@ def worker_on(config: pytest.Config, isa: Isa, engine: str, label: str = "") -> 
     return IsaWorker(isa, engine, threads=threads, cpus=bound_cpus(threads), label=label)
 
 
-def start_prober(config: pytest.Config) -> IsaWorker:
-    """Start the child that reads the machine between slices; it is under no ceiling."""
-    return worker_on(config, Isa.AMX, "probe", "probe")
+def start_prober(config: pytest.Config) -> UnitProbe:
+    """Start the child that reads the machine between slices."""
+    from amx_suite.worker.probing import UnitProbe
+
+    return UnitProbe(bound_cpus(config.stash[SETTINGS].threads))
 
 
 def peaks(config: pytest.Config) -> Peaks:

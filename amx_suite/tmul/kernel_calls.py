@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = [
     "current_cpu",
-    "die_with_parent",
     "handle_signal",
     "set_signal_stack",
     "signal_name",
@@ -16,7 +15,6 @@ import mmap
 import os
 import signal
 
-_PR_SET_PDEATHSIG = 1
 _SA_ONSTACK = 0x08000000
 #: sigset_t of glibc: 1024 signals.
 _SIGNAL_SET_BYTES = 128
@@ -39,11 +37,6 @@ class _SignalAction(ctypes.Structure):
         ("flags", ctypes.c_int),
         ("restorer", ctypes.c_void_p),
     )
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def signal_name(number: int) -> str:

@@ -12,6 +12,7 @@ __all__ = ["STATE_CHECKS", "due_tiles", "require_tiles", "stored_tiles"]
 
 import ctypes
 import errno
+import functools
 import os
 import random
 import resource
@@ -20,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 
+from amx_suite.child.processes import exit_code_of, fork
 from amx_suite.tmul.check import Broken, Check, NotHere
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.kernel_calls import (
@@ -81,13 +83,7 @@ def _expect(ok: bool, otherwise: str) -> None:
 
 def _child_succeeds(work: Callable[[], bool]) -> bool:
     """Whether ``work`` returned True in a forked child; a child that was killed did not."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(0 if work() else 1)
-        finally:
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return exit_code_of(fork(lambda: 0 if work() else 1)) == 0
 
 
 def _use_without_permission(cpu: int) -> None:
@@ -259,16 +255,12 @@ def _while_busy() -> Iterator[None]:
 
 def _crowd(work: Callable[[int], bool]) -> list[int]:
     """The exit codes of processes that do ``work(index)`` beside each other; 0 for True."""
-    children = []
-    for index in range(_THREADS):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os._exit(0 if work(index) else 1)
-            finally:
-                os._exit(2)
-        children.append(pid)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    children = [fork(functools.partial(_exit_code, work, index)) for index in range(_THREADS)]
+    return [exit_code_of(pid) for pid in children]
+
+
+def _exit_code(work: Callable[[int], bool], index: int) -> int:
+    return 0 if work(index) else 1
 
 
 def _migration(cpu: int) -> None:

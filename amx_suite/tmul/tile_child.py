@@ -1,15 +1,6 @@
-"""Child program: one real tile multiplication on each given CPU.
+"""The child's side of ``tile_probe``: one real tile multiplication on a CPU, compared exactly.
 
-``python -m amx_suite.tmul.tile_child 0,1,2`` asks for the tile permission, then on each CPU in turn
-configures the tiles, multiplies two BF16 tiles of small integers and compares every element with
-the exact result. It prints one line before and one after each CPU, unbuffered, so that a CPU whose
-tile instruction kills the process is known by the line that has no answer::
-
-    refused EPERM            the kernel gave no permission; nothing was run
-    unpinned 3 EINVAL        the process could not be moved to CPU 3
-    try 3                    the next line tells how CPU 3 fared
-    ok 3
-    wrong 3 1 of 256 elements: C[0][1] is 5.0, expected 6.0
+Standard library and llvmlite only, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -18,27 +9,25 @@ __all__ = [
     "ELEMENTS",
     "PAIRS",
     "TILE_MULTIPLY",
+    "TileProbe",
     "expected_product",
-    "main",
     "make_multiply",
     "operands",
     "tile_bytes",
-    "try_cpus",
 ]
 
 import ctypes
-import faulthandler
 import math
 import os
-import resource
 import struct
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+from amx_suite.child.channel import ArrayMap
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, tile_config
 from amx_suite.tmul.jit import asm_function, load
-from amx_suite.tmul.kernel_calls import die_with_parent
-from amx_suite.tmul.xcomp import errno_name, request_tiles
+from amx_suite.tmul.tile_probe import TileResult, TileStatus, Tried, TryTile
+from amx_suite.tmul.xcomp import XcompReply, errno_name, request_tiles
 
 #: Rows of A and columns of B (and so of C), and pairs of BF16 along the summed dimension: the
 #: largest tile of palette 1.
@@ -122,56 +111,48 @@ def make_multiply() -> Callable[[], list[float]]:
     return multiply
 
 
-def _say(line: str) -> None:
-    # Unbuffered: what comes next may kill this process.
-    os.write(1, f"{line}\n".encode())
-
-
 def _move_to(cpu: int) -> None:
     os.sched_setaffinity(0, {cpu})
 
 
-def try_cpus(
-    cpus: Sequence[int],
-    multiply: Callable[[], list[float]],
-    *,
-    move_to: Callable[[int], None] = _move_to,
-    say: Callable[[str], None] = _say,
-) -> None:
-    """Run ``multiply`` on each CPU and say how it went."""
-    expected = [float(value) for row in expected_product() for value in row]
-    for cpu in cpus:
+class TileProbe:
+    """Handles ``TryTile``. The permission is asked for once, with the first CPU."""
+
+    requests: ClassVar[Any] = TryTile
+
+    def __init__(
+        self,
+        multiply: Callable[[], list[float]] | None = None,
+        request: Callable[[], XcompReply] = request_tiles,
+        move_to: Callable[[int], None] = _move_to,
+    ) -> None:
+        self._multiply = multiply or make_multiply()
+        self._move_to = move_to
+        self._request = request
+        self._permission: XcompReply | None = None
+        self._expected = [float(value) for row in expected_product() for value in row]
+
+    def handle(self, request: TryTile, arrays: ArrayMap) -> tuple[Tried, ArrayMap]:
+        """Where tiles do not work, the process dies of it."""
+        return Tried(self._try(request.cpu)), {}
+
+    def _try(self, cpu: int) -> TileResult:
+        self._permission = self._permission or self._request()
+        if self._permission.value is None:
+            return TileResult(cpu, TileStatus.REFUSED, errno_name(self._permission.errno))
         try:
-            move_to(cpu)
+            self._move_to(cpu)
         except OSError as error:
-            say(f"unpinned {cpu} {errno_name(error.errno or 0)}")
-            continue
-        say(f"try {cpu}")
-        found = multiply()
-        wrong = [i for i, (x, y) in enumerate(zip(found, expected, strict=True)) if x != y]
-        if wrong:
-            row, column = divmod(wrong[0], ELEMENTS)
-            say(
-                f"wrong {cpu} {len(wrong)} of {len(expected)} elements: C[{row}][{column}] is "
-                f"{found[wrong[0]]}, expected {expected[wrong[0]]}"
-            )
-        else:
-            say(f"ok {cpu}")
-
-
-def main(argv: list[str]) -> int:
-    """Set this process up as a child, get the permission and try the listed CPUs."""
-    die_with_parent()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    reply = request_tiles()
-    if reply.value is None:
-        _say(f"refused {errno_name(reply.errno)}")
-        return 0
-    # After the request: the signal stack that this sets up must not be what the kernel objects to.
-    faulthandler.enable()
-    try_cpus([int(field) for field in argv[1].split(",")], make_multiply())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+            return TileResult(cpu, TileStatus.UNPINNED, errno_name(error.errno or 0))
+        found = self._multiply()
+        both = zip(found, self._expected, strict=True)
+        wrong = [index for index, (x, y) in enumerate(both) if x != y]
+        if not wrong:
+            return TileResult(cpu, TileStatus.OK)
+        row, column = divmod(wrong[0], ELEMENTS)
+        return TileResult(
+            cpu,
+            TileStatus.WRONG,
+            f"{len(wrong)} of {len(found)} elements: C[{row}][{column}] is {found[wrong[0]]}, "
+            f"expected {self._expected[wrong[0]]}",
+        )

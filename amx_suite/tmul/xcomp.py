@@ -1,8 +1,6 @@
 """What the kernel says of the tile permission: arch_prctl's extended-state questions.
 
-Standard library only. Run as a program it asks all three questions of its own fresh process and
-prints one line for each answer as it comes, so that a process killed by a system-call filter still
-shows which question killed it. It is started by path, without the package.
+Standard library only, so that it can be asked before any other import.
 
 Source: Linux Documentation/arch/x86/xstate.rst.
 """
@@ -86,22 +84,10 @@ def request_tiles() -> XcompReply:
     return _arch_prctl(_ARCH_REQ_XCOMP_PERM, ctypes.c_ulong(XTILEDATA))
 
 
-#: The program's questions in the order in which it asks them.
+#: The questions to a fresh process, in the order in which they are asked.
 QUESTIONS: dict[str, Callable[[], XcompReply]] = {
     "supported": supported,
     "before": permitted,
     "request": request_tiles,
     "after": permitted,
 }
-
-
-def _main() -> None:
-    for name, ask in QUESTIONS.items():
-        reply = ask()
-        answer = errno_name(reply.errno) if reply.value is None else str(reply.value)
-        # Unbuffered: the next question may be the last thing this process does.
-        os.write(1, f"{name} {answer}\n".encode())
-
-
-if __name__ == "__main__":
-    _main()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from amx_suite.core.case import RunCase
+from amx_suite.core.case import Arm, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.noise import Reading
@@ -24,7 +24,7 @@ from amx_suite.errors import (
     AmxSuiteError,
     CeilingIgnoredError,
     NotApplicableError,
-    WorkerMemoryError,
+    OutOfMemoryError,
 )
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
@@ -72,7 +72,7 @@ class ArmWorker(Protocol):
 
 
 class Prober(Protocol):
-    """What reads the machine between slices; an IsaWorker that prepares nothing is one."""
+    """What reads the machine between slices; a UnitProbe is one."""
 
     def probe(self) -> Reading:
         """How fast each unit is now."""
@@ -85,7 +85,7 @@ class Prober(Protocol):
 
 
 StartProber = Callable[[], Prober]
-StartWorker = Callable[[RunCase], ArmWorker]
+StartWorker = Callable[[Arm], ArmWorker]
 MachineMemory = Callable[[], int]
 
 
@@ -131,7 +131,7 @@ class WorkerPool:
         """Ids of the arms that are prepared now."""
         return frozenset(self._workers)
 
-    def worker(self, case: RunCase) -> ArmWorker:
+    def worker(self, case: Arm) -> ArmWorker:
         """The arm's prepared worker; starts it, and makes room for it, where needed."""
         if case.id not in self._workers:
             while self._workers and not self.has_room():
@@ -143,7 +143,7 @@ class WorkerPool:
         """Whether memory holds one more arm as large as the largest seen so far."""
         return self._memory() >= _HEADROOM * self._largest_peak
 
-    def start(self, case: RunCase) -> None:
+    def start(self, case: Arm) -> None:
         """Start and prepare the arm's worker.
 
         Raises, and remembers, NotApplicableError if the engine does not have the arm, and an error
@@ -178,7 +178,7 @@ class WorkerPool:
             variables=worker.environment.chosen,
         )
 
-    def _prepared(self, case: RunCase) -> tuple[ArmWorker, Prepared]:
+    def _prepared(self, case: Arm) -> tuple[ArmWorker, Prepared]:
         worker = self._start(case)
         try:
             return worker, worker.prepare(case, self._inputs)
@@ -199,21 +199,21 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.release()
 
-    def discard(self, case: RunCase) -> None:
+    def discard(self, case: Arm) -> None:
         """Close the arm's worker, if it has one."""
         if case.id in self._workers:
             self._close(case.id)
 
-    def give_up(self, case: RunCase, error: AmxSuiteError) -> None:
+    def give_up(self, case: Arm, error: AmxSuiteError) -> None:
         """End the arm's worker for good, and remember why."""
         self.lost[case.id] = error
         self._workers.pop(case.id).kill()
 
     def require_pair(self) -> None:
-        """Raise WorkerMemoryError if fewer than two arms fit into memory."""
+        """Raise OutOfMemoryError if fewer than two arms fit into memory."""
         if len(self._workers) < 2:
             needed = _HEADROOM * self._largest_peak / 2**30
-            raise WorkerMemoryError(
+            raise OutOfMemoryError(
                 next(iter(self._workers), "trial"),
                 f"memory does not hold two arms at a time: {needed:.1f} GiB more are needed, "
                 f"{self._memory() / 2**30:.1f} GiB are available; free memory or choose a lower "

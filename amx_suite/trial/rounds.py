@@ -6,7 +6,7 @@ __all__ = ["Rounds"]
 
 from collections.abc import Iterable
 
-from amx_suite.core.case import RunCase
+from amx_suite.core.case import Arm
 from amx_suite.core.measurement import Round, Slice, quiet_only, readings_of
 from amx_suite.core.noise import Reference, best_seen
 from amx_suite.trial.pool import Prober, StartProber, WorkerPool
@@ -36,7 +36,7 @@ class Rounds:
         """The rounds with their quiet slices alone."""
         return tuple(self._quiet)
 
-    def take(self, cases: Iterable[RunCase]) -> None:
+    def take(self, cases: Iterable[Arm]) -> None:
         """One slice of each case, in that order, a reading before the first and after each.
 
         A case whose worker is lost in a way that the others survive is given up.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from amx_suite.core.case import Mode, Precision, RunCase
+from amx_suite.core.case import Arm, Mode, Precision
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
@@ -137,7 +137,7 @@ class TrialSession:
             ),
             arms=tuple(
                 self._pool.facts[case.id]
-                for case in self.trial.cases
+                for case in self.trial.turns
                 if case.id in self._pool.facts
             ),
             rounds=tuple(self._rounds.taken),
@@ -159,11 +159,11 @@ class TrialSession:
         """Ids of the arms that the engine does not have, with why; known once it is prepared."""
         return self._pool.unavailable
 
-    def why_missing(self, case: RunCase) -> str | None:
+    def why_missing(self, case: Arm) -> str | None:
         """Why the engine does not have this arm, or None; known once the trial is prepared."""
         return self.missing.get(case.id)
 
-    def why_lost(self, case: RunCase) -> AmxSuiteError | None:
+    def why_lost(self, case: Arm) -> AmxSuiteError | None:
         """The error that cost the trial this arm and no other, or None.
 
         A death by an instruction beyond the ceiling is none: the measurement itself has it.
@@ -171,7 +171,7 @@ class TrialSession:
         error = self._pool.lost.get(case.id)
         return None if isinstance(error, CeilingIgnoredError) else error
 
-    def evidence(self, case: RunCase) -> Evidence:
+    def evidence(self, case: Arm) -> Evidence:
         """What the arm provably ran: the measured trial's, else of one untimed step.
 
         Raises NotApplicableError if the engine does not have the arm.
@@ -180,22 +180,22 @@ class TrialSession:
         known = self._pool.facts[case.id].evidence
         return known or self._prove(case)
 
-    def doubt(self, case: RunCase, evidence: Evidence) -> Doubt | None:
+    def doubt(self, case: Arm, evidence: Evidence) -> Doubt | None:
         """What the evidence leaves unproven of the arm, by the strictest share of its gates."""
         shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
         return doubt_arm(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
 
-    def outputs(self, case: RunCase) -> Any:
+    def outputs(self, case: Arm) -> Any:
         """The arm's logits, from the very model that is or was measured; asked of it once."""
         if case.id not in self._outputs:
             self._outputs[case.id] = self._pool.worker(case).outputs()
         return self._outputs[case.id]
 
-    def losses(self, case: RunCase, *, steps: int, batch: int) -> Any:
+    def losses(self, case: Arm, *, steps: int, batch: int) -> Any:
         """The arm's losses over the first training steps."""
         return self._pool.worker(case).losses(steps=steps, batch=batch)
 
-    def gradients(self, case: RunCase, *, batch: int) -> dict[str, Any]:
+    def gradients(self, case: Arm, *, batch: int) -> dict[str, Any]:
         """The arm's gradients in the first training step."""
         return self._pool.worker(case).gradients(batch=batch)
 
@@ -213,7 +213,7 @@ class TrialSession:
         return gradients
 
     @property
-    def _arbiter(self) -> RunCase:
+    def _arbiter(self) -> Arm:
         """The case that is right by definition; prepared when asked and not kept."""
         return msgspec.structs.replace(self.arms[0], precision=Precision.FP64, isa=Isa.AVX512)
 
@@ -244,7 +244,7 @@ class TrialSession:
 
     def _prepare(self) -> tuple[frozenset[str], ...]:
         """Prepare every case, or as many as memory holds; the groups in which to measure them."""
-        cases = self.trial.cases
+        cases = self.trial.turns
         for number, case in enumerate(cases, start=1):
             if not self._pool.has_room():
                 return self._split()
@@ -252,7 +252,7 @@ class TrialSession:
             self._start([case])
         return (self._pool.live,)
 
-    def _start(self, cases: Iterable[RunCase]) -> None:
+    def _start(self, cases: Iterable[Arm]) -> None:
         for case in cases:
             with contextlib.suppress(NotApplicableError, self._pool.survivable):
                 self._pool.start(case)
@@ -266,14 +266,13 @@ class TrialSession:
         ]
         # What is under no gate still runs: the twin beside its arm, others beside the first.
         if self.trial.twin is not None:
-            original = msgspec.structs.replace(self.trial.twin, twin=False)
-            pairs.append(frozenset({self.trial.twin.id, original.id}))
+            pairs.append(frozenset({self.trial.twin.id, Arm.of(self.trial.twin).id}))
         first = self.arms[0].id
         paired = frozenset().union(*pairs)
         pairs += [frozenset({case.id, first}) for case in self.arms if case.id not in paired]
         groups = group_arms([pair for pair in pairs if len(pair) == 2], capacity)
         self._note(
-            f"memory holds {capacity} of {len(self.trial.cases)} arms at a time, so they ran in "
+            f"memory holds {capacity} of {len(self.trial.turns)} arms at a time, so they ran in "
             f"{len(groups)} groups, each candidate beside its baseline"
         )
         return groups
@@ -311,7 +310,7 @@ class TrialSession:
                 return budget - elapsed
         return 0.0
 
-    def _pairs_with_first(self) -> list[tuple[RunCase, RunCase]]:
+    def _pairs_with_first(self) -> list[tuple[Arm, Arm]]:
         """The first arm with each other one, where both are prepared."""
         first, *others = self.arms
         live = self._pool.live
@@ -366,13 +365,13 @@ class TrialSession:
             except self._pool.survivable as error:
                 self._pool.give_up(case, error)
                 continue
-            if case.twin:
+            if case.is_copy:
                 self._pool.discard(case)
             elif self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
                 path = self._checkpoints / f"{case.id}.pt"
                 self._pool.worker(case).checkpoint(str(path))
 
-    def _prove(self, case: RunCase) -> Evidence:
+    def _prove(self, case: Arm) -> Evidence:
         self._progress.proving(self.trial, case)
         proof = self._pool.worker(case).prove()
         facts = self._pool.facts[case.id]
@@ -383,5 +382,5 @@ class TrialSession:
         )
         return proof.evidence
 
-    def _cases(self, ids: frozenset[str]) -> list[RunCase]:
-        return [case for case in self.trial.cases if case.id in ids]
+    def _cases(self, ids: frozenset[str]) -> list[Arm]:
+        return [case for case in self.trial.turns if case.id in ids]

@@ -16,8 +16,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-import msgspec
-
+from amx_suite.core.case import Arm
 from amx_suite.core.measurement import Measurement, Round, pairs_in, readings_of
 from amx_suite.core.noise import QUIET_WITHIN, Unit
 from amx_suite.core.trial import Trial
@@ -46,8 +45,7 @@ def twin_gap(trial: Trial, rounds: Sequence[Round]) -> float | None:
     """
     if trial.twin is None:
         return None
-    original = msgspec.structs.replace(trial.twin, twin=False)
-    pairs = pairs_in(rounds, original.id, trial.twin.id)
+    pairs = pairs_in(rounds, Arm.of(trial.twin).id, trial.twin.id)
     ratios = [base / twin for base, twin in pairs]
     slower = weigh(ratios, 1 / TWIN_WITHIN).e_below
     faster = weigh(ratios, TWIN_WITHIN).e_above

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from amx_suite.worker.protocol import ArrayMap
+    from amx_suite.child.channel import ArrayMap
 
 #: Batches that static quantization observes, none of which is the one that is measured.
 _CALIBRATION_BATCHES = 2

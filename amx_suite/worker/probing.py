@@ -1,14 +1,19 @@
-"""Which units a child can read here, and the probe that reads them."""
+"""Readings of this machine's units, taken in a child: which there are, and how fast they are."""
 
 from __future__ import annotations
 
-__all__ = ["measure_peaks", "open_probe"]
+__all__ = ["UnitProbe", "Units", "measure_peaks", "open_probe"]
 
 import functools
+import os
 import statistics
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from amx_suite.core.noise import Unit
+from amx_suite.child.channel import ArrayMap
+from amx_suite.child.handle import Child
+from amx_suite.child.messages import Reply, Request
+from amx_suite.core.noise import Reading, Unit
 from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
@@ -30,6 +35,64 @@ from amx_suite.tmul.xcomp import request_tiles
 #: Each CPU streams over so much of its own: more than a core's share of any last-level cache, and
 #: small beside the memory that an arm needs.
 _STREAM_BYTES = 64 << 20
+
+
+class ReadUnits(Request, frozen=True, tag=True):
+    """Read how fast each unit is now on every CPU of this child."""
+
+
+class MeasurePeaks(Request, frozen=True, tag=True):
+    """Read the most that each unit gives on the child's CPUs, ``readings`` times."""
+
+    seconds_to_answer: ClassVar[float] = 600.0
+
+    readings: int
+
+
+class UnitsRead(Reply, frozen=True, tag=True):
+    """The reading that was asked for."""
+
+    reading: Reading
+
+
+class PeaksMeasured(Reply, frozen=True, tag=True):
+    """What the units gave."""
+
+    peaks: Peaks
+
+
+class UnitProbe(Child):
+    """A child that reads the units of its CPUs, and may use tiles."""
+
+    def __init__(self, cpus: Sequence[int]) -> None:
+        super().__init__("amx_suite.worker.probing:Units", label="unit probe", cpus=cpus)
+
+    def probe(self) -> Reading:
+        """How fast each unit is now; blocks on the socket meanwhile."""
+        return self.ask(ReadUnits(), UnitsRead).reading
+
+    def measure_peaks(self, readings: int) -> Peaks:
+        """The most that each unit gives, from so many readings of each."""
+        return self.ask(MeasurePeaks(readings), PeaksMeasured).peaks
+
+
+class Units:
+    """Handles the requests of a ``UnitProbe`` on the CPUs that the process may use."""
+
+    requests: ClassVar[Any] = ReadUnits | MeasurePeaks
+
+    def __init__(self) -> None:
+        self._cpus = tuple(sorted(os.sched_getaffinity(0)))
+        self._probe: Probe | None = None
+
+    def handle(self, request: ReadUnits | MeasurePeaks, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+        """Take the readings; the probe is kept for the next time."""
+        match request:
+            case MeasurePeaks(readings):
+                return PeaksMeasured(measure_peaks(self._cpus, readings)), {}
+            case ReadUnits():
+                self._probe = self._probe or open_probe(self._cpus)
+                return UnitsRead(self._probe.read()), {}
 
 
 def open_probe(cpus: Sequence[int]) -> Probe:

@@ -7,53 +7,30 @@ __all__ = ["Session"]
 import gc
 import importlib.metadata
 import os
-import re
 import time
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from amx_suite.child.channel import ArrayMap
+from amx_suite.child.messages import Reply
 from amx_suite.core.case import Mode, Precision
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import Isa
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Engine
-from amx_suite.errors import (
-    EngineUnavailableError,
-    NotApplicableError,
-    OutputError,
-    UsageError,
-)
+from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.worker import arm as arms
 from amx_suite.worker import messages as words
 from amx_suite.worker.capture import kernel_log
 from amx_suite.worker.mkl import mkl_level, parse_mkl
-from amx_suite.worker.tiles import TileBench
 from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.worker.verbose import onednn_level, parse_log
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs, ModelWorkload
 from amx_suite.workloads.operators import build_operator
 
-if TYPE_CHECKING:
-    from amx_suite.tmul.probe import Probe
-    from amx_suite.worker.protocol import ArrayMap
-
-#: How PyTorch's allocator and the C++ runtime say that memory ran out; both raise RuntimeError.
-_OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
-    re.IGNORECASE,
-)
 #: What stands for MKL's announcement in a build of PyTorch without it.
 _NO_MKL = "not built in"
-_KIND_OF_ERROR: tuple[tuple[type[Exception], words.FailureKind], ...] = (
-    (NotApplicableError, words.FailureKind.NOT_APPLICABLE),
-    (EngineUnavailableError, words.FailureKind.UNAVAILABLE),
-    (UsageError, words.FailureKind.USAGE),
-    (OutputError, words.FailureKind.USAGE),
-    (MemoryError, words.FailureKind.MEMORY),
-)
 
 
 class Session:
@@ -68,20 +45,12 @@ class Session:
         self._jail = jail
         self._prepare: words.Prepare | None = None
         self._arm: arms.Arm | None = None
-        self._probe: Probe | None = None
         self._onednn_isa = ""
         self._mkl_announced = ""
         self._torch_is_set_up = False
-        self._tile_bench: TileBench | None = None
 
-    def handle(self, request: words.Request, arrays: ArrayMap) -> tuple[words.Reply, ArrayMap]:
-        """Carry out one request. Whatever it raises becomes a ``Failed``; the child lives on."""
-        try:
-            return self._carry_out(request, arrays)
-        except Exception as error:  # noqa: BLE001 - the parent is told of every one
-            return _failed(error), {}
-
-    def _carry_out(self, request: words.Request, arrays: ArrayMap) -> tuple[words.Reply, ArrayMap]:
+    def handle(self, request: words.ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+        """Carry out one request."""
         match request:
             case words.Prepare():
                 return self._prepare_case(request), {}
@@ -115,27 +84,7 @@ class Session:
                 return words.Done(), {}
             case words.Operate():
                 return words.Arrays(), self._operate(request, arrays)
-            case words.Probe():
-                return words.Probed(self._open_probe().read()), {}
-            case words.MeasurePeaks(readings):
-                from amx_suite.worker.probing import measure_peaks
-
-                return words.PeaksMeasured(measure_peaks(self._launch.cpus, readings)), {}
-            case words.CheckTiles(batch):
-                return words.TilesChecked(self._tiles().check(batch)), {}
-            case words.SoakTiles(batch, seconds):
-                return words.TilesSoaked(self._tiles().soak(batch, seconds)), {}
-            case words.RerunTile(result):
-                return words.TilesChecked(self._tiles().rerun(result)), {}
         raise ValueError(f"a session has no answer to {type(request).__name__}")
-
-    def _open_probe(self) -> Probe:
-        if self._probe is None:
-            # It needs numpy, and most children never probe.
-            from amx_suite.worker.probing import open_probe
-
-            self._probe = open_probe(self._launch.cpus)
-        return self._probe
 
     def _prepare_case(self, request: words.Prepare) -> words.Prepared:
         case = request.case
@@ -234,10 +183,6 @@ class Session:
         torch.set_float32_matmul_precision("highest")
         self._torch_is_set_up = True
 
-    def _tiles(self) -> TileBench:
-        self._tile_bench = self._tile_bench or TileBench()
-        return self._tile_bench
-
     def _prepared_arm(self) -> arms.Arm:
         """The arm, prepared anew if it had to make room."""
         if self._arm is None:
@@ -295,24 +240,6 @@ def _call_both() -> None:
 
     torch.ones(1, 1).to_mkldnn()
     torch.ones(8, 8) @ torch.ones(8, 8)
-
-
-def _failed(error: Exception) -> words.Failed:
-    kind = words.FailureKind.ERROR
-    for known, its_kind in _KIND_OF_ERROR:
-        if isinstance(error, known):
-            kind = its_kind
-            break
-    else:
-        if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
-            kind = words.FailureKind.MEMORY
-    expected = kind in (
-        words.FailureKind.NOT_APPLICABLE,
-        words.FailureKind.UNAVAILABLE,
-        words.FailureKind.USAGE,
-    )
-    message = str(error) if expected else f"{type(error).__name__}: {error}"
-    return words.Failed(kind, message, "" if expected else traceback.format_exc())
 
 
 def _versions(distributions: tuple[str, ...]) -> dict[str, str]:

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.batch import BatchResult, Load, TileBatch
+from amx_suite.tmul.bench import TileWorker
 from amx_suite.tmul.config import TILES
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
-from amx_suite.worker.process import IsaWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 
-TileWorker = Callable[[int], IsaWorker]
+StartWorker = Callable[[int], TileWorker]
 Mismatch = Callable[[BatchResult], str]
 
 #: Elements of one instruction that are compared at least, on all CPUs together, and on each.
@@ -78,7 +78,7 @@ def batches(draw: st.DrawFn, instruction: TileInstruction) -> TileBatch:
 def test_any_shape_and_layout(
     instruction: TileInstruction,
     amx_support: HostView,
-    tile_worker: TileWorker,
+    tile_worker: StartWorker,
     amx_mismatch: Mismatch,
 ) -> None:
     _require(instruction, amx_support)
@@ -107,7 +107,7 @@ def test_mxcsr_changes_nothing(
     instruction: TileInstruction,
     control: str,
     amx_support: HostView,
-    tile_worker: TileWorker,
+    tile_worker: StartWorker,
     amx_mismatch: Mismatch,
 ) -> None:
     _require(instruction, amx_support)
@@ -124,7 +124,7 @@ def test_every_cpu(
     amx_support: HostView,
     amx_settings: Settings,
     amx_progress: Callable[..., None],
-    tile_worker: TileWorker,
+    tile_worker: StartWorker,
     amx_mismatch: Mismatch,
 ) -> None:
     """At least 1,000,000 elements from level 2 on; a quick look at one CPU at level 1."""

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from amx_suite.child.limits import most_children
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
+from amx_suite.tmul.bench import TileWorker
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.outliers import FEWEST, slow_ones
-from amx_suite.worker.process import IsaWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
 
@@ -30,10 +31,16 @@ def test_all_cpus_at_once(
     amx_settings: Settings,
     amx_progress: Callable[..., None],
     amx_mismatch: Callable[[BatchResult], str],
-    tile_worker: Callable[[int], IsaWorker],
+    tile_worker: Callable[[int], TileWorker],
 ) -> None:
     """All work on the same operands in the same seconds, so that each is compared with all."""
     cpus = amx_support.facts.allowed_cpus
+    if len(cpus) > (most := most_children()):
+        pytest.fail(
+            f"a soak has a worker on each of {len(cpus)} CPUs at once, and this process may open "
+            f"files for {most}; raise its limit (ulimit -Hn, as root) by {len(cpus) - most}",
+            pytrace=False,
+        )
     features = amx_support.facts.cpuid.amx_features
     work = [
         (mnemonic, fill)

@@ -10,8 +10,7 @@ import pytest
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.check import CheckResult, Outcome
-from amx_suite.tmul.check_child import CHECKS
-from amx_suite.tmul.checks import run_checks
+from amx_suite.tmul.checks import CHECKS, run_checks
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 

@@ -19,6 +19,7 @@ from amx_suite.errors import NotApplicableError
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.outliers import slow_ones
+from amx_suite.worker.probing import UnitProbe
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 
@@ -37,14 +38,14 @@ Record = Callable[[str, object], None]
 
 def test_every_cpu_alone(
     amx_support: HostView,
-    tile_worker: Callable[[int], IsaWorker],
     amx_progress: Callable[..., None],
     record_property: Record,
 ) -> None:
     """No CPU's tile unit lags behind the others', and INT8 runs at twice the rate of BF16."""
     best: dict[int, dict[Unit, float]] = {}
     for cpu in amx_support.facts.allowed_cpus:
-        peaks = tile_worker(cpu).measure_peaks(_READINGS)
+        with UnitProbe([cpu]) as probe:
+            peaks = probe.measure_peaks(_READINGS)
         best[cpu] = {unit: spread.high for unit, spread in peaks.rates.items()}
         text = ", ".join(f"{unit} {rate / 1e12:.3f}e12/s" for unit, rate in best[cpu].items())
         record_property(f"amx_peak_cpu{cpu}", text)

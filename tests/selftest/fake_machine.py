@@ -13,17 +13,17 @@ import itertools
 import json
 import os
 
-from fake_trial import FakeWorker, World
+from fake_trial import FakeProber, FakeWorker, World
 
 from amx_suite.engines import ENGINES
-from amx_suite.errors import WorkerDiedError
+from amx_suite.errors import LostChildError
 from amx_suite.host import Finding, HostFacts, Reason, Support
 from amx_suite.testing import state
 from amx_suite.trial import session
 
 _SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))
 _FAULTS = {
-    "died": WorkerDiedError("fake", "it was killed by SIGKILL"),
+    "died": LostChildError("fake", "it was killed by SIGKILL"),
     "interrupt": KeyboardInterrupt(),
 }
 
@@ -72,4 +72,5 @@ for _engine in ENGINES.values():
     type(_engine).why_unavailable = lambda self: None if self.name in _CHOSEN else "not here"
 session.TrialSession = functools.partial(session.TrialSession, clock=lambda: _WORLD.now / _HASTE)
 state.detect = _detect
+state.start_prober = lambda config: FakeProber(_WORLD)
 state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, engine, label))

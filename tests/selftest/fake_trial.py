@@ -51,8 +51,8 @@ class World:
         return value() if callable(value) else value
 
     def own(self, table, case):
-        """What the table says of its engine's arm, of that arm, or of its twin's; else None."""
-        names = (f"{case.engine}:{case.arm}", case.arm, case.arm.removesuffix("-twin"))
+        """What the table says of its engine's arm, of that arm, or of its first copy; else None."""
+        names = (f"{case.engine}:{case.arm}", case.arm, case.arm.partition("#")[0])
         return next((table[name] for name in names if name in table), None)
 
 
@@ -64,10 +64,19 @@ class FakeProber:
         self.world.log.append(("prober", "probe"))
         return self.world.reading()
 
+    def measure_peaks(self, readings):
+        return Peaks((0, 1), {unit: Spread(1e11, 0.9e11, 1.1e11) for unit in Unit})
+
     def close(self):
         self.world.log.append(("prober", "close"))
 
     kill = close
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reasons):
+        self.close()
 
 
 class FakeWorker:
@@ -116,18 +125,6 @@ class FakeWorker:
             read_back={"ipex": level, "ipex-onednn": level},
         )
         return Proof(evidence, self.world.peak)
-
-    def probe(self):
-        return FakeProber(self.world).probe()
-
-    def measure_peaks(self, readings):
-        return Peaks((0, 1), {unit: Spread(1e11, 0.9e11, 1.1e11) for unit in Unit})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *reasons):
-        self.close()
 
     def outputs(self):
         return self._do("outputs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
@@ -17,9 +17,9 @@ from amx_suite.core.verdict import GateResult, Speedup, Verdict
 SHAPE = Shape(16, 224)
 RESNET = Workload("resnet50", Mode.INFERENCE)
 
-FP32 = RunCase(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
-BF16 = RunCase(RESNET, "ipex", Precision.BF16, Isa.AVX512_BF16, SHAPE, 2)
-AMX = RunCase(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
+FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
+BF16 = Arm(RESNET, "ipex", Precision.BF16, Isa.AVX512_BF16, SHAPE, 2)
+AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
 
 #: Of every arm: 10**9 operations in a product too large to wait for memory.
 PRODUCTS = (Product(10**9, 10**6),)
@@ -60,7 +60,7 @@ def gate_result(
     )
 
 
-def arm(case: RunCase, evidence: Evidence | None) -> ArmFacts:
+def arm(case: Arm, evidence: Evidence | None) -> ArmFacts:
     return ArmFacts(case, 3.0, 2, 16, PRODUCTS, "images", 2**30, "synthetic images", {}, evidence)
 
 

@@ -9,9 +9,9 @@ import math
 import random
 
 import msgspec
-from fake_trial import FakeWorker, World
+from fake_trial import FakeProber, FakeWorker, World
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Round, Slice
@@ -24,9 +24,9 @@ from amx_suite.workloads.base import Inputs
 
 SHAPE = Shape(16, 224)
 RESNET = Workload("resnet50", Mode.INFERENCE)
-FP32 = RunCase(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
-AMX = RunCase(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
-TWIN = msgspec.structs.replace(AMX, twin=True)
+FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
+AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
+TWIN = Arm.of(AMX, copy=2)
 
 #: Seconds that a slice is meant to take, and how a neighbour slows things down: tiles are halved,
 #: what uses the vector unit loses less.
@@ -120,7 +120,7 @@ def run_trial(world, gates, *, arms=(FP32, AMX), twin=None, budget_seconds=240.0
         trial,
         gates,
         start=lambda case: SimulatedWorker(world, case),
-        start_prober=lambda: SimulatedWorker(world, AMX),
+        start_prober=lambda: FakeProber(world),
         host={},
         cpus=(0, 1),
         budget_seconds=budget_seconds,

@@ -193,8 +193,8 @@ class TestProof:
         slowdowns = []
 
         def start(case, slowdown):
-            slowdowns.append((case.twin, slowdown))
-            world.seconds["bf16@amx-twin"] = seconds_of_twin(slowdown)
+            slowdowns.append((case.is_copy, slowdown))
+            world.seconds["bf16@amx#2"] = seconds_of_twin(slowdown)
             return FakeWorker(world, case)
 
         case = proven_case("gemm", "ipex", Shape(16, 128), threads=2, seed=0, amx=True, flags=())
@@ -369,7 +369,7 @@ def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere():
     head = "\rslower by 0%, 1 of 1 b16x128: "
     assert live.startswith(f"{head}preparing bf16@amx (1 of 2)\x1b[K")
     assert f"{head}8 rounds, 1 of 1 gates decided, 6 s of at most 60 s\x1b[K" in live
-    assert live.endswith(f"{head}taking evidence of bf16@amx-twin\x1b[K")
+    assert live.endswith(f"{head}taking evidence of bf16@amx#2\x1b[K")
     assert "\n" not in live
     assert said == shown_by(io.StringIO())
 

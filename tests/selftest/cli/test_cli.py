@@ -14,7 +14,7 @@ import pytest
 import amx_suite.host
 from amx_suite import cli
 from amx_suite.engines import ENGINES
-from amx_suite.errors import AmxSuiteError, OutputError, WorkerError
+from amx_suite.errors import AmxSuiteError, ChildError, OutputError
 from amx_suite.gates import load_gates
 
 pytestmark = pytest.mark.selftest
@@ -138,7 +138,7 @@ def test_a_bad_variable_is_a_usage_error_too(
     ("error", "code"),
     [
         (OutputError("cannot write"), 2),
-        (WorkerError("case", "died"), 1),
+        (ChildError("case", "died"), 1),
         (AmxSuiteError("other"), 1),
         (KeyboardInterrupt(), 130),
     ],

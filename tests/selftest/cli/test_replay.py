@@ -54,7 +54,7 @@ def on(monkeypatch):
         monkeypatch.setattr(HostFacts, "allowed_cpus", property(lambda self: (0, 1)))
         monkeypatch.setattr(module, "detect", lambda: (facts, support or Support(True, ())))
         monkeypatch.setattr(module, "host_traits", lambda facts: {"cpu": "fake"})
-        monkeypatch.setattr(module, "start_tile_worker", machine.worker)
+        monkeypatch.setattr(module, "TileWorker", machine.worker)
         return machine
 
     return put

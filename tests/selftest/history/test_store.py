@@ -72,7 +72,7 @@ def as_in_version_2(measurement):
         (lambda c: trial(c)["measurement"].pop("rounds"), "is damaged: .*rounds"),
         (
             lambda c: trial(c)["measurement"]["rounds"][3]["slices"][0].update(seconds=0.0),
-            "seconds of resnet50-inference-bf16-vs-fp32-b16x224-ipex that are not above 0",
+            r"damaged: Expected `float` > 0.*slices\[0\]\.seconds",
         ),
     ],
     ids=[

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from amx_suite.child.handle import Child
 from amx_suite.host import amx_permission_held
-from amx_suite.host.permission import Answer, Permission, ask_permission
+from amx_suite.host.permission import Answer, Ask, Permission, ask_permission
 from amx_suite.tmul import xcomp
 
 pytestmark = pytest.mark.selftest
@@ -18,17 +19,12 @@ on_x86_64_linux = pytest.mark.skipif(
 )
 
 
-def _program(body: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", f"import os, signal, sys, time\n{body}")
-
-
-def _says(*lines: str) -> str:
-    return "".join(f"print({line!r}, flush=True)\n" for line in lines)
+def _asked(handler: str) -> Permission:
+    return ask_permission(lambda: Child(f"fake_tiles:{handler}", label="tile permission"))
 
 
 def test_a_granted_permission() -> None:
-    said = _says("supported 393959", "before 131815", "request 0", "after 393959")
-    permission = ask_permission(program=_program(said))
+    permission = _asked("GRANTING")
     assert permission.granted
     assert permission.request == Answer(value=0)
     # Bit 17 alone, which every process has, is no permission.
@@ -37,49 +33,31 @@ def test_a_granted_permission() -> None:
 
 
 def test_a_refusal_keeps_its_errno() -> None:
-    said = _says("supported 231", "before 231", "request EOPNOTSUPP", "after 231")
-    permission = ask_permission(program=_program(said))
+    permission = _asked("REFUSING")
     assert permission.request == Answer(errno="EOPNOTSUPP")
     assert not permission.granted
     assert permission.error == ""
 
 
-@pytest.mark.parametrize(
-    ("answered", "killed_by"),
-    [
-        ((), "supported"),
-        (("supported 231",), "before"),
-        (("supported 231", "before 231"), "request"),
-        (("supported 231", "before 231", "request 0"), "after"),
-    ],
-)
-def test_a_filter_that_kills_is_laid_to_its_question(
-    answered: tuple[str, ...], killed_by: str
-) -> None:
-    program = _program(_says(*answered) + "os.kill(os.getpid(), signal.SIGSYS)")
-    permission = ask_permission(program=program)
+@pytest.mark.parametrize("killed_by", list(xcomp.QUESTIONS))
+def test_a_filter_that_kills_is_laid_to_its_question(killed_by: str) -> None:
+    permission = _asked(f"KILLED_BY_{killed_by.upper()}")
     assert getattr(permission, killed_by) == Answer(signal="SIGSYS")
     assert permission.error == ""
     assert not permission.granted
 
 
-def test_a_child_that_fails_is_an_error_not_an_answer() -> None:
-    permission = ask_permission(program=_program("sys.exit('no ctypes here')"))
-    assert permission == Permission(error="the process that asks failed: no ctypes here")
+@pytest.mark.parametrize("handler", ["fails", "Broken"])
+def test_a_child_that_fails_is_an_error(handler: str) -> None:
+    permission = _asked(handler)
+    assert permission.error.startswith("the process that asks failed")
+    assert "no ctypes here" in permission.error
+    assert not permission.granted
 
 
-def test_a_child_that_cannot_start_is_an_error() -> None:
-    assert "did not run" in ask_permission(program=("/no/such/python",)).error
-
-
-def test_a_child_that_hangs_is_an_error() -> None:
-    permission = ask_permission(program=_program("time.sleep(600)"), timeout_seconds=0.2)
-    assert "timed out" in permission.error
-
-
-def test_lines_that_are_no_answers_are_passed_over() -> None:
-    said = _says("warning: something", "supported 231", "before 231", "request EPERM", "after 231")
-    assert ask_permission(program=_program(said)).request == Answer(errno="EPERM")
+def test_a_child_that_hangs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ask, "seconds_to_answer", 0.2)
+    assert "did not answer Ask within 0.2 s" in _asked("Hangs").error
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks, Spread
@@ -20,7 +20,7 @@ PEAKS = Peaks(
 
 
 def case(precision, isa):
-    return RunCase(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
+    return Arm(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
 
 
 @pytest.mark.parametrize(

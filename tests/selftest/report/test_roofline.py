@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import sample_runs as runs
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks, Spread
@@ -26,7 +26,7 @@ COMPUTING, MOVING = Product(1000, 10), Product(100, 20)
 
 
 def case(precision=Precision.FP32, isa=Isa.AVX512):
-    return RunCase(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
+    return Arm(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,18 @@ A kernel that refuses tiles is known-bad input for the real ones.
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import signal
-import subprocess
-import sys
 import time
 
-import msgspec
 import pytest
 
-from amx_suite.errors import WorkerDiedError
-from amx_suite.tmul.check import Broken, Check, CheckResult, NotHere, Outcome
-from amx_suite.tmul.check_child import CHECKS, run_check
-from amx_suite.tmul.checks import run_checks
+from amx_suite.child.handle import Child
+from amx_suite.errors import LostChildError
+from amx_suite.tmul.check import Broken, Check, NotHere, Outcome
+from amx_suite.tmul.checks import CHECKS, run_check, run_checks
 
 pytestmark = [
     pytest.mark.selftest,
@@ -101,10 +99,8 @@ def test_a_check_may_not_apply():
 
 def test_no_check_is_satisfied_where_the_kernel_refuses_tiles():
     """In the jail, whatever the machine."""
-    program = [sys.executable, "-m", "amx_suite.tmul.check_child", str(CPU)]
-    jailed = [sys.executable, "-m", "amx_suite.worker.jail", *program]
-    lines = subprocess.run(jailed, stdout=subprocess.PIPE, check=True).stdout.splitlines()
-    results = [msgspec.json.decode(line, type=CheckResult) for line in lines]
+    start = functools.partial(Child, "fake_checks:Jailed", label="tile checks")
+    results = list(run_checks([CPU], start=start))
     assert {result.check for result in results} == CHECKS.keys()
     passed = {result.check for result in results if result.outcome is not Outcome.BROKEN}
     assert passed <= {"no-use-without-permission", "migration"}
@@ -116,7 +112,6 @@ def test_results_come_check_by_check_for_every_cpu():
     assert found == [(name, CPU) for name in names for _ in range(2)]
 
 
-def test_a_program_that_fails_is_named():
-    program = (sys.executable, "-c", "import sys; sys.exit('no such thing')")
-    with pytest.raises(WorkerDiedError, match=r"(?s)exit code 1.*no such thing"):
-        list(run_checks([CPU], program=program))
+def test_a_child_that_dies_is_named():
+    with pytest.raises(LostChildError, match=r"(?s)tile checks.*exit code 1.*no such thing"):
+        list(run_checks([CPU], start=lambda: Child("fake_checks:absent", label="tile checks")))

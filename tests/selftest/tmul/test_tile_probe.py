@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import platform
 import struct
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
+from amx_suite.child.handle import Child
 from amx_suite.tmul import tile_child
-from amx_suite.tmul.tile_probe import TileResult, TileStatus, probe_tiles
+from amx_suite.tmul.tile_probe import TileResult, TileStatus, TryTile, probe_tiles
+from amx_suite.tmul.xcomp import XcompReply
 
 pytestmark = pytest.mark.selftest
 
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="runs x86-64 code")
 
 
-def _program(body: str) -> tuple[str, ...]:
-    """A child that runs ``body`` for each ``cpu`` it is given, with ``say`` to answer."""
-    indented = "\n".join(f"    {line}" for line in body.splitlines())
-    return (
-        sys.executable,
-        "-c",
-        "import os, signal, sys, time\n"
-        "def say(*words): print(*words, flush=True)\n"
-        "for cpu in map(int, sys.argv[1].split(',')):\n" + indented,
-    )
-
-
-def _kill_on(cpu: int, signal_name: str) -> tuple[str, ...]:
-    return _program(
-        f"say('try', cpu)\nif cpu == {cpu}: os.kill(os.getpid(), signal.{signal_name})\n"
-        "say('ok', cpu)"
-    )
+def _starting(handler: str) -> Callable[[], Child]:
+    return lambda: Child(f"fake_tiles:{handler}", label="tile probe")
 
 
 def _statuses(results: tuple[TileResult, ...]) -> dict[int, TileStatus]:
@@ -41,8 +27,8 @@ def _statuses(results: tuple[TileResult, ...]) -> dict[int, TileStatus]:
 
 
 @pytest.mark.parametrize("signal_name", ["SIGILL", "SIGSEGV", "SIGKILL"])
-def test_a_crash_is_laid_to_its_cpu_and_the_others_are_tried(signal_name: str) -> None:
-    results = probe_tiles([0, 1, 2, 3], program=_kill_on(1, signal_name))
+def test_a_crash_is_laid_to_its_cpu(signal_name: str) -> None:
+    results = probe_tiles([0, 1, 2, 3], start=_starting(f"{signal_name}_ON_1"))
     assert _statuses(results) == {
         0: TileStatus.OK,
         1: TileStatus.SIGNAL,
@@ -53,13 +39,13 @@ def test_a_crash_is_laid_to_its_cpu_and_the_others_are_tried(signal_name: str) -
 
 
 def test_results_come_in_the_order_asked_for() -> None:
-    results = probe_tiles([5, 2, 9], program=_kill_on(2, "SIGILL"))
+    results = probe_tiles([5, 2, 9], start=_starting("SIGILL_ON_2"))
     assert [result.cpu for result in results] == [5, 2, 9]
 
 
-def test_a_cpu_that_never_answers_is_timed_out_and_the_others_are_tried() -> None:
-    program = _program("say('try', cpu)\nif cpu == 1: time.sleep(600)\nsay('ok', cpu)")
-    results = probe_tiles([0, 1, 2], program=program, timeout_seconds=0.5)
+def test_a_silent_cpu_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TryTile, "seconds_to_answer", 0.5)
+    results = probe_tiles([0, 1, 2], start=_starting("SilentOn1"))
     assert _statuses(results) == {
         0: TileStatus.OK,
         1: TileStatus.TIMEOUT,
@@ -68,80 +54,55 @@ def test_a_cpu_that_never_answers_is_timed_out_and_the_others_are_tried() -> Non
 
 
 def test_a_wrong_result_does_not_end_the_child() -> None:
-    program = _program("say('try', cpu)\nsay('wrong' if cpu == 1 else 'ok', cpu, 'C[0][0] is 1.0')")
-    results = probe_tiles([0, 1, 2], program=program, max_children=1)
+    results = probe_tiles([0, 1, 2], start=_starting("WrongOn1"), max_children=1)
     assert _statuses(results) == {0: TileStatus.OK, 1: TileStatus.WRONG, 2: TileStatus.OK}
-    assert results[1].detail == "C[0][0] is 1.0"
+    assert results[1].detail.startswith("1 of 256 elements: C[0][0] is")
 
 
 def test_a_refused_permission_is_every_cpus_outcome() -> None:
-    results = probe_tiles([0, 1], program=_program("say('refused', 'EPERM')"))
+    results = probe_tiles([0, 1], start=_starting("Refused"))
     assert [(r.status, r.detail) for r in results] == [(TileStatus.REFUSED, "EPERM")] * 2
 
 
-def test_a_cpu_that_cannot_be_reached_is_said_and_passed_over() -> None:
-    program = _program(
-        "if cpu == 1: say('unpinned', cpu, 'EINVAL'); continue\nsay('try', cpu)\nsay('ok', cpu)"
-    )
-    results = probe_tiles([0, 1, 2], program=program, max_children=1)
+def test_an_unreachable_cpu_is_passed_over() -> None:
+    results = probe_tiles([0, 1, 2], start=_starting("UnreachableOn1"), max_children=1)
     assert results[1] == TileResult(1, TileStatus.UNPINNED, "EINVAL")
     assert results[2].status is TileStatus.OK
 
 
-def test_when_every_cpu_kills_its_child_the_rest_is_given_up() -> None:
-    program = _program("say('try', cpu)\nos.kill(os.getpid(), signal.SIGILL)")
-    results = probe_tiles(range(8), program=program, max_children=2)
+def test_the_rest_is_given_up() -> None:
+    results = probe_tiles(range(8), start=_starting("SIGILL_EVERYWHERE"), max_children=2)
     assert [r.status for r in results] == [TileStatus.SIGNAL] * 2 + [TileStatus.NOT_RUN] * 6
     assert "given up after 2" in results[-1].detail
 
 
-def test_a_child_that_dies_before_it_tries_blames_no_cpu() -> None:
-    program = _program("sys.stderr.write('ImportError: no llvmlite'); sys.exit(3)")
-    results = probe_tiles([0, 1], program=program)
+def test_a_child_that_does_not_start_blames_no_cpu() -> None:
+    results = probe_tiles([0, 1], start=_starting("without_llvmlite"))
     assert {r.status for r in results} == {TileStatus.NOT_RUN}
     assert "exit code 3" in results[0].detail
     assert "no llvmlite" in results[0].detail
 
 
-@pytest.mark.parametrize(
-    "answer", ["say('ok', cpu)", "say('try', cpu)\nsay('ok', cpu + 1)", "say('fine')"]
-)
-def test_an_answer_to_no_question_is_never_ok(answer: str) -> None:
-    results = probe_tiles([0, 1], program=_program(answer), max_children=2)
+def test_an_answer_for_another_cpu_is_never_ok() -> None:
+    results = probe_tiles([0, 1], start=_starting("AnswersForOthers"), max_children=2)
     assert TileStatus.OK not in {result.status for result in results}
 
 
 def test_no_cpu_no_child() -> None:
-    assert probe_tiles([], program=("/no/such/program",)) == ()
+    assert probe_tiles([], start=lambda: pytest.fail("a child was started")) == ()
 
 
 @on_x86_64
-def test_without_the_permission_the_real_instruction_is_sigill_on_every_cpu() -> None:
+def test_without_permission_the_real_instruction_is_sigill() -> None:
     # True with AMX and without: nobody asked the kernel, so the first tile instruction is illegal.
-    program = (
-        sys.executable,
-        "-c",
-        (
-            "import resource, sys\nfrom amx_suite.tmul import tile_child\n"
-            "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-            "cpus = [int(cpu) for cpu in sys.argv[1].split(',')]\n"
-            "tile_child.try_cpus(cpus, tile_child.make_multiply(), move_to=lambda cpu: None)"
-        ),
-    )
-    results = probe_tiles([0, 1], program=program)
+    results = probe_tiles([0, 1], start=_starting("NeverAsks"))
     assert [(r.status, r.detail) for r in results] == [(TileStatus.SIGNAL, "SIGILL")] * 2
 
 
 @on_x86_64
 def test_in_the_jail_the_real_child_reports_the_refusal() -> None:
-    child = (sys.executable, "-m", "amx_suite.tmul.tile_child", "0")
-    done = subprocess.run(
-        [sys.executable, "-m", "amx_suite.worker.jail", *child],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "refused EPERM\n")
+    results = probe_tiles([0], start=_starting("Jailed"))
+    assert results == (TileResult(0, TileStatus.REFUSED, "EPERM"),)
 
 
 def _bf16_to_float(data: bytes) -> float:
@@ -194,26 +155,17 @@ def test_the_expected_product_depends_on_the_order_of_pairs() -> None:
         assert product != tile_child.expected_product()
 
 
-def _outcome(found: list[float]) -> list[str]:
-    said: list[str] = []
-    tile_child.try_cpus([4], lambda: found, move_to=lambda cpu: None, say=said.append)
-    return said
+def _outcome(found: list[float]) -> TileResult:
+    probe = tile_child.TileProbe(lambda: found, lambda: XcompReply(0), lambda cpu: None)
+    return probe.handle(TryTile(4), {})[0].result
 
 
-def test_the_child_accepts_the_exact_product_only() -> None:
+def test_only_the_exact_product_is_accepted() -> None:
     right = [float(value) for row in tile_child.expected_product() for value in row]
-    assert _outcome(right) == ["try 4", "ok 4"]
+    assert _outcome(right) == TileResult(4, TileStatus.OK)
     wrong = right.copy()
     wrong[17] += 1.0
-    assert _outcome(wrong)[1].startswith("wrong 4 1 of 256 elements: C[1][1] is")
+    assert _outcome(wrong).status is TileStatus.WRONG
+    assert _outcome(wrong).detail.startswith("1 of 256 elements: C[1][1] is")
     unwritten = [*right[:-1], float("nan")]
-    assert _outcome(unwritten)[1].startswith("wrong 4 1 of 256 elements: C[15][15] is nan")
-
-
-def test_the_child_says_which_cpu_it_cannot_reach() -> None:
-    def move_to(cpu: int) -> None:
-        raise OSError(22, "Invalid argument")
-
-    said: list[str] = []
-    tile_child.try_cpus([9], list, move_to=move_to, say=said.append)
-    assert said == ["unpinned 9 EINVAL"]
+    assert _outcome(unwritten).detail.startswith("1 of 256 elements: C[15][15] is nan")

@@ -10,7 +10,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
 from amx_suite.core.trial import Trial, arms_of
 from amx_suite.core.verdict import Verdict
-from amx_suite.errors import CeilingIgnoredError, EngineUnavailableError, WorkerDiedError
+from amx_suite.errors import CeilingIgnoredError, EngineUnavailableError, LostChildError
 from amx_suite.gates import load_gates
 from amx_suite.trial.judge import judge_pair
 from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, gates_of
@@ -134,15 +134,15 @@ def test_an_arm_that_the_engine_lacks_is_not_applicable(compare, world):
     assert ratio(session, "inductor") == pytest.approx(1.5)
 
 
-DEATH = WorkerDiedError("eager", "it was killed by SIGSEGV", "Segmentation fault")
+DEATH = LostChildError("eager", "it was killed by SIGSEGV", "Segmentation fault")
 
 
 @pytest.mark.parametrize(
     ("when", "error", "told"),
     [
-        ("prepare", DEATH, "worker eager: it was killed by SIGSEGV"),
-        ("slice", DEATH, "worker eager: it was killed by SIGSEGV"),
-        ("prove", DEATH, "worker eager: it was killed by SIGSEGV"),
+        ("prepare", DEATH, "child process eager: it was killed by SIGSEGV"),
+        ("slice", DEATH, "child process eager: it was killed by SIGSEGV"),
+        ("prove", DEATH, "child process eager: it was killed by SIGSEGV"),
         ("prepare", EngineUnavailableError("no library"), "no library"),
     ],
     ids=["prepare", "slice", "prove", "unavailable"],
@@ -160,7 +160,7 @@ def test_a_broken_engine_costs_its_own_comparison_only(compare, world, when, err
 
 
 def test_without_the_first_engine_nothing_is_timed(compare, world):
-    death = WorkerDiedError("ipex", "it was killed by SIGSEGV")
+    death = LostChildError("ipex", "it was killed by SIGSEGV")
     world.faults["ipex:bf16@amx", "prepare"] = death
     session, answers = compare()
     assert set(answers.values()) == {death}

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from fake_trial import World
 
-from amx_suite.core.case import Precision
+from amx_suite.core.case import Arm, Precision
 from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import Slice, quiet_only
 from amx_suite.core.noise import QUIET_WITHIN, Reading, Reference, Unit, best_seen
@@ -79,7 +79,7 @@ def test_a_slice_counts_only_between_two_quiet_readings(make_session, vocabulary
         )
     ]
     for round_ in quiet_only(spoiled, REFERENCE):
-        assert first.case_id not in [piece.case_id for piece in round_.slices]
+        assert first.arm_id not in [piece.arm_id for piece in round_.slices]
         assert len(round_.slices) == len(rest) + 1
 
 
@@ -90,7 +90,7 @@ def test_what_is_stored_can_be_judged_again(make_session, vocabulary):
         msgspec.json.encode(result.measurement), type=type(result.measurement)
     )
     assert judge(session.trial, [vocabulary.gate(3.0)], stored, {}) == result.gates
-    assert stored.schema_version == 3
+    assert stored.schema_version == 4
 
 
 def test_a_reading_stands_before_and_after_every_slice(make_session, world):
@@ -249,28 +249,28 @@ class TestTwin:
         result = session.result()
         assert only(result).verdict is Verdict.PASS
         twin = session.trial.twin
-        assert twin.arm == "bf16@amx-twin"
-        assert "-twin-" in twin.id
+        assert twin.arm == "bf16@amx#2"
+        assert twin.id == f"{Arm.of(twin).id}#2"
         assert len(result.measurement.series(twin.id)) == WANTED_PAIRS
         assert twin not in session.arms
-        assert world.ended["bf16@amx-twin"] == "close"
+        assert world.ended["bf16@amx#2"] == "close"
 
     def test_that_is_not_null_makes_every_gate_inconclusive(self, make_session, vocabulary, world):
-        world.seconds["bf16@amx-twin"] = 0.17
+        world.seconds["bf16@amx#2"] = 0.17
         gate = only(make_session([vocabulary.gate(3.0)], twin=True).result())
         assert gate.verdict is Verdict.INCONCLUSIVE
-        assert "the twin is not null: bf16@amx-twin" in gate.reason
+        assert "the twin is not null: bf16@amx#2" in gate.reason
         assert "1.13 times" in gate.reason
 
     def test_may_differ_by_what_no_gate_asks(self, make_session, vocabulary, world):
-        world.seconds["bf16@amx-twin"] = 0.155
+        world.seconds["bf16@amx#2"] = 0.155
         assert only(make_session([vocabulary.gate(3)], twin=True).result()).verdict is Verdict.PASS
 
     def test_runs_beside_its_arm_where_memory_is_short(self, make_session, vocabulary, world):
         world.free = 3.5 * vocabulary.gib
         session = make_session([vocabulary.gate(3.0)], twin=True)
         measurement = session.result().measurement
-        original = msgspec.structs.replace(session.trial.twin, twin=False)
+        original = Arm.of(session.trial.twin)
         assert len(measurement.pairs(original.id, session.trial.twin.id)) >= MIN_PAIRS
 
 

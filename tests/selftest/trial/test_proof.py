@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.trial.proof import doubt_arm
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.selftest
 
 def case(precision, isa):
     workload = Workload("resnet50", Mode.INFERENCE)
-    return RunCase(workload, "ipex", precision, isa, Shape(16, 224), threads=2)
+    return Arm(workload, "ipex", precision, isa, Shape(16, 224), threads=2)
 
 
 def kernel(family=Family.AMX, data_type="bf16", milliseconds=100.0, kind="convolution"):

@@ -6,7 +6,7 @@ import pytest
 from amx_suite.core.case import Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Versus
 from amx_suite.core.verdict import Verdict
-from amx_suite.errors import CeilingIgnoredError, WorkerDiedError, WorkerMemoryError
+from amx_suite.errors import CeilingIgnoredError, LostChildError, OutOfMemoryError
 from amx_suite.trial.groups import group_arms
 from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS
 
@@ -199,7 +199,7 @@ class TestMemory:
 
     def test_room_for_one_arm_only_is_an_error_with_a_remedy(self, make_session, vocabulary, world):
         world.free = 1.5 * vocabulary.gib
-        with pytest.raises(WorkerMemoryError, match=r"two arms at a time.*free memory"):
+        with pytest.raises(OutOfMemoryError, match=r"two arms at a time.*free memory"):
             make_session([vocabulary.gate(3.0)]).result()
         assert not world.live
 
@@ -217,11 +217,11 @@ class TestMemory:
 
 class TestFaults:
     def test_a_worker_lost_in_a_round_ends_the_trial_once(self, make_session, vocabulary, world):
-        lost = WorkerDiedError("bf16@amx", "it was killed by SIGKILL")
+        lost = LostChildError("bf16@amx", "it was killed by SIGKILL")
         world.faults["bf16@amx", "slice"] = lost
         session = make_session([vocabulary.gate(3.0)])
         for _ in range(2):
-            with pytest.raises(WorkerDiedError, match="SIGKILL"):
+            with pytest.raises(LostChildError, match="SIGKILL"):
                 session.result()
         assert [what for arm, what in world.log if arm == "bf16@amx"] == ["prepare", "slice"]
         assert set(world.ended.values()) == {"kill"}
@@ -245,8 +245,8 @@ class TestFaults:
         assert only(partial).verdict is not Verdict.PASS
 
     def test_a_worker_that_fails_to_prepare_is_killed(self, make_session, world):
-        world.faults["bf16@amx", "prepare"] = WorkerDiedError("bf16@amx", "exit code 1")
-        with pytest.raises(WorkerDiedError):
+        world.faults["bf16@amx", "prepare"] = LostChildError("bf16@amx", "exit code 1")
+        with pytest.raises(LostChildError):
             make_session().result()
         assert world.ended["bf16@amx"] == "kill"
         assert not world.live

@@ -36,7 +36,13 @@ def _python(program: str) -> str:
 
 
 def _answers(*command: str) -> dict[str, str]:
-    done = _run(*command, sys.executable, xcomp.__file__)
+    program = (
+        "from amx_suite.tmul.xcomp import QUESTIONS, errno_name\n"
+        "for name, ask in QUESTIONS.items():\n"
+        "    reply = ask()\n"
+        "    print(name, errno_name(reply.errno) if reply.value is None else reply.value)"
+    )
+    done = _run(*command, sys.executable, "-c", program)
     assert done.returncode == 0, done.stderr
     return dict(line.split(" ") for line in done.stdout.splitlines())
 

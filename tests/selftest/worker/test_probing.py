@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import loops as machine_loops
 from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
 from amx_suite.worker import probing
-from amx_suite.worker.process import IsaWorker
+from amx_suite.worker.probing import UnitProbe
 
 pytestmark = pytest.mark.selftest
 
@@ -141,7 +140,7 @@ def test_a_cpu_of_which_no_unit_can_be_read_is_refused(monkeypatch, flags):
 
 @needs_vectors
 def test_a_real_child_reads_every_unit_without_torch_and_rests_between():
-    with IsaWorker(Isa.AMX, "probe", threads=len(CPUS), cpus=CPUS) as worker:
+    with UnitProbe(CPUS) as worker:
         first, second = worker.probe(), worker.probe()
         assert {Unit.FMA, Unit.MEMORY} <= set(first.rates) == set(second.rates)
         assert all(rate > 1e8 for rate in second.rates.values())

@@ -1,0 +1,137 @@
+"""The program of a child: ``python amx_suite/child/main.py DESCRIPTOR LABEL``.
+
+It is started by its path, so that nothing of the package is imported before the module path is
+right. The first frame on the socket is a JSON object with a ``Launch`` of ``handle``. The process
+then forks: the fork is the worker, and this process stays behind as its keeper. It has one thread
+and no library that could hang, so it can always end the worker.
+
+The label is there for people who look at a list of processes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LOG", "main"]
+
+import ctypes
+import faulthandler
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any
+
+#: What the worker writes to its standard output and error, in its temporary folder.
+LOG = "log"
+
+_PR_SET_PDEATHSIG = 1
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+def main(argv: list[str]) -> int:
+    """Fork the worker and keep it; the exit code is the worker's, minus the signal if it died."""
+    with socket.socket(fileno=int(argv[1])) as sock:
+        sock.set_inheritable(False)
+        launch = _receive_launch(sock)
+        if launch is None:
+            return 0
+        # The package comes with the parent's module path, and is not imported before.
+        sys.path[:] = launch["path"]
+        from amx_suite.child.processes import fork
+
+        # A core file of an arm is gigabytes, and writing it would delay its end.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.mkdir(launch["folder"], 0o700)  # noqa: PTH102 - pathlib takes a while to import
+        try:
+            keeper = os.getpid()
+            return _keep(sock, fork(lambda: _work(sock, launch, keeper)))
+        finally:
+            import shutil
+
+            shutil.rmtree(launch["folder"], ignore_errors=True)
+
+
+def _receive_launch(sock: socket.socket) -> dict[str, Any] | None:
+    """The first frame, or None if the parent ended before it was sent."""
+    with sock.makefile("rb") as stream:
+        head = stream.read(4)
+        body = stream.read(struct.unpack("<I", head)[0]) if len(head) == 4 else b""
+    return json.loads(body) if body else None
+
+
+def _work(sock: socket.socket, launch: dict[str, Any], keeper: int) -> int:
+    """The worker's life; returns its exit code."""
+    # Tied to the thread that forked, which is the keeper's only one.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != keeper:
+        return 1
+    os.setpgid(0, 0)
+    log = os.open(f"{launch['folder']}/{LOG}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    faulthandler.enable()
+    if launch["cpus"]:
+        os.sched_setaffinity(0, launch["cpus"])
+    from amx_suite.child.serving import serve
+
+    return serve(sock, launch["handler"])
+
+
+def _keep(sock: socket.socket, worker: int) -> int:
+    """Wait for the end of the parent or of the worker, and see that all of the worker ends.
+
+    If the worker ends first, the parent reads the end of the conversation, and has the log until it
+    closes its own end of the socket.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer)
+    for number in (*_ENDING, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    poll = select.poll()
+    # No event is asked for, so it is reported for nothing but a closed other end.
+    poll.register(sock, 0)
+    poll.register(reader, select.POLLIN)
+    ended: int | None = None
+    wanted = True
+    while wanted:
+        if ended is None:
+            # A worker that was stopped or goes on again wakes this process as well.
+            pid, status = os.waitpid(worker, os.WNOHANG)
+            if pid:
+                ended = os.waitstatus_to_exitcode(status)
+                _kill_group(worker)
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_WR)
+        for descriptor, _ in poll.poll():
+            if descriptor != reader or _ENDING.intersection(os.read(reader, 64)):
+                wanted = False
+    if ended is None:
+        _kill_group(worker)
+        ended = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+    return ended
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    # Until the worker has made its group it stands alone.
+    with suppress(ProcessLookupError):
+        os.kill(group, signal.SIGKILL)
+
+
+def _end(code: int) -> None:
+    """End as the worker did: with its exit code, or by its signal."""
+    if code < 0:
+        with suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(max(code, 0))
+
+
+if __name__ == "__main__":
+    _end(main(sys.argv))

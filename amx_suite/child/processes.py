@@ -1,0 +1,64 @@
+"""The only place where a process is started or forked. Standard library only."""
+
+from __future__ import annotations
+
+__all__ = ["exit_code_of", "fork", "start_program"]
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+def start_program(
+    command: Sequence[str], environment: Mapping[str, str], descriptor: int, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a program that inherits the descriptor and nothing else.
+
+    It has a session and a process group of its own, so that a terminal's Ctrl-C does not reach it,
+    and no standard input. What it writes goes to ``log``. Raises OSError if it cannot be started.
+    """
+    # A child forks and starts nothing, so it does without this import.
+    import subprocess
+
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(descriptor,),
+        start_new_session=True,
+    )
+
+
+def fork(work: Callable[[], int]) -> int:
+    """Run ``work`` in a fork of this process, which ends with the exit code that it returns.
+
+    Returns the fork's process id. If ``work`` raises, the fork ends with code 1 and a traceback.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        code = work()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+        print(ended, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - the fork must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        # Interpreter shutdown can hang on a library's threads, and nothing is left to be saved.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def exit_code_of(pid: int) -> int:
+    """Wait for the process to end; its exit code, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

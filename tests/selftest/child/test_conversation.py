@@ -1,0 +1,173 @@
+"""What crosses the socket unchanged, what is refused, and what a child is told of its place."""
+
+import os
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+from fake_handlers import Do, Told
+
+from amx_suite.child.channel import FrameError
+from amx_suite.child.messages import FailureKind, Reply
+from amx_suite.child.serving import _failed
+from amx_suite.core.noise import Reading, Unit
+from amx_suite.errors import (
+    ChildFailedError,
+    EngineUnavailableError,
+    LostChildError,
+    NotApplicableError,
+    OutOfMemoryError,
+    UsageError,
+)
+from amx_suite.worker.messages import Prepared, SliceTaken
+
+pytestmark = pytest.mark.selftest
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float64).reshape(2, 3),
+        np.arange(6, dtype=np.int8).reshape(2, 3).T,
+        np.array(3.5, dtype=np.float32),
+        np.empty((0, 4), dtype=np.float32),
+        np.full((300, 1000), np.nan, dtype=np.float32),
+    ],
+    ids=["2d", "transposed", "0d", "empty", "megabyte of NaN"],
+)
+def test_arrays_cross_unchanged(start, array):
+    _, back = start().exchange(Do("echo"), Told, {"a": array})
+    np.testing.assert_array_equal(back["a"], array)
+    assert (back["a"].dtype, back["a"].shape) == (array.dtype, array.shape)
+
+
+@pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.zeros(1, "f4,i4")])
+def test_only_numbers_are_sent(start, array):
+    child = start()
+    with pytest.raises(TypeError, match=r"array 'a'.*no number"):
+        child.ask(Do("echo"), Told, {"a": array})
+    assert child.ask(Do("echo"), Told) == Told(), "nothing of it was sent"
+
+
+def test_received_object_arrays_are_refused(start):
+    with pytest.raises(LostChildError, match="array 'a' is of type object, which is no number"):
+        start().ask(Do("object_array"), Told)
+
+
+def test_nonsense_on_the_socket_is_refused(start):
+    with pytest.raises(LostChildError, match="cannot be read"):
+        start().ask(Do("garbage"), Told)
+
+
+class Other(Reply, frozen=True, tag=True):
+    """A reply that nobody sends."""
+
+    unknown: ClassVar[str] = ""
+
+
+def test_another_reply_is_refused(start):
+    with pytest.raises(LostChildError, match=r"cannot be read.*Told"):
+        start().ask(Do("echo"), Other)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e300])
+@pytest.mark.parametrize(
+    ("kind", "good", "field"),
+    [
+        (SliceTaken, {"type": "SliceTaken", "seconds": 0.5, "iterations": 1}, "seconds"),
+        (Reading, {"rates": {"tile": 1e12}}, "rates"),
+    ],
+)
+def test_impossible_numbers_are_refused(kind, good, field, wrong):
+    bad = {**good, field: {"tile": wrong} if field == "rates" else wrong}
+    msgspec.msgpack.decode(msgspec.msgpack.encode(good), type=kind)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(bad), type=kind)
+
+
+def test_an_arbiter_has_no_iterations():
+    arbiter = Prepared(0, 0.0, 16, (), "images", "made up", 0, {})
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(arbiter), type=Prepared) == arbiter
+
+
+def test_unit_names_are_part_of_the_schema():
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode({"rates": {"warp": 1.0}}), type=Reading)
+    assert Unit.TILE == "tile"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("memory", OutOfMemoryError),
+        ("torch memory", OutOfMemoryError),
+        ("not applicable", NotApplicableError),
+        ("unavailable", EngineUnavailableError),
+        ("usage", UsageError),
+    ],
+)
+def test_reported_failures_keep_their_kind(start, kind, error):
+    child = start()
+    with pytest.raises(error):
+        child.ask(Do(kind), Told)
+    assert child.ask(Do("echo"), Told) == Told(), "the child lives on"
+
+
+def test_an_exception_carries_its_traceback(start):
+    with pytest.raises(ChildFailedError, match="RuntimeError: broken as told") as caught:
+        start().ask(Do("error"), Told)
+    assert "in handle" in caught.value.stderr_tail
+
+
+def test_a_child_stands_where_it_is_told(start):
+    cpu = max(os.sched_getaffinity(0))
+    child = start(cpus=(cpu,))
+    pid, group, cpus, stdin_is_null, _ = child.ask(Do("about"), Told).numbers
+    assert pid == child.pid
+    assert group == pid, "the worker has a process group of its own"
+    assert (cpus, stdin_is_null) == (1, 1)
+
+
+def test_the_parent_does_nothing_while_it_waits(start):
+    """No thread of it is scheduled even once: it is blocked on the socket, and polls nothing."""
+    child = start()
+    pid = {"pid": np.array(os.getpid())}
+    assert child.ask(Do("watch"), Told, pid).numbers == (0,)
+
+
+def test_frames_of_absurd_size_are_refused():
+    import socket
+
+    from amx_suite.child.channel import LENGTH, Channel
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(LENGTH.pack(2**31))
+        with pytest.raises(FrameError, match="2147483648 bytes is announced"):
+            Channel(ours).receive(Told, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NotApplicableError("x"), FailureKind.NOT_APPLICABLE),
+        (EngineUnavailableError("x"), FailureKind.UNAVAILABLE),
+        (UsageError("x"), FailureKind.USAGE),
+        (MemoryError(), FailureKind.MEMORY),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 99999999999 bytes"
+            ),
+            FailureKind.MEMORY,
+        ),
+        (RuntimeError("could not create a primitive"), FailureKind.ERROR),
+        (ValueError("x"), FailureKind.ERROR),
+    ],
+)
+def test_kinds_of_failures(error, kind):
+    told = _failed(error)
+    assert told.kind is kind
+    own_words = kind in (FailureKind.ERROR, FailureKind.MEMORY)
+    assert told.message.startswith(f"{type(error).__name__}: " if own_words else "x")

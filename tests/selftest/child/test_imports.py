@@ -1,0 +1,111 @@
+"""Children import what their parent imports, and nothing that lies in the working folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_handlers import Do, Told
+
+from amx_suite.child.imports import module_path, without_working_folder
+
+pytestmark = pytest.mark.selftest
+
+ROOT = Path(__file__).resolve().parents[3]
+#: Names that the suite or its libraries import early, one that they import late, and packages.
+TRAPS = ("random", "numpy", "struct", "socket", "json", "msgspec", "signal", "copy")
+PACKAGES = ("torch", "intel_extension_for_pytorch", "transformers")
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A working folder whose modules end whoever imports them."""
+    for name in TRAPS:
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
+    for name in PACKAGES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    return tmp_path
+
+
+def test_the_working_folder_is_left_out(hostile, monkeypatch, start):
+    monkeypatch.chdir(hostile)
+    monkeypatch.setattr(sys, "path", ["", str(hostile), "relative", *sys.path])
+    child = start()
+    path = child.ask(Do("path"), Told).text.splitlines()
+    assert path == list(module_path())
+    assert not {"", str(hostile), "relative"} & set(path)
+    modules = child.ask(Do("modules"), Told).text.splitlines()
+    assert "numpy" in modules, "and yet it is found where it is installed"
+
+
+def test_a_pythonpath_of_the_users_stays(tmp_path, monkeypatch, start):
+    """So modules, Spack and EasyBuild deliver torch; an empty entry means the working folder."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", f":{folder}:relative:")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    child = start()
+    assert str(folder) in child.ask(Do("path"), Told).text.splitlines()
+    variables = dict(
+        line.split("=", 1)
+        for line in child.ask(Do("environment"), Told).text.splitlines()
+        if "=" in line
+    )
+    assert variables["PYTHONPATH"] == str(folder)
+    assert variables["PYTHONSAFEPATH"] == "1", "for the child's own children"
+
+
+def test_a_working_folder_that_the_user_named_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert str(tmp_path) not in module_path()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert str(tmp_path) in module_path()
+
+
+def test_the_suite_itself_is_found_first(monkeypatch):
+    """As with ``python -m`` in a clone, where the suite comes from the working folder."""
+    monkeypatch.chdir(ROOT)
+    rest = [entry for entry in sys.path if entry != str(ROOT)]
+    monkeypatch.setattr(sys, "path", ["", *rest])
+    assert module_path()[0] == str(ROOT)
+
+
+def test_an_environment_without_a_path_gets_none():
+    assert without_working_folder({"PYTHONPATH": "", "HOME": "/x"}) == {
+        "HOME": "/x",
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["doctor"],
+        ["list"],
+        ["calibrate", "--seconds", "0.5", "--reference", "reference.json"],
+        ["qualify", "--level", "1"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_commands_behave_as_elsewhere(hostile, tmp_path_factory, command):
+    jail = (sys.executable, "-P", "-m", "amx_suite.worker.jail")
+
+    def run(folder):
+        return subprocess.run(
+            # In the jail, so that tiles cost no time where there are any. As the installed command
+            # does it, the working folder is on no path.
+            [*jail, sys.executable, "-P", "-m", "amx_suite", *command],
+            cwd=folder,
+            env={**os.environ, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("data"))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    there, elsewhere = run(hostile), run(tmp_path_factory.mktemp("elsewhere"))
+    assert there.returncode == elsewhere.returncode, there.stdout + there.stderr
+    assert "working folder" not in there.stdout + there.stderr
+    assert "wrong package" not in there.stdout + there.stderr

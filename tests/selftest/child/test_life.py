@@ -1,0 +1,107 @@
+"""A child ends with its parent, however that ends, and leaves no process and no file behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from fake_handlers import Do, Told
+from processes import descendants, gone
+
+pytestmark = pytest.mark.selftest
+
+#: A parent with a child that has a grandchild and a temporary file, and a scratch folder.
+_PARENT = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from fake_handlers import OBEDIENT, Do, Told
+    from amx_suite.child.handle import Child, scratch_folder
+
+    with Child(OBEDIENT, label="arm") as child, scratch_folder(Path(sys.argv[1]), "scratch-"):
+        folder = child.ask(Do("folder"), Told).text
+        grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
+        print(child.pid, grandchild, folder, flush=True)
+        child.ask(Do(sys.argv[2], int(sys.argv[3])), Told, seconds=60)
+    """
+)
+
+
+@pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize(
+    "doing", [("sleep", 60), ("signal", signal.SIGSTOP)], ids=["busy", "stopped"]
+)
+def test_nothing_outlives_the_parent(tmp_path, ending, doing):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, tmp_path, *map(str, map(int_or_same, doing))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    worker, grandchild, folder = parent.stdout.readline().split()
+    ours = descendants(parent.pid)
+    assert {int(worker), int(grandchild)} < set(ours)
+    assert Path(folder).is_dir()
+    parent.send_signal(signal.Signals[ending])
+    parent.communicate(timeout=10)
+    assert all(gone(pid) for pid in ours)
+    assert not list(tmp_path.iterdir())
+
+
+def int_or_same(value):
+    return int(value) if isinstance(value, int) else value
+
+
+def test_children_of_ended_threads_live_on(start):
+    """PR_SET_PDEATHSIG would kill them: it fires when the thread ends that started a child."""
+    children = []
+    thread = threading.Thread(target=lambda: children.append(start()))
+    thread.start()
+    thread.join()
+    for _ in range(3):
+        assert children[0].ask(Do("echo"), Told) == Told()
+
+
+def test_close_leaves_nothing(start):
+    child = start()
+    folder = Path(child.ask(Do("folder"), Told).text)
+    grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
+    ours = descendants(os.getpid())
+    assert {child.pid, grandchild} <= set(ours)
+    child.close()
+    assert gone(child.pid)
+    assert gone(grandchild)
+    assert not folder.exists()
+
+
+def test_death_takes_the_grandchildren_along(start):
+    child = start()
+    grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
+    with pytest.raises(Exception, match="SIGKILL"):
+        child.ask(Do("signal", signal.SIGKILL), Told)
+    assert gone(grandchild)
+
+
+def test_a_killed_keeper_takes_the_worker_along(start):
+    child = start()
+    keeper = int(child.ask(Do("about"), Told).numbers[4])
+    os.kill(keeper, signal.SIGKILL)
+    assert gone(child.pid)
+
+
+def test_leaving_by_an_exception_kills(start):
+    with pytest.raises(ZeroDivisionError), start() as child:
+        raise ZeroDivisionError
+    assert gone(child.pid)
+
+
+def test_ctrl_c_reaches_the_parent_only(start):
+    """A terminal sends it to the foreground process group, of which a child is no member."""
+    child = start()
+    assert os.getsid(child.pid) != os.getsid(0)
