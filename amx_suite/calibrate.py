@@ -20,8 +20,8 @@ from amx_suite.options import Settings
 from amx_suite.testing.selection import bound_cpus
 from amx_suite.trial.progress import InWords
 from amx_suite.worker.messages import SLICE_SECONDS, Prepared
-from amx_suite.worker.probing import UnitProbe
 from amx_suite.worker.process import IsaWorker
+from amx_suite.worker.unit_probe import UnitProbe
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Inputs
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
     from amx_suite.tmul.batch import BatchResult
-    from amx_suite.tmul.bench import TileWorker
+    from amx_suite.tmul.tile_worker import TileWorker
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
@@ -140,7 +140,7 @@ def amx_mismatch(
 @pytest.fixture(scope="session")
 def tile_worker(amx_support: state.HostView) -> Iterator[Callable[[int], TileWorker]]:
     """A function from a CPU to a worker that is bound to it and may use tiles; they are kept."""
-    from amx_suite.tmul.bench import TileWorker
+    from amx_suite.tmul.tile_worker import TileWorker
 
     with _kept(lambda cpu: TileWorker(cpu)) as workers:
         yield workers

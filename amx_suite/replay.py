@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amx_suite.host import detect, host_traits
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
-from amx_suite.tmul.bench import TileWorker
+from amx_suite.tmul.tile_worker import TileWorker
 
 #: Every time on each CPU: enough to meet a fault that comes once in a few hundred.
 _TIMES = 1000

@@ -108,13 +108,6 @@ class Channel:
         """Close this end; the other sees ChannelClosedError."""
         self._socket.close()
 
-    def end_requests(self) -> None:
-        """Say that no more will be sent; what the other end still sends can be read."""
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise ChannelClosedError(str(error)) from error
-
     def _send(self, data: bytes | memoryview, deadline: _Deadline) -> None:
         try:
             # The limit is on the whole of it (documentation of socket.sendall).

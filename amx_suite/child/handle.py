@@ -6,7 +6,6 @@ __all__ = ["Child", "scratch_folder"]
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -16,10 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self, TypeVar
-
-import msgspec
 
 from amx_suite.child import main as program
 from amx_suite.child.channel import LENGTH, ArrayMap, Channel, ChannelClosedError, FrameError
@@ -38,7 +34,6 @@ from amx_suite.errors import (
 
 #: For an interpreter and the handler's imports on a loaded machine.
 _START_SECONDS = 60.0
-_SECONDS_TO_CLOSE = 5.0
 _SECONDS_TO_DIE = 5.0
 _TAIL_BYTES = 4000
 _MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
@@ -46,27 +41,12 @@ _MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
 _R = TypeVar("_R", bound=Reply)
 
 
-class Launch(msgspec.Struct, frozen=True):
-    """The first frame, which ``child.main`` reads as JSON.
-
-    ``path`` is the module path, ``folder`` the temporary folder that the child makes and removes,
-    ``handler`` is what makes the handler, as ``module:name``, and ``cpus`` are those to be bound
-    to, none for all.
-    """
-
-    path: tuple[str, ...]
-    folder: str
-    handler: str
-    cpus: tuple[int, ...]
-
-
 class Child:
     """One child process and the conversation with it; may be used from several threads.
 
-    Use it as a context manager; leaving it by an exception kills the child at once. ``environment``
-    is the child's, this process's own if left out, and ``folder`` its temporary folder, which must
-    not exist. ``pid`` is the worker's. Raises LostChildError if the child does not come up within
-    ``start_seconds``.
+    Use it as a context manager. ``environment`` is the child's, this process's own if left out, and
+    ``folder`` its temporary folder, which must not exist. ``pid`` is the worker's. Raises
+    LostChildError if the child does not come up within ``start_seconds``.
     """
 
     def __init__(
@@ -81,7 +61,7 @@ class Child:
     ) -> None:
         self.label = label
         self.cpus = tuple(cpus)
-        self._folder = folder or Path(tempfile.gettempdir(), f"amx-suite-{secrets.token_hex(6)}")
+        self._folder = folder or Path(tempfile.gettempdir(), f"amx-suite-{os.urandom(6).hex()}")
         self._oom_kills_before = oom_kills()
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
@@ -91,8 +71,8 @@ class Child:
             self._start_log: IO[bytes] | None = start_log
             variables = os.environ if environment is None else environment
             self._process, self._channel = self._start(variables, start_log)
-            launch = Launch(module_path(), str(self._folder), handler, self.cpus)
-            body = msgspec.json.encode(launch)
+            launch = program.Launch(module_path(), str(self._folder), handler, self.cpus)
+            body = launch.encode()
             with self._losing(f"it did not start within {start_seconds:g} s"):
                 self._channel.send_bytes(LENGTH.pack(len(body)) + body, start_seconds)
                 self.pid = self._channel.receive(Ready, start_seconds)[0].pid
@@ -137,30 +117,15 @@ class Child:
         return answer, results
 
     def close(self) -> None:
-        """End the child in good order, or kill it if that takes long; safe to call twice."""
-        with contextlib.suppress(ChannelClosedError, TimeoutError, FrameError):
-            self._channel.end_requests()
-            self._channel.receive(Ready, _SECONDS_TO_CLOSE)
-        self.kill()
-
-    def kill(self) -> None:
-        """End the child and all that it started at once; safe to call twice."""
+        """End the child and all that it started, at once; safe to call twice."""
         self._end()
         self._gone = self._gone or self._lost("it was ended by the suite before")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.kill()
+    def __exit__(self, *reason: object) -> None:
+        self.close()
 
     def _start(
         self, variables: Mapping[str, str], log: IO[bytes]
@@ -206,7 +171,7 @@ class Child:
             raise self._gone from None
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C: the answer will come to nobody
-                self.kill()
+                self.close()
             raise
 
     def _died(self) -> LostChildError:
@@ -286,7 +251,7 @@ class Child:
 @contextlib.contextmanager
 def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
     """A new folder in ``beside`` that is gone afterwards, even if this process is killed."""
-    folder = beside / f"{prefix}{secrets.token_hex(6)}"
+    folder = beside / f"{prefix}{os.urandom(6).hex()}"
     handler = "amx_suite.child.serving:Idle"
     with Child(handler, label=f"keeps {folder.name}", folder=folder):
         yield folder

@@ -1,20 +1,19 @@
 """The program of a child: ``python amx_suite/child/main.py DESCRIPTOR LABEL``.
 
 It is started by its path, so that nothing of the package is imported before the module path is
-right. The first frame on the socket is a JSON object with a ``Launch`` of ``handle``. The process
-then forks: the fork is the worker, and this process stays behind as its keeper. It has one thread
-and no library that could hang, so it can always end the worker.
+right. The first frame on the socket is a ``Launch``. The process then forks: the fork is the
+worker, and this process stays behind as its keeper. It has one thread and no library that could
+hang, so it can always end the worker.
 
 The label is there for people who look at a list of processes.
 """
 
 from __future__ import annotations
 
-__all__ = ["LOG", "main"]
+__all__ = ["LOG", "Launch", "main"]
 
 import ctypes
 import faulthandler
-import json
 import os
 import resource
 import select
@@ -23,13 +22,42 @@ import socket
 import struct
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import NamedTuple
 
 #: What the worker writes to its standard output and error, in its temporary folder.
 LOG = "log"
 
+#: Whatever bytes the names of files consist of.
+_ENCODING = ("utf-8", "surrogateescape")
 _PR_SET_PDEATHSIG = 1
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class Launch(NamedTuple):
+    """The first frame: what the worker is to be.
+
+    ``path`` is the module path, ``folder`` the temporary folder that the child makes and removes,
+    ``handler`` is what makes the handler, as ``module:name``, and ``cpus`` are those to be bound
+    to, none for all. It crosses as texts between zero bytes, which no path contains, so that a
+    keeper needs no library to read it.
+    """
+
+    path: tuple[str, ...]
+    folder: str
+    handler: str
+    cpus: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """The frame's content."""
+        cpus = ",".join(map(str, self.cpus))
+        return "\0".join((self.folder, self.handler, cpus, *self.path)).encode(*_ENCODING)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Launch:
+        """The launch whose content this is."""
+        folder, handler, cpus, *path = body.decode(*_ENCODING).split("\0")
+        numbers = tuple(int(cpu) for cpu in cpus.split(",") if cpu)
+        return cls(tuple(path), folder, handler, numbers)
 
 
 def main(argv: list[str]) -> int:
@@ -40,46 +68,44 @@ def main(argv: list[str]) -> int:
         if launch is None:
             return 0
         # The package comes with the parent's module path, and is not imported before.
-        sys.path[:] = launch["path"]
+        sys.path[:] = launch.path
         from amx_suite.child.processes import fork
 
         # A core file of an arm is gigabytes, and writing it would delay its end.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.mkdir(launch["folder"], 0o700)  # noqa: PTH102 - pathlib takes a while to import
+        os.mkdir(launch.folder, 0o700)  # noqa: PTH102 - pathlib takes a while to import
         try:
             keeper = os.getpid()
             return _keep(sock, fork(lambda: _work(sock, launch, keeper)))
         finally:
-            import shutil
-
-            shutil.rmtree(launch["folder"], ignore_errors=True)
+            _remove(launch.folder)
 
 
-def _receive_launch(sock: socket.socket) -> dict[str, Any] | None:
+def _receive_launch(sock: socket.socket) -> Launch | None:
     """The first frame, or None if the parent ended before it was sent."""
     with sock.makefile("rb") as stream:
         head = stream.read(4)
         body = stream.read(struct.unpack("<I", head)[0]) if len(head) == 4 else b""
-    return json.loads(body) if body else None
+    return Launch.decode(body) if body else None
 
 
-def _work(sock: socket.socket, launch: dict[str, Any], keeper: int) -> int:
+def _work(sock: socket.socket, launch: Launch, keeper: int) -> int:
     """The worker's life; returns its exit code."""
     # Tied to the thread that forked, which is the keeper's only one.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper:
         return 1
     os.setpgid(0, 0)
-    log = os.open(f"{launch['folder']}/{LOG}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    log = os.open(f"{launch.folder}/{LOG}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     faulthandler.enable()
-    if launch["cpus"]:
-        os.sched_setaffinity(0, launch["cpus"])
+    if launch.cpus:
+        os.sched_setaffinity(0, launch.cpus)
     from amx_suite.child.serving import serve
 
-    return serve(sock, launch["handler"])
+    return serve(sock, launch.handler)
 
 
 def _keep(sock: socket.socket, worker: int) -> int:
@@ -114,6 +140,17 @@ def _keep(sock: socket.socket, worker: int) -> int:
         _kill_group(worker)
         ended = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     return ended
+
+
+def _remove(folder: str) -> None:
+    """Remove the temporary folder, which most children leave as it was."""
+    with suppress(OSError):
+        os.unlink(f"{folder}/{LOG}")  # noqa: PTH108 - as above
+        os.rmdir(folder)  # noqa: PTH106
+        return
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill_group(group: int) -> None:

@@ -6,7 +6,6 @@ __all__ = ["exit_code_of", "fork", "start_program"]
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
@@ -51,6 +50,8 @@ def fork(work: Callable[[], int]) -> int:
         code = ended.code if isinstance(ended.code, int) else 1
         print(ended, file=sys.stderr)
     except BaseException:  # noqa: BLE001 - the fork must never return into its parent's code
+        import traceback
+
         traceback.print_exc()
     finally:
         # Interpreter shutdown can hang on a library's threads, and nothing is left to be saved.

@@ -5,16 +5,14 @@ from __future__ import annotations
 __all__ = ["Answer", "Permission", "amx_permission_held", "ask_permission"]
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import msgspec
 
-from amx_suite.child.channel import ArrayMap
 from amx_suite.child.handle import Child
-from amx_suite.child.messages import Reply, Request
 from amx_suite.errors import ChildError, LostChildError
 from amx_suite.tmul import xcomp
 from amx_suite.tmul.kernel_calls import signal_name
+from amx_suite.tmul.questions import Answered, Ask
 
 _START_SECONDS = 20.0
 
@@ -59,35 +57,9 @@ class Permission(msgspec.Struct, frozen=True):
         return self.request.value is not None and self.after.has_tiles
 
 
-class Ask(Request, frozen=True, tag=True):
-    """Ask the kernel this question of ``xcomp.QUESTIONS``."""
-
-    seconds_to_answer: ClassVar[float] = 20.0
-
-    question: str
-
-
-class Answered(Reply, frozen=True, tag=True):
-    """What the kernel said."""
-
-    answer: Answer
-
-
-class Questions:
-    """Handles ``Ask`` in a child that exists for nothing else."""
-
-    requests: ClassVar[Any] = Ask
-
-    def handle(self, request: Ask, arrays: ArrayMap) -> tuple[Answered, ArrayMap]:
-        """Put the question; a system-call filter may kill the process for it."""
-        reply = xcomp.QUESTIONS[request.question]()
-        said = Answer(reply.value, "" if reply.value is not None else xcomp.errno_name(reply.errno))
-        return Answered(said), {}
-
-
 def start_questions() -> Child:
     """A child that answers ``Ask``."""
-    handler = "amx_suite.host.permission:Questions"
+    handler = "amx_suite.tmul.questions:Questions"
     return Child(handler, label="tile permission", start_seconds=_START_SECONDS)
 
 
@@ -98,7 +70,8 @@ def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:
         with start() as child:
             for question in xcomp.QUESTIONS:
                 try:
-                    answers[question] = child.ask(Ask(question), Answered).answer
+                    said = child.ask(Ask(question), Answered)
+                    answers[question] = Answer(said.value, said.errno)
                 except LostChildError as lost:
                     if lost.signal is None:
                         raise

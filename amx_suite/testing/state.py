@@ -54,8 +54,8 @@ from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
     from amx_suite.trial.session import TrialSession
-    from amx_suite.worker.probing import UnitProbe
     from amx_suite.worker.process import IsaWorker
+    from amx_suite.worker.unit_probe import UnitProbe
 
 SETTINGS = pytest.StashKey[Settings]()
 GATES = pytest.StashKey[Sequence[Gate]]()
@@ -159,7 +159,7 @@ def worker_on(config: pytest.Config, isa: Isa, engine: str, label: str = "") -> 
 
 def start_prober(config: pytest.Config) -> UnitProbe:
     """Start the child that reads the machine between slices."""
-    from amx_suite.worker.probing import UnitProbe
+    from amx_suite.worker.unit_probe import UnitProbe
 
     return UnitProbe(bound_cpus(config.stash[SETTINGS].threads))
 

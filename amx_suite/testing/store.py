@@ -37,9 +37,3 @@ class TrialStore:
         if self._open is not None:
             self._open.close()
             self._open = None
-
-    def kill(self) -> None:
-        """End the open session's workers at once."""
-        if self._open is not None:
-            self._open.kill()
-            self._open = None

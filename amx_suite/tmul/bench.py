@@ -1,13 +1,20 @@
-"""Batches of tile multiplications checked against the oracle, and soaks, in a child on one CPU."""
+"""The child's side of a ``TileWorker``: batches checked against the oracle, and soaks."""
 
 from __future__ import annotations
 
-__all__ = ["TileBench", "TileWorker"]
+__all__ = [
+    "SECONDS_FOR_A_BATCH",
+    "CheckTiles",
+    "RerunTile",
+    "SoakTiles",
+    "TileBench",
+    "TilesChecked",
+    "TilesSoaked",
+]
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from amx_suite.child.channel import ArrayMap
-from amx_suite.child.handle import Child
 from amx_suite.child.messages import Reply, Request
 from amx_suite.errors import NotApplicableError, UsageError
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
@@ -16,13 +23,13 @@ from amx_suite.tmul.xcomp import errno_name, request_tiles
 if TYPE_CHECKING:
     from amx_suite.tmul.soak import Soak
 
-_SECONDS_FOR_A_BATCH = 600.0
+SECONDS_FOR_A_BATCH = 600.0
 
 
 class CheckTiles(Request, frozen=True, tag=True):
     """Run a batch of tile multiplications and compare every element with the oracle."""
 
-    seconds_to_answer: ClassVar[float] = _SECONDS_FOR_A_BATCH
+    seconds_to_answer: ClassVar[float] = SECONDS_FOR_A_BATCH
 
     batch: TileBatch
 
@@ -30,7 +37,7 @@ class CheckTiles(Request, frozen=True, tag=True):
 class RerunTile(Request, frozen=True, tag=True):
     """Run the tile of a stored mismatch again, from its stored operands."""
 
-    seconds_to_answer: ClassVar[float] = _SECONDS_FOR_A_BATCH
+    seconds_to_answer: ClassVar[float] = SECONDS_FOR_A_BATCH
 
     result: BatchResult
 
@@ -52,29 +59,6 @@ class TilesSoaked(Reply, frozen=True, tag=True):
     """What came of a soak."""
 
     piece: SoakSlice
-
-
-class TileWorker(Child):
-    """A child that is bound to one CPU and may use tiles.
-
-    ``handler`` is another one where tiles are emulated.
-    """
-
-    def __init__(self, cpu: int, handler: str = "amx_suite.tmul.bench:TileBench") -> None:
-        super().__init__(handler, label="tile worker", cpus=(cpu,))
-
-    def check_tiles(self, batch: TileBatch) -> BatchResult:
-        """Run a batch of tile multiplications and compare it with the oracle."""
-        return self.ask(CheckTiles(batch), TilesChecked).result
-
-    def rerun_tile(self, result: BatchResult) -> BatchResult:
-        """Run the tile of a stored mismatch again."""
-        return self.ask(RerunTile(result), TilesChecked).result
-
-    def soak_tiles(self, batch: TileBatch, seconds: float) -> SoakSlice:
-        """Repeat a batch for that long."""
-        limit = _SECONDS_FOR_A_BATCH + seconds
-        return self.ask(SoakTiles(batch, seconds), TilesSoaked, seconds=limit).piece
 
 
 class TileBench:

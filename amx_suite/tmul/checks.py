@@ -13,16 +13,18 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from amx_suite.child.channel import ArrayMap
-from amx_suite.child.handle import Child
 from amx_suite.child.messages import Reply, Request
 from amx_suite.child.processes import exit_code_of, fork
 from amx_suite.tmul.check import Broken, Check, CheckResult, NotHere, Outcome
 from amx_suite.tmul.fault_checks import FAULT_CHECKS
 from amx_suite.tmul.kernel_calls import signal_name
 from amx_suite.tmul.state_checks import STATE_CHECKS
+
+if TYPE_CHECKING:
+    from amx_suite.child.handle import Child
 
 #: Far more than any check takes on a loaded machine.
 _SECONDS_FOR_ONE = 60.0
@@ -133,6 +135,9 @@ class Checks:
 
 def start_checks() -> Child:
     """A child that answers ``RunCheck``."""
+    # The child imports this module too, and starts none.
+    from amx_suite.child.handle import Child
+
     return Child("amx_suite.tmul.checks:Checks", label="tile checks")
 
 

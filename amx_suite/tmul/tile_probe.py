@@ -10,14 +10,16 @@ __all__ = ["TileResult", "TileStatus", "Tried", "TryTile", "probe_tiles", "start
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from amx_suite.child.handle import Child
 from amx_suite.child.messages import Reply, Request
 from amx_suite.errors import ChildFailedError, LostChildError
 from amx_suite.tmul.kernel_calls import signal_name
+
+if TYPE_CHECKING:
+    from amx_suite.child.handle import Child
 
 #: Seconds for Python, llvmlite and the assembly.
 _START_SECONDS = 30.0
@@ -59,6 +61,9 @@ class Tried(Reply, frozen=True, tag=True):
 
 def start_tile_probe() -> Child:
     """A child that answers ``TryTile``."""
+    # The child imports this module too, and starts none.
+    from amx_suite.child.handle import Child
+
     handler = "amx_suite.tmul.tile_child:TileProbe"
     return Child(handler, label="tile probe", start_seconds=_START_SECONDS)
 

@@ -65,10 +65,7 @@ class ArmWorker(Protocol):
         """Free the prepared model until it is needed again."""
 
     def close(self) -> None:
-        """End in good order."""
-
-    def kill(self) -> None:
-        """End at once."""
+        """End it and all that it started."""
 
 
 class Prober(Protocol):
@@ -78,10 +75,7 @@ class Prober(Protocol):
         """How fast each unit is now."""
 
     def close(self) -> None:
-        """End in good order."""
-
-    def kill(self) -> None:
-        """End at once."""
+        """End it and all that it started."""
 
 
 StartProber = Callable[[], Prober]
@@ -182,11 +176,8 @@ class WorkerPool:
         worker = self._start(case)
         try:
             return worker, worker.prepare(case, self._inputs)
-        except NotApplicableError:
-            worker.close()
-            raise
         except BaseException:
-            worker.kill()
+            worker.close()
             raise
 
     def keep_only(self, ids: Iterable[str]) -> None:
@@ -207,7 +198,7 @@ class WorkerPool:
     def give_up(self, case: Arm, error: AmxSuiteError) -> None:
         """End the arm's worker for good, and remember why."""
         self.lost[case.id] = error
-        self._workers.pop(case.id).kill()
+        self._close(case.id)
 
     def require_pair(self) -> None:
         """Raise OutOfMemoryError if fewer than two arms fit into memory."""
@@ -223,11 +214,6 @@ class WorkerPool:
     def close(self) -> None:
         """Close every worker."""
         self.keep_only(())
-
-    def kill(self) -> None:
-        """Kill every worker at once."""
-        while self._workers:
-            self._workers.popitem()[1].kill()
 
     def _close(self, case_id: str) -> None:
         self._workers.pop(case_id).close()

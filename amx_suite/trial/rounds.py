@@ -61,12 +61,6 @@ class Rounds:
             self._prober.close()
             self._prober = None
 
-    def kill(self) -> None:
-        """End the prober at once."""
-        if self._prober is not None:
-            self._prober.kill()
-            self._prober = None
-
     def _add(self, round_: Round) -> None:
         self.taken.append(round_)
         if self._stored is None:

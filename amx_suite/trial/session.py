@@ -111,7 +111,7 @@ class TrialSession:
                 self._measure()
             except BaseException as error:
                 self._failure = error
-                self.kill()
+                self.close()
                 raise
             self._rounds.close()
             self._result = self.so_far()
@@ -221,11 +221,6 @@ class TrialSession:
         """End all workers."""
         self._rounds.close()
         self._pool.close()
-
-    def kill(self) -> None:
-        """End all workers at once."""
-        self._rounds.kill()
-        self._pool.kill()
 
     def _measure(self) -> None:
         groups = self._prepare()

@@ -1,8 +1,16 @@
-"""Readings of this machine's units, taken in a child: which there are, and how fast they are."""
+"""The child's side of a ``UnitProbe``: which units can be read here, and how fast they are."""
 
 from __future__ import annotations
 
-__all__ = ["UnitProbe", "Units", "measure_peaks", "open_probe"]
+__all__ = [
+    "MeasurePeaks",
+    "PeaksMeasured",
+    "ReadUnits",
+    "Units",
+    "UnitsRead",
+    "measure_peaks",
+    "open_probe",
+]
 
 import functools
 import os
@@ -11,7 +19,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from amx_suite.child.channel import ArrayMap
-from amx_suite.child.handle import Child
 from amx_suite.child.messages import Reply, Request
 from amx_suite.core.noise import Reading, Unit
 from amx_suite.core.peaks import Peaks, Spread
@@ -59,21 +66,6 @@ class PeaksMeasured(Reply, frozen=True, tag=True):
     """What the units gave."""
 
     peaks: Peaks
-
-
-class UnitProbe(Child):
-    """A child that reads the units of its CPUs, and may use tiles."""
-
-    def __init__(self, cpus: Sequence[int]) -> None:
-        super().__init__("amx_suite.worker.probing:Units", label="unit probe", cpus=cpus)
-
-    def probe(self) -> Reading:
-        """How fast each unit is now; blocks on the socket meanwhile."""
-        return self.ask(ReadUnits(), UnitsRead).reading
-
-    def measure_peaks(self, readings: int) -> Peaks:
-        """The most that each unit gives, from so many readings of each."""
-        return self.ask(MeasurePeaks(readings), PeaksMeasured).peaks
 
 
 class Units:

@@ -58,7 +58,7 @@ class IsaWorker(Child):
         try:
             self.jail = self.ask(words.Launch(isa, engine, threads), words.Launched).jail
         except BaseException:
-            self.kill()
+            self.close()
             raise
 
     def exchange(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.batch import BatchResult, Load, TileBatch
-from amx_suite.tmul.bench import TileWorker
 from amx_suite.tmul.config import TILES
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
+from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 

@@ -13,10 +13,10 @@ from amx_suite.child.limits import most_children
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
-from amx_suite.tmul.bench import TileWorker
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.outliers import FEWEST, slow_ones
+from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
 

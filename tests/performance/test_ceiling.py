@@ -19,8 +19,8 @@ from amx_suite.errors import NotApplicableError
 from amx_suite.options import Settings
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.outliers import slow_ones
-from amx_suite.worker.probing import UnitProbe
 from amx_suite.worker.process import IsaWorker
+from amx_suite.worker.unit_probe import UnitProbe
 from amx_suite.workloads.base import Inputs
 
 pytestmark = [pytest.mark.performance, pytest.mark.level(3)]

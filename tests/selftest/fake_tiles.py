@@ -5,9 +5,8 @@ import signal
 import sys
 import time
 
-from amx_suite.host.permission import Answer as Said
-from amx_suite.host.permission import Answered, Questions
 from amx_suite.tmul import tile_child, xcomp
+from amx_suite.tmul.questions import Answered, Questions
 from amx_suite.tmul.tile_child import TileProbe
 from amx_suite.tmul.tile_probe import TileResult, TileStatus, Tried
 
@@ -99,12 +98,12 @@ class Jailed(TileProbe):
 
 
 GRANTS = {
-    "supported": Said(393959),
-    "before": Said(131815),
-    "request": Said(0),
-    "after": Said(393959),
+    "supported": Answered(393959, ""),
+    "before": Answered(131815, ""),
+    "request": Answered(0, ""),
+    "after": Answered(393959, ""),
 }
-REFUSES = {**GRANTS, "request": Said(errno="EOPNOTSUPP"), "after": Said(231)}
+REFUSES = {**GRANTS, "request": Answered(None, "EOPNOTSUPP"), "after": Answered(231, "")}
 
 
 def answers(table, killed_by=""):
@@ -112,7 +111,7 @@ def answers(table, killed_by=""):
         def handle(self, request, arrays):
             if request.question == killed_by:
                 os.kill(os.getpid(), signal.SIGSYS)
-            return Answered(table[request.question]), {}
+            return table[request.question], {}
 
     return Answers
 

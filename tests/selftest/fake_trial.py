@@ -70,8 +70,6 @@ class FakeProber:
     def close(self):
         self.world.log.append(("prober", "close"))
 
-    kill = close
-
     def __enter__(self):
         return self
 
@@ -140,9 +138,6 @@ class FakeWorker:
 
     def close(self):
         self._end("close")
-
-    def kill(self):
-        self._end("kill")
 
     def _end(self, how):
         self.world.ended[self.case.arm] = how

@@ -1,4 +1,4 @@
-"""Children with fake handlers; all of them are killed at the end of the test."""
+"""Children with fake handlers; all of them end with the test."""
 
 import pytest
 from fake_handlers import OBEDIENT
@@ -16,4 +16,4 @@ def start():
 
     yield child
     for each in started:
-        each.kill()
+        each.close()

@@ -12,7 +12,7 @@ from processes import open_descriptors
 
 from amx_suite.child import limits
 from amx_suite.tmul.batch import TileBatch
-from amx_suite.tmul.bench import TileWorker
+from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = pytest.mark.selftest
 
@@ -33,7 +33,7 @@ def test_tile_workers_from_a_pool_of_threads(count):
         assert all(result.is_exact for result in results)
     finally:
         for worker in workers:
-            worker.kill()
+            worker.close()
 
 
 #: Five hundred interpreters take a quarter of a minute to start, so a shell stands for each: it

@@ -9,8 +9,9 @@ import pytest
 
 from amx_suite.child.handle import Child
 from amx_suite.host import amx_permission_held
-from amx_suite.host.permission import Answer, Ask, Permission, ask_permission
+from amx_suite.host.permission import Answer, Permission, ask_permission
 from amx_suite.tmul import xcomp
+from amx_suite.tmul.questions import Ask
 
 pytestmark = pytest.mark.selftest
 

@@ -156,7 +156,7 @@ def test_a_broken_engine_costs_its_own_comparison_only(compare, world, when, err
     assert ratio(session, "inductor") == pytest.approx(1.5)
     notes = session.result().measurement.notes
     assert f"eager was given up: {told}" in notes
-    assert world.ended["bf16@amx"] == "kill"
+    assert world.ended["bf16@amx"] == "close"
 
 
 def test_without_the_first_engine_nothing_is_timed(compare, world):

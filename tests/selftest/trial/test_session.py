@@ -224,7 +224,7 @@ class TestFaults:
             with pytest.raises(LostChildError, match="SIGKILL"):
                 session.result()
         assert [what for arm, what in world.log if arm == "bf16@amx"] == ["prepare", "slice"]
-        assert set(world.ended.values()) == {"kill"}
+        assert set(world.ended.values()) == {"close"}
         assert not world.live
 
     def test_ctrl_c_keeps_what_was_measured(self, make_session, vocabulary, world):
@@ -248,7 +248,7 @@ class TestFaults:
         world.faults["bf16@amx", "prepare"] = LostChildError("bf16@amx", "exit code 1")
         with pytest.raises(LostChildError):
             make_session().result()
-        assert world.ended["bf16@amx"] == "kill"
+        assert world.ended["bf16@amx"] == "close"
         assert not world.live
 
 

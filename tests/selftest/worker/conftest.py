@@ -10,7 +10,7 @@ from amx_suite.worker.process import IsaWorker
 
 @pytest.fixture
 def start_fake():
-    """Start a fake worker; all of them are killed at the end of the test."""
+    """Start a fake worker; all of them are ended with of the test."""
     started = []
 
     def start(isa=Isa.AVX512, **more):
@@ -28,4 +28,4 @@ def start_fake():
 
     yield start
     for worker in started:
-        worker.kill()
+        worker.close()

@@ -13,7 +13,7 @@ from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import loops as machine_loops
 from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
 from amx_suite.worker import probing
-from amx_suite.worker.probing import UnitProbe
+from amx_suite.worker.unit_probe import UnitProbe
 
 pytestmark = pytest.mark.selftest
 
