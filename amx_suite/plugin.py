@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from amx_suite.accuracy.known_defects import stale
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError
 from amx_suite.extensions import refusals
@@ -93,9 +94,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Mark what is inconclusive; keep a row of a test that did not pass from being a baseline."""
+    """Mark outcomes of our own; keep a row of a test that did not pass from being a baseline."""
     report = yield
     outcome.mark(report, call)
+    outcome.excuse(report, strict=item.config.stash[state.SETTINGS].strict)
     row = getattr(item, "funcargs", {}).get("benchmark")
     if row is not None and not report.passed:
         row.has_error = True
@@ -103,9 +105,11 @@ def pytest_runtest_makereport(
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Give INCONCLUSIVE its own letter and its own count in the last line."""
+    """Give outcomes of our own their own letter and their own count in the last line."""
     if outcome.is_inconclusive(report):
         return "inconclusive", "I", "INCONCLUSIVE"
+    if outcome.is_known_defect(report):
+        return "known defect", "D", "KNOWN DEFECT"
     return None
 
 
@@ -151,4 +155,5 @@ def pytest_terminal_summary(
     """
     show.results(terminalreporter, state.summary(config))
     show.baseline(terminalreporter, state.baseline_lines(config))
-    show.undecided(terminalreporter)
+    show.listed(terminalreporter, "inconclusive")
+    show.listed(terminalreporter, "known defect", stale(state.passed(config)))

@@ -16,12 +16,13 @@ _FIRST_LEVEL_WITH_GATES = 2
 
 
 class CheckOutcome(StrEnum):
-    """How one test ended."""
+    """How one test ended; a known defect is a library's, and says nothing against the machine."""
 
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
     INCONCLUSIVE = "inconclusive"
+    KNOWN_DEFECT = "known defect"
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -42,6 +42,10 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
         lines.append(f"  {_counts(summary)}")
     if answer is Qualification.INCONCLUSIVE:
         lines += _listed(summary.checks_that(CheckOutcome.INCONCLUSIVE))
+    known = summary.checks_that(CheckOutcome.KNOWN_DEFECT)
+    if known:
+        lines.append("  Warning: a library here has known defects, which a strict run fails by:")
+        lines += _listed(known)
     lines += [f"  Next: {step}" for step in _next_steps(summary)]
     return tuple(lines)
 

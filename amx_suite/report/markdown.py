@@ -47,6 +47,7 @@ def render_markdown(summary: RunSummary) -> str:
         ["## Environment", *_environments(summary.trials)],
         ["## Checks that failed", *_grouped(summary.checks_that(CheckOutcome.FAILED))],
         ["## Checks not decided", *_grouped(summary.checks_that(CheckOutcome.INCONCLUSIVE))],
+        ["## Known defects", *_grouped(summary.checks_that(CheckOutcome.KNOWN_DEFECT))],
         ["## Checks skipped", *_grouped(summary.checks_that(CheckOutcome.SKIPPED))],
         ["## Notes", *bullets(_notes(summary.trials))],
     ]

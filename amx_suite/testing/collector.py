@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
-from amx_suite.testing.outcome import is_inconclusive, one_line, why_not_usable
+from amx_suite.testing.outcome import is_inconclusive, is_known_defect, one_line, why_not_usable
 from amx_suite.testing.selection import CONFORMANCE_MARKERS
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class Collector:
             return
         self._checks[report.nodeid] = Check(report.nodeid, _outcome(report), one_line(report))
 
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Ids of the tests that passed."""
+        found = self._checks.items()
+        return tuple(name for name, c in found if c.outcome is CheckOutcome.PASSED)
+
     def summary(
         self,
         settings: Settings,
@@ -80,6 +86,8 @@ class Collector:
 def _outcome(report: pytest.TestReport) -> CheckOutcome:
     if is_inconclusive(report):
         return CheckOutcome.INCONCLUSIVE
+    if is_known_defect(report):
+        return CheckOutcome.KNOWN_DEFECT
     if report.skipped:
         return CheckOutcome.SKIPPED
     return CheckOutcome.PASSED if report.passed else CheckOutcome.FAILED

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = [
     "end",
+    "excuse",
     "is_inconclusive",
+    "is_known_defect",
     "mark",
     "one_line",
     "raise_for",
@@ -16,6 +18,7 @@ from collections.abc import Callable
 
 import pytest
 
+from amx_suite.accuracy.known_defects import known_defect
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.host import Support
 
@@ -74,6 +77,26 @@ def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
 def is_inconclusive(report: pytest.TestReport) -> bool:
     """Whether the test ended inconclusive: neither passed nor failed, nor left out."""
     return report.skipped and getattr(report, "amx_inconclusive", False)
+
+
+def excuse(report: pytest.TestReport, *, strict: bool) -> None:
+    """Turn a failure that a library's known defect explains into an outcome of its own.
+
+    The report's outcome becomes "skipped", as that of an inconclusive test; not if ``strict``.
+    """
+    if strict or not report.failed or report.when != "call":
+        return
+    defect = known_defect(report.nodeid, report.longreprtext)
+    if defect is not None:
+        path, line, _ = report.location
+        report.outcome = "skipped"
+        report.longrepr = (path, line or 0, f"Skipped: KNOWN DEFECT: {defect}")
+        report.amx_known_defect = True  # type: ignore[attr-defined]
+
+
+def is_known_defect(report: pytest.TestReport) -> bool:
+    """Whether the test failed by a library's known defect."""
+    return report.skipped and getattr(report, "amx_known_defect", False)
 
 
 def one_line(report: pytest.TestReport) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["baseline", "results", "undecided"]
+__all__ = ["baseline", "listed", "results"]
 
 import shutil
 from collections.abc import Sequence
@@ -42,13 +42,15 @@ def results(terminal: pytest.TerminalReporter, summary: RunSummary) -> None:
         terminal.write_line(as_text(table, width=width))
 
 
-def undecided(terminal: pytest.TerminalReporter) -> None:
-    """Write a line for each inconclusive test: pytest's own short summary knows no such outcome."""
-    reports = terminal.getreports("inconclusive")
-    if reports:
-        terminal.section("inconclusive")
+def listed(terminal: pytest.TerminalReporter, outcome: str, warnings: Sequence[str] = ()) -> None:
+    """Write a line for each test of an outcome that pytest's own short summary does not know."""
+    reports = terminal.getreports(outcome)
+    if reports or warnings:
+        terminal.section(outcome)
     for report in reports:
         terminal.write_line(f"{report.nodeid} - {one_line(report)}")
+    for warning in warnings:
+        terminal.write_line(f"warning: {warning}")
 
 
 def baseline(terminal: pytest.TerminalReporter, lines: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "host",
     "keep_machines_apart",
     "output_folder",
+    "passed",
     "peaks",
     "reference_line",
     "run_line",
@@ -185,6 +186,11 @@ def summary(config: pytest.Config) -> RunSummary:
     return config.stash[COLLECTOR].summary(
         config.stash[SETTINGS], view.header, view.support, store(config).results()
     )
+
+
+def passed(config: pytest.Config) -> tuple[str, ...]:
+    """Ids of the conformance tests that passed."""
+    return config.stash[COLLECTOR].passed
 
 
 def keep_machines_apart(config: pytest.Config) -> None:
