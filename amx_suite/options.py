@@ -145,7 +145,13 @@ OPTIONS: tuple[Option, ...] = (
         "FILE",
     ),
     Option("require", "require", "Fail, rather than skip, where AMX is missing.", False, "off"),
-    Option("strict", "strict", "Count an INCONCLUSIVE verdict as a failure.", False, "off"),
+    Option(
+        "strict",
+        "strict",
+        "Count an INCONCLUSIVE verdict, or a library's known defect, as a failure.",
+        False,
+        "off",
+    ),
     Option(
         "gates",
         "gates",

@@ -1,15 +1,15 @@
 """What each unit of a core gives per cycle, by a clock made of dependent additions.
 
-``python benchmarks/unit_cycles.py [SECONDS] [--load KIND]`` pins itself to the last CPU it may use and
-takes windows of about a millisecond. In each a chain of dependent additions, one a cycle on every
-x86 core, runs before and after the unit's loop; their rate is the core's frequency, whatever the
-governor and turbo do. It prints the quantiles of the frequency and of each unit's operations per
-cycle. ``--load fma``, ``tile`` or ``chain`` keeps the other CPUs busy with that loop meanwhile; what
-a neighbour outside this machine does cannot be chosen, but shows in the lower quantiles.
+``python benchmarks/unit_cycles.py [SECONDS] [--load KIND]`` pins itself to the last CPU it may use
+and takes windows of about a millisecond. In each a chain of dependent additions, one a cycle on
+every x86 core, runs before and after the unit's loop; their rate is the core's frequency, whatever
+the governor and turbo do. It prints the quantiles of the frequency and of each unit's operations
+per cycle. ``--load fma``, ``tile`` or ``chain`` keeps the other CPUs busy with that loop meanwhile;
+what a neighbour outside this machine does cannot be chosen, but shows in the lower quantiles.
 
 In theory a core with two 512-bit units does 64 FP32 operations a cycle, and its tile unit 1024 in
 BF16 and 2048 in INT8 (Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter on
-AMX: TDP* has a throughput of 16 cycles).
+AMX: a TDP* instruction occupies the unit for 16 cycles).
 """
 
 from __future__ import annotations

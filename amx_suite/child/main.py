@@ -122,24 +122,27 @@ def _keep(sock: socket.socket, worker: int) -> int:
     # No event is asked for, so it is reported for nothing but a closed other end.
     poll.register(sock, 0)
     poll.register(reader, select.POLLIN)
-    ended: int | None = None
-    wanted = True
-    while wanted:
-        if ended is None:
-            # A worker that was stopped or goes on again wakes this process as well.
-            pid, status = os.waitpid(worker, os.WNOHANG)
-            if pid:
-                ended = os.waitstatus_to_exitcode(status)
-                _kill_group(worker)
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_WR)
+    ended = wanted_no_more = False
+    while not wanted_no_more:
+        if not ended and _has_ended(worker):
+            ended = True
+            _kill_group(worker)
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
         for descriptor, _ in poll.poll():
             if descriptor != reader or _ENDING.intersection(os.read(reader, 64)):
-                wanted = False
-    if ended is None:
-        _kill_group(worker)
-        ended = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-    return ended
+                wanted_no_more = True
+    _kill_group(worker)
+    return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+
+
+def _has_ended(worker: int) -> bool:
+    """Whether it is a zombie now; so that its number stays its own until its group is killed.
+
+    A worker that was stopped or goes on again sends the same signal and has not ended.
+    """
+    asked = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, worker, asked) is not None
 
 
 def _remove(folder: str) -> None:
