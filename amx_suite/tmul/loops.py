@@ -8,11 +8,13 @@ refuses ends the process by SIGILL.
 from __future__ import annotations
 
 __all__ = [
+    "ADDS_PER_ITERATION",
     "AVX2",
     "AVX512",
     "DOTS_PER_ITERATION",
     "THROUGHPUT_OPERAND_BYTES",
     "Vectors",
+    "chain_loop",
     "fma_loop",
     "stream_loop",
     "throughput_loop",
@@ -30,6 +32,9 @@ DOTS_PER_ITERATION = 4
 
 #: What ``throughput_loop`` reads: two full tiles of A, then two of B.
 THROUGHPUT_OPERAND_BYTES = 4 * TILE_BYTES
+
+#: Additions in one iteration of ``chain_loop``; the loop's own two instructions run beside them.
+ADDS_PER_ITERATION = 64
 
 _STREAM_LOADS = 8
 
@@ -125,6 +130,26 @@ def fma_loop(vectors: Vectors) -> Callable[..., None]:
     )
     clobbers = ("rax", *sums, *factors)
     return kernel_function(f"fma_loop_{kind}", instructions, ("i64",), clobbers, vectors.flags)
+
+
+def chain_loop() -> Callable[..., None]:
+    """``ADDS_PER_ITERATION`` additions in an iteration, each of which waits for the one before it.
+
+    An addition of two registers takes one cycle on every x86-64 core, so this loop counts cycles.
+    Argument: iterations.
+    """
+    instructions = (
+        "mov rax, $0",
+        "xor ecx, ecx",
+        "mov edx, 1",
+        ".p2align 5",
+        "2:",
+        # Of two registers: additions of constants may be merged before they are executed.
+        *("add rcx, rdx" for _ in range(ADDS_PER_ITERATION)),
+        "dec rax",
+        "jnz 2b",
+    )
+    return kernel_function("chain_loop", instructions, ("i64",), ("rax", "rcx", "rdx"), ())
 
 
 def stream_loop(vectors: Vectors) -> Callable[..., None]:

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 __all__ = [
+    "CpuCycles",
+    "CyclesRead",
     "MeasurePeaks",
     "PeaksMeasured",
+    "ReadCycles",
     "ReadUnits",
     "Units",
     "UnitsRead",
+    "counting_chain",
     "measure_peaks",
     "open_probe",
+    "units_of_a_core",
 ]
 
 import functools
 import os
 import statistics
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+import msgspec
 
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.messages import Reply, Request
 from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.numbers import Rate, Seconds
 from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+from amx_suite.tmul.cycles import CycleReader
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.loops import (
+    ADDS_PER_ITERATION,
     AVX2,
     AVX512,
     DOTS_PER_ITERATION,
     THROUGHPUT_OPERAND_BYTES,
     Vectors,
+    chain_loop,
     fma_loop,
     stream_loop,
     throughput_loop,
@@ -56,6 +68,35 @@ class MeasurePeaks(Request, frozen=True, tag=True):
     readings: int
 
 
+class ReadCycles(Request, frozen=True, tag=True):
+    """Read what each unit does per cycle, on one CPU after the other, for so many seconds."""
+
+    seconds: Seconds
+
+
+class CpuCycles(msgspec.Struct, frozen=True):
+    """The most that each unit of a CPU did per cycle, and the highest frequency seen in hertz."""
+
+    cpu: int
+    best: dict[Unit, Rate]
+    hertz: Rate
+
+    def better_of(self, other: CpuCycles | None) -> CpuCycles:
+        """The better of both in each unit."""
+        if other is None:
+            return self
+        best = dict(other.best)
+        for unit, rate in self.best.items():
+            best[unit] = max(rate, best.get(unit, 0.0))
+        return CpuCycles(self.cpu, best, max(self.hertz, other.hertz))
+
+
+class CyclesRead(Reply, frozen=True, tag=True):
+    """What was read of each CPU; a CPU or unit that was always interrupted is missing."""
+
+    cpus: tuple[CpuCycles, ...]
+
+
 class UnitsRead(Reply, frozen=True, tag=True):
     """The reading that was asked for."""
 
@@ -71,13 +112,16 @@ class PeaksMeasured(Reply, frozen=True, tag=True):
 class Units:
     """Handles the requests of a ``UnitProbe`` on the CPUs that the process may use."""
 
-    requests: ClassVar[Any] = ReadUnits | MeasurePeaks
+    requests: ClassVar[Any] = ReadUnits | MeasurePeaks | ReadCycles
 
     def __init__(self) -> None:
         self._cpus = tuple(sorted(os.sched_getaffinity(0)))
         self._probe: Probe | None = None
+        self._cycles: CycleReader | None = None
 
-    def handle(self, request: ReadUnits | MeasurePeaks, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+    def handle(
+        self, request: ReadUnits | MeasurePeaks | ReadCycles, arrays: ArrayMap
+    ) -> tuple[Reply, ArrayMap]:
         """Take the readings; the probe is kept for the next time."""
         match request:
             case MeasurePeaks(readings):
@@ -85,6 +129,22 @@ class Units:
             case ReadUnits():
                 self._probe = self._probe or open_probe(self._cpus)
                 return UnitsRead(self._probe.read()), {}
+            case ReadCycles(seconds):
+                return CyclesRead(self._read_cycles(seconds)), {}
+
+    def _read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
+        """One CPU at a time, so that no two of them share a core."""
+        reader = self._cycles = self._cycles or CycleReader(units_of_a_core(), counting_chain())
+        found: dict[int, CpuCycles] = {}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for cpu in self._cpus:
+                os.sched_setaffinity(0, {cpu})
+                for unit, per_cycle, hertz in reader.read():
+                    seen = CpuCycles(cpu, {unit: per_cycle}, hertz)
+                    found[cpu] = seen.better_of(found.get(cpu))
+        os.sched_setaffinity(0, self._cpus)
+        return tuple(found.values())
 
 
 def open_probe(cpus: Sequence[int]) -> Probe:
@@ -127,6 +187,19 @@ def _units() -> dict[Unit, MakeLoop]:
     if {"amx_tile", "amx_bf16", "amx_int8"} <= flags and request_tiles().value is not None:
         loops[Unit.TILE] = _bf16_tile
     return loops
+
+
+def units_of_a_core() -> dict[Unit, Loop]:
+    """The loops of the units that a core has to itself; its way to memory is shared."""
+    loops = _units()
+    if Unit.TILE in loops:
+        loops[Unit.TILE_INT8] = _int8_tile
+    return {unit: make() for unit, make in loops.items() if unit is not Unit.MEMORY}
+
+
+def counting_chain() -> Loop:
+    """The loop that counts cycles."""
+    return Loop(chain_loop(), ADDS_PER_ITERATION)
 
 
 def _fma(vectors: Vectors) -> Loop:

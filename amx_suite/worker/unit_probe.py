@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from amx_suite.child.handle import Child
 from amx_suite.core.noise import Reading
 from amx_suite.core.peaks import Peaks
-from amx_suite.worker.probing import MeasurePeaks, PeaksMeasured, ReadUnits, UnitsRead
+from amx_suite.worker.probing import (
+    CpuCycles,
+    CyclesRead,
+    MeasurePeaks,
+    PeaksMeasured,
+    ReadCycles,
+    ReadUnits,
+    UnitsRead,
+)
 
 
 class UnitProbe(Child):
@@ -21,6 +29,10 @@ class UnitProbe(Child):
     def probe(self) -> Reading:
         """How fast each unit is now; blocks on the socket meanwhile."""
         return self.ask(ReadUnits(), UnitsRead).reading
+
+    def read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
+        """The most that each unit of each CPU does per cycle, found within so many seconds."""
+        return self.ask(ReadCycles(seconds), CyclesRead, seconds=seconds + 60.0).cpus
 
     def measure_peaks(self, readings: int) -> Peaks:
         """The most that each unit gives, from so many readings of each."""

@@ -153,6 +153,17 @@ def test_a_real_child_reads_every_unit_without_torch_and_rests_between():
         assert after == before, "a thread of it ran while nobody asked"
 
 
+@needs_vectors
+def test_a_real_child_reads_cycles_of_every_cpu():
+    with UnitProbe(CPUS) as worker:
+        found = worker.read_cycles(1.0)
+    assert [each.cpu for each in found] == list(CPUS)
+    for each in found:
+        assert 5e8 < each.hertz < 1e10
+        # Between half of a narrow unit's rate and that of three wide ones.
+        assert 8 < each.best[Unit.FMA] < 96
+
+
 def lines_of_threads(pid, word):
     """The lines with that word in what the kernel tells of each thread."""
     return [

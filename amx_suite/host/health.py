@@ -1,0 +1,54 @@
+"""Whether a CPU's tile unit works at its speed, from what it did per cycle at best."""
+
+from __future__ import annotations
+
+__all__ = ["ENOUGH", "LEAST_SHARE", "judge_tiles", "least_share"]
+
+from collections.abc import Iterable, Mapping
+
+from amx_suite.core.noise import Unit
+from amx_suite.core.peaks import PER_CYCLE
+from amx_suite.core.verdict import Verdict
+
+#: A neighbour on the same core leaves 0.40 to 0.42 of the tile unit, and alone it reaches 0.93 to
+#: 1.0 (docs/measured.md); this lies between.
+LEAST_SHARE = 0.6
+#: Where every unit has been seen at this share of theory there is nothing left to wait for.
+ENOUGH = 0.9
+_TILES = (Unit.TILE, Unit.TILE_INT8)
+
+#: Operations per cycle of each CPU's units.
+Best = Mapping[int, Mapping[Unit, float]]
+
+
+def judge_tiles(best: Best, cpus: Iterable[int], *, virtual: bool) -> tuple[Verdict, str, str]:
+    """The verdict on the tile units of all the CPUs, its reason and remedy.
+
+    ``best`` holds the most operations per cycle of each CPU's units. In a guest (``virtual``) a
+    unit that is never fast is INCONCLUSIVE: whoever shares its core cannot be seen from here, not
+    even by the FMA units of the same core, which do not slow down. Elsewhere it is FAIL.
+    """
+    shares = _shares(best, cpus)
+    slow = {place: share for place, share in shares.items() if share < LEAST_SHARE}
+    if not slow:
+        return Verdict.PASS, f"each tile unit reached {min(shares.values()):.2f} of theory", ""
+    text = ", ".join(f"CPU {cpu} {unit} {share:.2f}" for (cpu, unit), share in slow.items())
+    reason = f"below {LEAST_SHARE} of what a tile unit does per cycle in theory: {text}"
+    if virtual:
+        remedy = "another guest may hold the core: run it again, or on the host itself"
+        return Verdict.INCONCLUSIVE, reason, remedy
+    return Verdict.FAIL, reason, "stop what else runs on these cores and run it again"
+
+
+def least_share(best: Best, cpus: Iterable[int]) -> float:
+    """The share of theory that the slowest tile unit has reached so far."""
+    return min(_shares(best, cpus).values())
+
+
+def _shares(best: Best, cpus: Iterable[int]) -> dict[tuple[int, Unit], float]:
+    """Share of theory by CPU and unit, 0 for what was not read."""
+    return {
+        (cpu, unit): best.get(cpu, {}).get(unit, 0.0) / PER_CYCLE[unit]
+        for cpu in cpus
+        for unit in _TILES
+    }
