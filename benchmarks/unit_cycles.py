@@ -23,6 +23,8 @@ import threading
 import time
 from collections.abc import Callable
 
+#: A window in which the unit gives less than this share of theory is a busy one.
+_QUIET_SHARE = 1 / 1.10
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -63,6 +65,7 @@ def _burn(cpu: int, run: Callable[[int], object], stop: threading.Event) -> None
 
 
 def _measure(seconds: float) -> None:
+    from amx_suite.core.noise import Unit
     from amx_suite.core.peaks import PER_CYCLE
     from amx_suite.tmul.cycles import CycleReader
     from amx_suite.worker.probing import counting_chain, units_of_a_core
@@ -70,18 +73,42 @@ def _measure(seconds: float) -> None:
     units = units_of_a_core()
     reader = CycleReader(units, counting_chain())
     series: dict[str, list[float]] = {"GHz": [], **{str(unit): [] for unit in units}}
+    tiles: list[tuple[float, bool]] = []
     taken, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         taken += len(units)
         for unit, per_cycle, hertz in reader.read():
             series["GHz"].append(hertz / 1e9)
-            series[unit].append(per_cycle / PER_CYCLE[unit])
+            share = per_cycle / PER_CYCLE[unit]
+            series[unit].append(share)
+            if unit is Unit.TILE:
+                tiles.append((time.perf_counter(), share >= _QUIET_SHARE))
     print(f"{'quantile':<12}" + "".join(f"{q:>8.0%}" for q in _QUANTILES) + f"{'best':>8}")
     for name, found in series.items():
         cuts = statistics.quantiles(found, n=1000)
         shown = (*(cuts[round(q * 1000) - 1] for q in _QUANTILES), max(found))
         print(f"{name:<12}" + "".join(f"{x:>8.3f}" for x in shown))
     print(f"{taken} windows, {1 - len(series['GHz']) / taken:.1%} left out as interrupted")
+    for quiet in (True, False):
+        spells = _spells(tiles, quiet)
+        share = sum(q is quiet for _, q in tiles) / len(tiles)
+        lengths = ", ".join(f"{s:.3f}" for s in (statistics.median(spells), max(spells)))
+        print(
+            f"tiles {'quiet' if quiet else 'busy'} in {share:.0%} of the windows: {len(spells)} "
+            f"spells, median and longest {lengths} s"
+        )
+
+
+def _spells(windows: list[tuple[float, bool]], quiet: bool) -> list[float]:
+    """Seconds of each run of windows that are all quiet, or all busy; 0.0 if there is none."""
+    found, began = [], None
+    for when, is_quiet in windows:
+        if is_quiet is quiet:
+            began = when if began is None else began
+        elif began is not None:
+            found.append(when - began)
+            began = None
+    return found or [0.0]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from amx_suite.child.channel import LENGTH, ArrayMap, Channel, ChannelClosedErro
 from amx_suite.child.imports import module_path, without_working_folder
 from amx_suite.child.limits import oom_kills, process_is_stopped, raise_descriptor_limit
 from amx_suite.child.messages import Failed, FailureKind, Ready, Reply, Request
-from amx_suite.child.processes import start_program
+from amx_suite.child.processes import Process, start_program
 from amx_suite.errors import (
     ChildFailedError,
     EngineUnavailableError,
@@ -127,9 +127,7 @@ class Child:
     def __exit__(self, *reason: object) -> None:
         self.close()
 
-    def _start(
-        self, variables: Mapping[str, str], log: IO[bytes]
-    ) -> tuple[subprocess.Popen[bytes], Channel]:
+    def _start(self, variables: Mapping[str, str], log: IO[bytes]) -> tuple[Process, Channel]:
         ours, theirs = socket.socketpair()
         descriptor = theirs.fileno()
         command = [sys.executable, program.__file__, str(descriptor), self.label]

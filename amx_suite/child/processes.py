@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["exit_code_of", "fork", "start_program"]
+__all__ = ["Process", "exit_code_of", "fork", "start_program"]
 
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import subprocess
 
+#: A started program.
+Process: TypeAlias = "subprocess.Popen[bytes]"
+
 
 def start_program(
     command: Sequence[str], environment: Mapping[str, str], descriptor: int, log: IO[bytes]
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start a program that inherits the descriptor and nothing else.
 
     It has a session and a process group of its own, so that a terminal's Ctrl-C does not reach it,

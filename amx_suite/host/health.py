@@ -26,7 +26,7 @@ def judge_tiles(best: Best, cpus: Iterable[int], *, virtual: bool) -> tuple[Verd
 
     ``best`` holds the most operations per cycle of each CPU's units. In a guest (``virtual``) a
     unit that is never fast is INCONCLUSIVE: whoever shares its core cannot be seen from here, not
-    even by the FMA units of the same core, which do not slow down. Elsewhere it is FAIL.
+    even by the FMA units of the same core, which may not slow down. Elsewhere it is FAIL.
     """
     shares = _shares(best, cpus)
     slow = {place: share for place, share in shares.items() if share < LEAST_SHARE}
