@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from processes import open_descriptors
 
+from amx_suite import fixtures
 from amx_suite.child import limits
 from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.tile_worker import TileWorker
@@ -84,3 +85,24 @@ def test_a_child_costs_one_descriptor(start):
 def test_room_follows_from_the_limit(monkeypatch, limit, most):
     monkeypatch.setattr(limits, "raise_descriptor_limit", lambda: limit)
     assert 0.9 * most <= limits.most_children() <= 1.1 * most
+
+
+def test_without_room_the_longest_unused_child_is_closed(monkeypatch):
+    closed = []
+
+    class Cheap:
+        def __init__(self, number):
+            self.number = number
+
+        def close(self):
+            closed.append(self.number)
+
+    monkeypatch.setattr(fixtures, "most_children", lambda: 2)
+    with fixtures._kept(Cheap) as child:
+        first = child(1)
+        child(2)
+        assert child(1) is first
+        child(3)
+        assert closed == [2]
+        assert child(1) is first
+    assert sorted(closed) == [1, 2, 3]
