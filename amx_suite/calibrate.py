@@ -14,6 +14,7 @@ from amx_suite.calibration.calibrate import describe, is_busier
 from amx_suite.calibration.prove import Kind, known_trials, proven_case, summarize
 from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
 from amx_suite.core.case import Mode, Precision, RunCase, Shape
+from amx_suite.core.exit_codes import exit_code
 from amx_suite.errors import EngineUnavailableError, UsageError
 from amx_suite.host import detect, host_traits
 from amx_suite.options import Settings
@@ -31,9 +32,6 @@ DEFAULT_TRIALS = 10
 
 #: As long as a trial of level 3 may take: proofs are run seldom.
 _BUDGET_SECONDS = 240.0
-
-_EXIT_FALSE_VERDICT = 1
-_EXIT_INCONCLUSIVE = 4
 
 
 class _Line:
@@ -85,7 +83,7 @@ def calibrate(settings: Settings, seconds: float) -> int:
             f"this machine was busier all the while than when the reference in {place} was taken "
             f"({stored.taken}), which is kept; remove the file to start anew"
         )
-        return _EXIT_INCONCLUSIVE
+        return exit_code(undecided=True)
     save_calibration(found, place)
     line.say(describe(found, place))
     return 0
@@ -158,9 +156,10 @@ def prove(settings: Settings, trials: int, model: str, kinds: Collection[Kind]) 
             f" s of preparation: {done.reason}"
         )
     line.say(summarize(found))
-    if any(trial.is_false for trial in found):
-        return _EXIT_FALSE_VERDICT
-    return _EXIT_INCONCLUSIVE if all(trial.is_undecided for trial in found) else 0
+    return exit_code(
+        failed=any(trial.is_false for trial in found),
+        undecided=all(trial.is_undecided for trial in found),
+    )
 
 
 class _SlowedWorker(IsaWorker):

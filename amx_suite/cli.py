@@ -1,7 +1,7 @@
 """The command line: ``doctor``, ``qualify``, ``list``, ``calibrate``, ``compare`` and ``replay``.
 
-Errors of the suite become one line on standard error and an exit code: 2 for what the user can put
-right (a bad option, a folder that cannot be written), 1 for the rest.
+Errors of the suite become one line on standard error and an ``ExitCode``: USAGE for what the user
+can put right (a bad option, a folder that cannot be written), FAILED for the rest.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
+from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 
-_EXIT_NOT_USABLE = 3
-#: What a shell reports for a process that a pipe's closed end, or Ctrl-C, ended (128 + signal).
-_EXIT_BROKEN_PIPE = 141
-_EXIT_INTERRUPTED = 130
+#: What a shell reports for a process that a pipe's closed end ended (128 + SIGPIPE).
+_BROKEN_PIPE = 141
 
 #: Columns of a listing that goes into a file or a pipe.
 _WIDE = 130
@@ -61,14 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except AmxSuiteError as error:
         print(f"amx-suite: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError | OutputError) else 1
+        usage = isinstance(error, UsageError | OutputError)
+        return exit_code(usage=usage, failed=not usage)
     except BrokenPipeError:
         # Else the interpreter would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_BROKEN_PIPE
+        return _BROKEN_PIPE
     except KeyboardInterrupt:
         print("amx-suite: interrupted", file=sys.stderr)
-        return _EXIT_INTERRUPTED
+        return ExitCode.UNDECIDED
     return code
 
 
@@ -197,7 +197,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     facts, support = detect()
     render = render_json if arguments.json else render_text
     print(render(facts, support).rstrip("\n"))
-    return 0 if support.usable else _EXIT_NOT_USABLE
+    return exit_code(not_usable=not support.usable)
 
 
 def _qualify(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import pytest
 
 import amx_suite
 from amx_suite.child.handle import scratch_folder
+from amx_suite.core.exit_codes import exit_code
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.options import DEFAULT_OUTPUT, Settings
@@ -47,7 +48,7 @@ def qualify(settings: Settings) -> int:
     with scratch_folder(output, ".unfinished-") as unfinished:
         ended, summary = _run_pytest(settings, root, folders, unfinished)
         if ended == pytest.ExitCode.USAGE_ERROR:
-            return 2
+            return exit_code(usage=True)
         if summary is None:
             raise AmxSuiteError(
                 f"pytest ended early ({_words(ended)}) and there is nothing to report; its own "
@@ -155,11 +156,11 @@ def _exit_code(ended: int, summary: RunSummary) -> int:
     """The summary's code, except that a pytest that did not end well is never 0."""
     if ended == pytest.ExitCode.INTERNAL_ERROR:
         print("amx-suite: pytest broke down; its message is above")
-        return 1
+        return exit_code(failed=True)
     code = summary.qualification.exit_code
     if code == 0 and ended != pytest.ExitCode.OK:
         print(f"amx-suite: not accepted all the same: pytest ended with {_words(ended)}")
-        return 1
+        return exit_code(failed=True)
     return code
 
 

@@ -7,6 +7,7 @@ __all__ = ["replay"]
 from collections.abc import Callable
 from pathlib import Path
 
+from amx_suite.core.exit_codes import exit_code
 from amx_suite.host import detect, host_traits
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
 from amx_suite.tmul.tile_worker import TileWorker
@@ -16,7 +17,7 @@ _TIMES = 1000
 
 
 def replay(path: Path, say: Callable[[str], None] = print) -> int:
-    """Say how often the stored tile is wrong now; 0 never, 1 again, 3 AMX is not usable here.
+    """Say how often the stored tile is wrong now; FAILED if it is wrong again.
 
     Raises ResultsFileError for a file that is no stored mismatch, ChildError if a worker dies.
     """
@@ -25,7 +26,7 @@ def replay(path: Path, say: Callable[[str], None] = print) -> int:
     say(f"found {stored.found}: {stored.result}")
     if not support.usable:
         say(f"amx-suite: AMX NOT USABLE: {support.reason}: {support.explanation}")
-        return 3
+        return exit_code(not_usable=True)
     unlike = [k for k, v in host_traits(facts).items() if stored.machine.get(k) != v]
     if unlike:
         say(f"this is not the machine that it was found on: {', '.join(unlike)} differ")
@@ -34,7 +35,7 @@ def replay(path: Path, say: Callable[[str], None] = print) -> int:
     again = f"WRONG AGAIN on CPU {', '.join(map(str, wrong_on))}"
     times = f"{_TIMES} times on each of {len(cpus)} CPUs"
     say(f"amx-suite: {again if wrong_on else f'RIGHT {times}: it did not recur'}")
-    return 1 if wrong_on else 0
+    return exit_code(failed=bool(wrong_on))
 
 
 def _wrong_times(stored: StoredMismatch, cpu: int, say: Callable[[str], None]) -> int:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 
@@ -34,7 +35,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Qualification(StrEnum):
-    """The answer to "may this machine be accepted?"; ``exit_code`` is the contract's."""
+    """The answer to "may this machine be accepted?"."""
 
     QUALIFIED = "QUALIFIED"
     NOT_QUALIFIED = "NOT QUALIFIED"
@@ -42,15 +43,13 @@ class Qualification(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
 
     @property
-    def exit_code(self) -> int:
-        """0 qualified, 1 a check failed, 3 AMX not usable here, 4 inconclusive."""
-        codes = {
-            Qualification.QUALIFIED: 0,
-            Qualification.NOT_QUALIFIED: 1,
-            Qualification.NOT_USABLE: 3,
-            Qualification.INCONCLUSIVE: 4,
-        }
-        return codes[self]
+    def exit_code(self) -> ExitCode:
+        """What the command that asks ends with."""
+        return exit_code(
+            failed=self is Qualification.NOT_QUALIFIED,
+            not_usable=self is Qualification.NOT_USABLE,
+            undecided=self is Qualification.INCONCLUSIVE,
+        )
 
 
 class RunSummary(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.core.verdict import Verdict
 from amx_suite.history.match import Pair, match
 from amx_suite.history.shift import (
@@ -83,12 +84,12 @@ class Comparison(msgspec.Struct, frozen=True):
         return sum(gate.change is change for gate in self.gates)
 
     @property
-    def exit_code(self) -> int:
-        """0 nothing got worse, 1 something did, 4 cannot say."""
-        if self.count(Change.WORSE):
-            return 1
+    def exit_code(self) -> ExitCode:
+        """OK if nothing got worse, FAILED if something did, UNDECIDED if that cannot be said."""
         undecided = self.count(Change.INCONCLUSIVE) + self.count(Change.VANISHED)
-        return 4 if undecided or not self.gates else 0
+        return exit_code(
+            failed=self.count(Change.WORSE) > 0, undecided=undecided > 0 or not self.gates
+        )
 
 
 def compare(base: Night, new: Night, *, margin: float, across: Collection[str] = ()) -> Comparison:

@@ -140,7 +140,7 @@ def test_a_bad_variable_is_a_usage_error_too(
         (OutputError("cannot write"), 2),
         (ChildError("case", "died"), 1),
         (AmxSuiteError("other"), 1),
-        (KeyboardInterrupt(), 130),
+        (KeyboardInterrupt(), 4),
     ],
 )
 def test_errors_become_exit_codes_without_a_traceback(
