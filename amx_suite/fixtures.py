@@ -12,6 +12,7 @@ from __future__ import annotations
 __all__ = [
     "AmxRow",
     "TrialAccess",
+    "amx_cycles",
     "amx_mismatch",
     "amx_peaks",
     "amx_progress",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from amx_suite.tmul.tile_worker import TileWorker
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
+    from amx_suite.worker.probing import CpuCycles
     from amx_suite.worker.process import IsaWorker
 
 _Key = TypeVarTuple("_Key")
@@ -96,6 +98,15 @@ def amx_progress(pytestconfig: pytest.Config) -> Callable[..., None]:
 def amx_peaks(amx_support: state.HostView, pytestconfig: pytest.Config) -> Peaks:
     """What the units of this run's CPUs give at most, all at once."""
     return state.peaks(pytestconfig)
+
+
+@pytest.fixture
+def amx_cycles(
+    amx_support: state.HostView, pytestconfig: pytest.Config
+) -> Iterator[Callable[[float], tuple[CpuCycles, ...]]]:
+    """A function from seconds to the most that each unit of each CPU did per cycle meanwhile."""
+    with state.start_cycle_probe(pytestconfig) as probe:
+        yield probe.read_cycles
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ __all__ = [
     "peaks",
     "reference_line",
     "run_line",
+    "start_cycle_probe",
     "store",
     "summary",
     "trials_of_run",
@@ -163,6 +164,13 @@ def start_prober(config: pytest.Config) -> UnitProbe:
     from amx_suite.worker.unit_probe import UnitProbe
 
     return UnitProbe(bound_cpus(config.stash[SETTINGS].threads))
+
+
+def start_cycle_probe(config: pytest.Config) -> UnitProbe:
+    """Start the child that reads what the units of every allowed CPU do per cycle."""
+    from amx_suite.worker.unit_probe import UnitProbe
+
+    return UnitProbe(host(config).facts.allowed_cpus)
 
 
 def peaks(config: pytest.Config) -> Peaks:

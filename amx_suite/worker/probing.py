@@ -144,7 +144,7 @@ class Units:
                     seen = CpuCycles(cpu, {unit: per_cycle}, hertz)
                     found[cpu] = seen.better_of(found.get(cpu))
         os.sched_setaffinity(0, self._cpus)
-        return tuple(found.values())
+        return tuple(found[cpu] for cpu in self._cpus if cpu in found)
 
 
 def open_probe(cpus: Sequence[int]) -> Probe:

@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 
-from fake_trial import FakeProber, FakeWorker, World
+from fake_trial import FAKE_TOPOLOGY, FakeProber, FakeWorker, World
 
 from amx_suite.engines import ENGINES
 from amx_suite.errors import LostChildError
@@ -49,7 +49,10 @@ def _detect(*, run_tiles=True):
     reason = Reason(_SCRIPT.get("reason", "no-silicon"))
     missing = Finding(reason, "No AMX on the fake machine.", "Buy another.")
     facts = HostFacts(
-        system="linux", machine="x86_64", kernel_release=_SCRIPT.get("kernel", "fake")
+        system="linux",
+        machine="x86_64",
+        kernel_release=_SCRIPT.get("kernel", "fake"),
+        topology=FAKE_TOPOLOGY,
     )
     return facts, Support(usable, () if usable else (missing,))
 
@@ -72,5 +75,5 @@ for _engine in ENGINES.values():
     type(_engine).why_unavailable = lambda self: None if self.name in _CHOSEN else "not here"
 session.TrialSession = functools.partial(session.TrialSession, clock=lambda: _WORLD.now / _HASTE)
 state.detect = _detect
-state.start_prober = lambda config: FakeProber(_WORLD)
+state.start_prober = state.start_cycle_probe = lambda config: FakeProber(_WORLD)
 state.worker_on = lambda config, isa, engine, label="": _Worker(_WORLD, _Case(isa, engine, label))

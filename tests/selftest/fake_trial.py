@@ -2,13 +2,17 @@
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.noise import Reading, Unit
-from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.peaks import PER_CYCLE, Peaks, Spread
 from amx_suite.core.roofline import Product
 from amx_suite.errors import NotApplicableError
+from amx_suite.host.topology import Core, Topology
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+from amx_suite.worker.probing import CpuCycles
 
 GIB = 2**30
+#: Two cores of one thread each.
+FAKE_TOPOLOGY = Topology((Core((0,), (0,)), Core((1,), (1,))))
 
 
 class World:
@@ -66,6 +70,10 @@ class FakeProber:
 
     def measure_peaks(self, readings):
         return Peaks((0, 1), {unit: Spread(1e11, 0.9e11, 1.1e11) for unit in Unit})
+
+    def read_cycles(self, seconds):
+        best = {unit: 0.95 * most for unit, most in PER_CYCLE.items()}
+        return tuple(CpuCycles(cpu, best, 3e9) for cpu in (0, 1))
 
     def close(self):
         self.world.log.append(("prober", "close"))

@@ -5,6 +5,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from fake_trial import FAKE_TOPOLOGY
 
 from amx_suite.calibration.storage import save_calibration
 from amx_suite.core.noise import Calibration
@@ -15,7 +16,9 @@ pytestmark = pytest.mark.selftest
 
 UNSURE = {"seconds": {"bf16@amx": [0.1, 0.9]}}
 #: What the fake machine's facts and the fake prober say.
-MACHINE = host_traits(HostFacts(system="linux", machine="x86_64", kernel_release="fake"))
+MACHINE = host_traits(
+    HostFacts(system="linux", machine="x86_64", kernel_release="fake", topology=FAKE_TOPOLOGY)
+)
 RATES = {"tile": 2e12, "fma": 1e11, "memory": 1e10}
 
 

@@ -38,7 +38,7 @@ def html(text: str) -> str:
 def test_every_run_has_a_page_with_all_sections(summary: RunSummary) -> None:
     text = render_markdown(summary)
     assert f"**{summary.qualification}: " in text
-    assert text.count("\n## ") == 14
+    assert text.count("\n## ") == 15
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
 
