@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from amx_suite.child.messages import Reply, Request
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, UsageError
 
@@ -106,9 +104,6 @@ class Obedient:
     def _path(self, _, arrays):
         return Told("\n".join(sys.path)), {}
 
-    def _modules(self, _, arrays):
-        return Told("\n".join(sys.modules)), {}
-
     def _folder(self, _, arrays):
         """A file in the temporary folder, which is named."""
         _, name = tempfile.mkstemp()
@@ -125,7 +120,7 @@ class Obedient:
 
     def _gulp(self, megabytes, _):
         """Memory that is touched, until somebody objects."""
-        self.memory = [np.ones(2**20, np.uint8) for _ in range(megabytes)]
+        self.memory = [b"x" * 2**20 for _ in range(megabytes)]
 
     def _watch(self, _, arrays):
         """How often a thread of the parent was scheduled in 0.3 s in which it waits for this."""

@@ -31,14 +31,20 @@ _PARENT = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
+BUSY, STOPPED = ("sleep", 60), ("signal", signal.SIGSTOP.value)
+
+
 @pytest.mark.parametrize(
-    "doing", [("sleep", 60), ("signal", signal.SIGSTOP)], ids=["busy", "stopped"]
+    ("ending", "doing"),
+    [
+        *((name, BUSY) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")),
+        ("SIGKILL", STOPPED),
+    ],
 )
 def test_nothing_outlives_the_parent(tmp_path, ending, doing):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT, tmp_path, *map(str, map(int_or_same, doing))],
+        [sys.executable, "-c", _PARENT, tmp_path, *map(str, doing)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,10 +58,6 @@ def test_nothing_outlives_the_parent(tmp_path, ending, doing):
     parent.communicate(timeout=10)
     assert all(gone(pid) for pid in ours)
     assert not list(tmp_path.iterdir())
-
-
-def int_or_same(value):
-    return int(value) if isinstance(value, int) else value
 
 
 def test_children_of_ended_threads_live_on(start):
