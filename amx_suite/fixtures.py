@@ -51,14 +51,13 @@ if TYPE_CHECKING:
 
     from amx_suite.core.evidence import Evidence
     from amx_suite.core.gate import Gate
-    from amx_suite.core.peaks import Peaks
+    from amx_suite.core.peaks import CpuCycles, Peaks
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
     from amx_suite.tmul.batch import BatchResult
     from amx_suite.tmul.tile_worker import TileWorker
     from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
-    from amx_suite.worker.probing import CpuCycles
     from amx_suite.worker.process import IsaWorker
 
 _Key = TypeVarTuple("_Key")

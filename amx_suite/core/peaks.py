@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PER_CYCLE", "Peaks", "Spread"]
+__all__ = ["PER_CYCLE", "CpuCycles", "Peaks", "Spread"]
 
 import msgspec
 
@@ -22,6 +22,23 @@ class Spread(msgspec.Struct, frozen=True):
     median: Rate
     low: Rate
     high: Rate
+
+
+class CpuCycles(msgspec.Struct, frozen=True):
+    """The most that each unit of a CPU did per cycle, and the highest frequency seen in hertz."""
+
+    cpu: int
+    best: dict[Unit, Rate]
+    hertz: Rate
+
+    def better_of(self, other: CpuCycles | None) -> CpuCycles:
+        """The better of both in each unit."""
+        if other is None:
+            return self
+        best = dict(other.best)
+        for unit, rate in self.best.items():
+            best[unit] = max(rate, best.get(unit, 0.0))
+        return CpuCycles(self.cpu, best, max(self.hertz, other.hertz))
 
 
 class Peaks(msgspec.Struct, frozen=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "CpuCycles",
     "CyclesRead",
     "MeasurePeaks",
     "PeaksMeasured",
@@ -24,13 +23,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import msgspec
-
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.messages import Reply, Request
 from amx_suite.core.noise import Reading, Unit
-from amx_suite.core.numbers import Rate, Seconds
-from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.numbers import Seconds
+from amx_suite.core.peaks import CpuCycles, Peaks, Spread
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
@@ -72,23 +69,6 @@ class ReadCycles(Request, frozen=True, tag=True):
     """Read what each unit does per cycle, on one CPU after the other, for so many seconds."""
 
     seconds: Seconds
-
-
-class CpuCycles(msgspec.Struct, frozen=True):
-    """The most that each unit of a CPU did per cycle, and the highest frequency seen in hertz."""
-
-    cpu: int
-    best: dict[Unit, Rate]
-    hertz: Rate
-
-    def better_of(self, other: CpuCycles | None) -> CpuCycles:
-        """The better of both in each unit."""
-        if other is None:
-            return self
-        best = dict(other.best)
-        for unit, rate in self.best.items():
-            best[unit] = max(rate, best.get(unit, 0.0))
-        return CpuCycles(self.cpu, best, max(self.hertz, other.hertz))
 
 
 class CyclesRead(Reply, frozen=True, tag=True):

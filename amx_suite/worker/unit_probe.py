@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from amx_suite.child.handle import Child
 from amx_suite.core.noise import Reading
-from amx_suite.core.peaks import Peaks
+from amx_suite.core.peaks import CpuCycles, Peaks
 from amx_suite.worker.probing import (
-    CpuCycles,
     CyclesRead,
     MeasurePeaks,
     PeaksMeasured,

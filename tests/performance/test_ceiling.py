@@ -14,7 +14,7 @@ import pytest
 from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.noise import Unit
-from amx_suite.core.peaks import Peaks
+from amx_suite.core.peaks import CpuCycles, Peaks
 from amx_suite.core.roofline import operations_in
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.health import ENOUGH, judge_tiles, least_share
@@ -22,7 +22,6 @@ from amx_suite.options import Settings
 from amx_suite.testing.outcome import end
 from amx_suite.testing.state import HostView
 from amx_suite.tmul.outliers import slow_ones
-from amx_suite.worker.probing import CpuCycles
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 

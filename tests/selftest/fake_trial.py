@@ -2,13 +2,12 @@
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.noise import Reading, Unit
-from amx_suite.core.peaks import PER_CYCLE, Peaks, Spread
+from amx_suite.core.peaks import PER_CYCLE, CpuCycles, Peaks, Spread
 from amx_suite.core.roofline import Product
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
-from amx_suite.worker.probing import CpuCycles
 
 GIB = 2**30
 #: Two cores of one thread each.
