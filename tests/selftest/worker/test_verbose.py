@@ -50,6 +50,20 @@ class TestRecorded:
         }
         assert log.kernels[0].kind == "inner_product", "the slowest comes first"
 
+    def test_bf16_on_amx(self):
+        """ResNet50 by IPEX 2.8 on an Emerald Rapids, 2026-11-27."""
+        log = parse_log(recorded("resnet50-bf16-amx"))
+        assert log.isa == AMX_ISA
+        evidence = Evidence(Isa.AMX, Jail.NOT_ASKED, True, log.isa, log.kernels)
+        found = {use.implementation: use.count for use in evidence.matrix_kernels}
+        assert found == {
+            "brgconv_1x1:avx10_1_512_amx": 36,
+            "brg_conv_fwd:avx10_1_512_amx": 17,
+            "brgemm:avx10_1_512_amx": 1,
+        }
+        assert evidence.amx_share == 1.0
+        assert {use.data_type for use in evidence.matrix_kernels} == {"bf16"}
+
     def test_int8_in_graphs(self):
         log = parse_log(recorded("bert-int8-vnni"))
         found = {(use.kind, use.implementation): use.count for use in log.kernels}
