@@ -7,11 +7,10 @@ __all__ = ["IsaWorker"]
 import os
 import signal
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.handle import Child
-from amx_suite.child.messages import Reply, Request
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.isa import Isa
 from amx_suite.engines import ENGINES
@@ -19,8 +18,6 @@ from amx_suite.errors import CeilingIgnoredError, LostChildError
 from amx_suite.worker import messages as words
 from amx_suite.worker.environment import child_environment
 from amx_suite.workloads.base import Inputs
-
-_R = TypeVar("_R", bound=Reply)
 
 
 class IsaWorker(Child):
@@ -61,28 +58,18 @@ class IsaWorker(Child):
             self.close()
             raise
 
-    def exchange(
-        self,
-        request: Request,
-        reply: type[_R],
-        arrays: ArrayMap | None = None,
-        *,
-        seconds: float | None = None,
-    ) -> tuple[_R, ArrayMap]:
-        """As every child's; see the class for what it raises besides."""
-        try:
-            return super().exchange(request, reply, arrays, seconds=seconds)
-        except LostChildError as lost:
-            if self._jailed and lost.signal == signal.SIGILL:
-                raise CeilingIgnoredError(
-                    self.label,
-                    f"{lost.what}: an instruction the kernel refuses was executed, so a library "
-                    "ignores its ceiling and used AMX all the same",
-                    lost.stderr_tail,
-                    cpus=self.cpus,
-                    signal=lost.signal,
-                ) from None
-            raise
+    def _died(self) -> LostChildError:
+        lost = super()._died()
+        if not self._jailed or lost.signal != signal.SIGILL:
+            return lost
+        return CeilingIgnoredError(
+            self.label,
+            f"{lost.what}: an instruction the kernel refuses was executed, so a library ignores "
+            "its ceiling and used AMX all the same",
+            lost.stderr_tail,
+            cpus=self.cpus,
+            signal=lost.signal,
+        )
 
     def prepare(
         self,

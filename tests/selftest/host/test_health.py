@@ -20,14 +20,14 @@ def test_healthy_units_pass(virtual):
     assert "0.95 of theory" in reason
 
 
-def test_a_unit_at_40_percent_fails_on_bare_metal():
+def test_a_slow_unit_fails_on_bare_metal():
     """Known-bad: FMA of the same core is at its full speed."""
     verdict, reason, _ = judge_tiles({0: units(0.98), 1: units(0.4)}, [0, 1], virtual=False)
     assert verdict is Verdict.FAIL
     assert "CPU 1 tile 0.40, CPU 1 tile int8 0.40" in reason
 
 
-def test_a_guest_cannot_tell_a_slow_unit_from_a_neighbour():
+def test_a_slow_unit_in_a_guest_is_inconclusive():
     verdict, _, remedy = judge_tiles({0: units(0.41)}, [0], virtual=True)
     assert verdict is Verdict.INCONCLUSIVE
     assert "another guest" in remedy

@@ -41,7 +41,7 @@ def test_a_refusal_keeps_its_errno() -> None:
 
 
 @pytest.mark.parametrize("killed_by", list(xcomp.QUESTIONS))
-def test_a_filter_that_kills_is_laid_to_its_question(killed_by: str) -> None:
+def test_a_killing_filter_is_laid_to_its_question(killed_by: str) -> None:
     permission = _asked(f"KILLED_BY_{killed_by.upper()}")
     assert getattr(permission, killed_by) == Answer(signal="SIGSYS")
     assert permission.error == ""

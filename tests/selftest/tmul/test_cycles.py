@@ -49,7 +49,7 @@ def test_an_interrupted_chain_spoils_its_window():
     assert list(reader.read()) == []
 
 
-def test_a_core_that_speeds_up_a_little_is_read():
+def test_small_changes_of_frequency_are_read():
     core = Core()
     reader = core.reader()
     speeds = itertools.cycle([2.50e9, 2.53e9, 2.56e9])

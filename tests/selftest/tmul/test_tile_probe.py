@@ -76,7 +76,7 @@ def test_the_rest_is_given_up() -> None:
     assert "given up after 2" in results[-1].detail
 
 
-def test_a_child_that_does_not_start_blames_no_cpu() -> None:
+def test_a_failed_start_blames_no_cpu() -> None:
     results = probe_tiles([0, 1], start=_starting("without_llvmlite"))
     assert {r.status for r in results} == {TileStatus.NOT_RUN}
     assert "exit code 3" in results[0].detail
