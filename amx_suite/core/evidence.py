@@ -72,7 +72,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     @property
     def matrix_milliseconds(self) -> float:
-        """Duration in matrix primitives (matmul, convolution, inner product)."""
+        """Milliseconds in matrix primitives (matmul, convolution, inner product)."""
         return sum(use.milliseconds for use in self.matrix_kernels)
 
     @property

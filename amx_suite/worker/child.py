@@ -1,54 +1,47 @@
-"""What an arm's child is before it is under its ceiling.
+"""Where an arm's child begins: in the jail or free, before anything else is imported.
 
-The jail comes first, before any import that could ask for the tile permission; only then is the
-session imported, and behind it torch.
+The messages already bring the rows of workloads, and those may be other packages' code; a library
+that asked for the tile permission before the jail would keep it.
 """
 
 from __future__ import annotations
 
-__all__ = ["ArmChild"]
+__all__ = ["enter_jail", "free", "jailed"]
 
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from amx_suite.child.channel import ArrayMap
-from amx_suite.child.messages import Reply
-from amx_suite.core.evidence import Jail
 from amx_suite.worker.jail import JailUnavailableError, refuse_amx
-from amx_suite.worker.messages import ArmRequest, Launch, Launched
 
 if TYPE_CHECKING:
-    from amx_suite.worker.session import Session
+    from amx_suite.core.evidence import Jail
+    from amx_suite.worker.handler import ArmChild
 
 
-class ArmChild:
-    """Handles ``ArmRequest``: ``Launch`` first, the rest by the session."""
+def jailed() -> ArmChild:
+    """The handler of an arm without AMX."""
+    jail = enter_jail()
+    from amx_suite.worker.handler import ArmChild
 
-    requests: ClassVar[Any] = ArmRequest
-
-    def __init__(self) -> None:
-        self._session: Session | None = None
-
-    def handle(self, request: ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
-        """Carry out one request."""
-        if isinstance(request, Launch):
-            jail = _enter_jail(wanted=not request.isa.allows_amx)
-            from amx_suite.worker.session import Session
-
-            self._session = Session(request, jail)
-            return Launched(jail), {}
-        if self._session is None:
-            raise ValueError("the first request must be Launch")
-        return self._session.handle(request, arrays)
+    return ArmChild(jail)
 
 
-def _enter_jail(*, wanted: bool) -> Jail:
-    """Have the kernel refuse AMX if so wanted; a jail that cannot be set is said, not fatal."""
-    if not wanted:
-        return Jail.NOT_ASKED
+def free() -> ArmChild:
+    """The handler of an AMX arm."""
+    from amx_suite.core.evidence import Jail
+    from amx_suite.worker.handler import ArmChild
+
+    return ArmChild(Jail.NOT_ASKED)
+
+
+def enter_jail() -> Jail:
+    """Have the kernel refuse AMX; a jail that cannot be set is said, not fatal."""
+    state = "held"
     try:
         refuse_amx()
     except JailUnavailableError as error:
         print(f"the AMX jail could not be set: {error}", file=sys.stderr)
-        return Jail.UNAVAILABLE
-    return Jail.HELD
+        state = "unavailable"
+    from amx_suite.core.evidence import Jail
+
+    return Jail(state)

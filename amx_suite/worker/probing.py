@@ -138,10 +138,7 @@ def open_probe(cpus: Sequence[int]) -> Probe:
 
 def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
     """What every unit gives on all the CPUs at once, from so many readings of each."""
-    loops = _units()
-    if Unit.TILE in loops:
-        loops[Unit.TILE_INT8] = _int8_tile
-    probe = Probe(cpus, loops)
+    probe = Probe(cpus, _units_with_int8())
     found = [probe.read_sums() for _ in range(readings)]
     rates = {
         unit: Spread(statistics.median(series), min(series), max(series))
@@ -171,10 +168,14 @@ def _units() -> dict[Unit, MakeLoop]:
 
 def units_of_a_core() -> dict[Unit, Loop]:
     """The loops of the units that a core has to itself; its way to memory is shared."""
-    loops = _units()
-    if Unit.TILE in loops:
-        loops[Unit.TILE_INT8] = _int8_tile
+    loops = _units_with_int8()
     return {unit: make() for unit, make in loops.items() if unit is not Unit.MEMORY}
+
+
+def _units_with_int8() -> dict[Unit, MakeLoop]:
+    """INT8 shares the tile unit with BF16, so readings of how busy it is do without."""
+    loops = _units()
+    return {**loops, Unit.TILE_INT8: _int8_tile} if Unit.TILE in loops else loops
 
 
 def counting_chain() -> Loop:

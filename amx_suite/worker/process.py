@@ -24,8 +24,9 @@ class IsaWorker(Child):
     """A child under one ISA ceiling.
 
     Arms without AMX are jailed: the kernel refuses them the tile permission from before their first
-    import. ``handler`` is another one in the suite's own tests. A jailed child that dies of an
-    instruction that the kernel refuses raises CeilingIgnoredError.
+    import. ``module`` makes their handlers, ``jailed`` and ``free``; the suite's own tests have
+    another one. A jailed child that dies of an instruction that the kernel refuses raises
+    CeilingIgnoredError.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class IsaWorker(Child):
         cpus: tuple[int, ...],
         label: str = "",
         inherited: Mapping[str, str] | None = None,
-        handler: str = "amx_suite.worker.child:ArmChild",
+        module: str = "amx_suite.worker.child",
     ) -> None:
         self.environment = child_environment(
             isa,
@@ -47,7 +48,7 @@ class IsaWorker(Child):
         )
         self._jailed = not isa.allows_amx
         super().__init__(
-            handler,
+            f"{module}:{'jailed' if self._jailed else 'free'}",
             label=label or f"{engine}@{isa}",
             cpus=cpus,
             environment=self.environment.variables,

@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 
-from amx_suite.core.evidence import Evidence
+from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.worker import messages as words
-from amx_suite.worker.child import ArmChild
+from amx_suite.worker.child import enter_jail
+from amx_suite.worker.handler import ArmChild
 
 ARCH_PRCTL, REQUEST_PERMISSION, XTILEDATA = 158, 0x1023, 18
 
@@ -21,9 +22,8 @@ class FakeArm(ArmChild):
     def handle(self, request, arrays):
         match request:
             case words.Launch():
-                reply, none = super().handle(request, arrays)
-                self._launch, self._jail = request, reply.jail
-                return reply, none
+                self._launch = request
+                return super().handle(request, arrays)
             case words.Prepare(case):
                 items = case.shape.batch
                 versions = {"fake": "1"}
@@ -31,7 +31,7 @@ class FakeArm(ArmChild):
             case words.TakeSlice(iterations):
                 return words.SliceTaken(0.25 * iterations, iterations), {}
             case words.Prove():
-                evidence = Evidence(self._launch.isa, self._jail, amx_permission=False)
+                evidence = Evidence(self._launch.isa, self.jail, amx_permission=False)
                 return words.Proof(evidence, peak_bytes=1), {}
             case words.Operate():
                 return words.Arrays(), {"output": self._operate(request)}
@@ -47,3 +47,11 @@ class FakeArm(ArmChild):
             return np.array(0 if ok else ctypes.get_errno())
         text = "\n".join(f"{name}={value}" for name, value in os.environ.items())
         return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def jailed():
+    return FakeArm(enter_jail())
+
+
+def free():
+    return FakeArm(Jail.NOT_ASKED)

@@ -20,7 +20,7 @@ def start_fake():
             threads=1,
             cpus=tuple(sorted(os.sched_getaffinity(0)))[:1],
             label="fake-case",
-            handler="fake_arm:FakeArm",
+            module="fake_arm",
             **more,
         )
         started.append(worker)

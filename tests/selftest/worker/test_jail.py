@@ -133,6 +133,23 @@ print(sorted(mine - set(sys.stdlib_module_names)))
     assert _python(program) == "['amx_suite']"
 
 
+def test_an_arms_child_is_jailed_before_it_imports_anything() -> None:
+    """Known-bad: a workload of another package that asks for tiles when it is imported."""
+    program = """
+import sys
+import amx_suite.worker.child
+mine = {name for name in sys.modules if name.startswith("amx_suite.")}
+print(*sorted(mine))
+"""
+    assert _python(program).split() == [
+        "amx_suite.tmul",
+        "amx_suite.tmul.xcomp",
+        "amx_suite.worker",
+        "amx_suite.worker.child",
+        "amx_suite.worker.jail",
+    ]
+
+
 def test_it_refuses_to_pretend_once_the_permission_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
