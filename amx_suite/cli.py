@@ -30,12 +30,11 @@ _WIDE = 130
 #: What ``list`` can vary; the other options do not change a run case.
 _LIST_OPTIONS = ("gates", "threads", "seed", "weights")
 
-#: What matters to ``calibrate``; the latter three to its proof alone.
-_CALIBRATE_OPTIONS = ("reference", "threads", "engine", "seed", "budget")
+#: What matters to ``calibrate``.
+_CALIBRATE_OPTIONS = ("reference", "threads", "wait")
 
-#: By how much a speedup may differ and be called the same. Two nights are two launches, and no
-#: interval made of rounds shows how much launches differ; the suite's aim for that is a standard
-#: deviation of 1.5 %, which seldom leaves 5 %.
+#: What a change of speedup must exceed to be called one. Two launches of the same thing differ by
+#: some per cent (docs/verdicts.md), so a smaller change can seldom be told.
 _MARGIN_PERCENT = "5"
 
 #: What only ``compare`` (and pytest) can make use of.
@@ -111,51 +110,38 @@ def _parser() -> argparse.ArgumentParser:
 
     calibrate = commands.add_parser(
         "calibrate",
-        help="find this machine's quiet state and store it, or prove the method here",
-        epilog="Exit codes: 0 done, 1 no quiet state, or a false verdict, 2 usage, 4 inconclusive: "
-        "busier than when the stored reference was taken, or no trial was decided.",
+        help="read what this machine's units give when nobody contends for them, and store it",
+        epilog="Exit codes: 0 stored, 2 usage, 4 the host was never quiet.",
         allow_abbrev=False,
     )
     calibrate.add_argument(
-        "--seconds", metavar="N", default=None, help="How long to read. Default: 60."
-    )
-    calibrate.add_argument(
-        "--prove",
-        action="store_true",
-        help="Run trials whose answer is known: a case against itself, and slowed by 5 and 10 %%; "
-        "and of its speedup over FP32.",
-    )
-    calibrate.add_argument(
-        "--only",
-        metavar="KIND",
-        action="append",
-        default=None,
-        help="Kind of those trials: twin, slowed or speedup; repeatable. Default: all.",
-    )
-    calibrate.add_argument(
-        "--trials", metavar="N", default=None, help="Trials of each kind. Default: 10."
-    )
-    calibrate.add_argument(
-        "--model", metavar="NAME", default="gemm", help="Model of those trials. Default: gemm."
+        "--seconds", metavar="N", default=None, help="How long to read. Default: 30."
     )
     add_options(calibrate.add_argument, "", _CALIBRATE_OPTIONS)
     calibrate.set_defaults(command=_calibrate)
 
     compare = commands.add_parser(
         "compare",
-        help="say what changed between two runs of qualify, gate by gate",
+        help="say what changed since one or more earlier runs of qualify, gate by gate",
         epilog="Exit codes: 0 nothing got worse, 1 a gate got worse, 2 usage, 4 cannot say, as "
         "when a gate vanished.",
         allow_abbrev=False,
     )
-    compare.add_argument("base", metavar="BASE", type=Path, help="results.json of the earlier run")
+    compare.add_argument(
+        "bases",
+        metavar="BASE",
+        type=Path,
+        nargs="+",
+        help="results.json of an earlier run; three or more measure how much launches differ",
+    )
     compare.add_argument("new", metavar="NEW", type=Path, help="results.json of the later run")
     compare.add_argument(
         "--margin",
         metavar="PERCENT",
         type=_margin,
         default=_margin(_MARGIN_PERCENT),
-        help=f"by how much a speedup may differ and be unchanged. Default: {_MARGIN_PERCENT}.",
+        help="what a change of speedup must exceed to be worse or better. Default: "
+        f"{_MARGIN_PERCENT}.",
     )
     compare.add_argument("--json", metavar="FILE", type=Path, help="write the comparison as JSON")
     compare.add_argument("--markdown", metavar="FILE", type=Path, help="write it as a page")
@@ -249,25 +235,13 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
-    from amx_suite import calibrate
-    from amx_suite.calibration.prove import Kind
-    from amx_suite.errors import UnknownNameError
-    from amx_suite.option_values import to_count, to_seconds
+    from amx_suite.calibrate import calibrate
+    from amx_suite.calibration.calibrate import DEFAULT_SECONDS
+    from amx_suite.option_values import to_seconds
     from amx_suite.options import Settings
-    from amx_suite.workloads import WORKLOADS
 
     settings = Settings.from_namespace(arguments)
-    seconds = to_seconds(arguments.seconds or str(calibrate.DEFAULT_SECONDS), "--seconds")
-    trials = to_count(arguments.trials or str(calibrate.DEFAULT_TRIALS), "--trials")
-    if arguments.model not in WORKLOADS:
-        raise UnknownNameError("model in --model", arguments.model, WORKLOADS)
-    for kind in arguments.only or ():
-        if kind not in tuple(Kind):
-            raise UnknownNameError("kind in --only", kind, list(Kind))
-    if arguments.prove:
-        kinds = tuple(kind for kind in Kind if kind in (arguments.only or Kind))
-        return calibrate.prove(settings, trials, arguments.model, kinds)
-    return calibrate.calibrate(settings, seconds)
+    return calibrate(settings, to_seconds(arguments.seconds or str(DEFAULT_SECONDS), "--seconds"))
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -278,8 +252,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from amx_suite.report import write_atomically
 
     across = Settings.from_namespace(arguments).across
-    base, new = load_night(arguments.base), load_night(arguments.new)
-    found = compare(base, new, margin=arguments.margin, across=across)
+    bases = [load_night(path) for path in arguments.bases]
+    found = compare(bases, load_night(arguments.new), margin=arguments.margin, across=across)
     if arguments.json is not None:
         text = msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
         write_atomically(arguments.json, text)

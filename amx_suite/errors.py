@@ -6,6 +6,7 @@
     |-- UsageError               the user's input cannot be used (exit code 2)
     |   |-- UnknownNameError     no engine, workload, level or precision of that name
     |   |-- GateTableError       a gate table is malformed
+    |   |-- MachineLockError     another run measures on this machine, or its lock cannot be used
     |   `-- ResultsFileError     a stored result or baseline cannot be used
     |-- OutputError              an output folder or file cannot be written
     |-- EngineUnavailableError   the engine's packages are absent or of the wrong version
@@ -33,6 +34,7 @@ __all__ = [
     "EngineUnavailableError",
     "GateTableError",
     "LostChildError",
+    "MachineLockError",
     "NotApplicableError",
     "OutOfMemoryError",
     "OutputError",
@@ -65,6 +67,10 @@ class UnknownNameError(UsageError):
 
 class GateTableError(UsageError):
     """A gate table is malformed; the message gives file, line, expectation and finding."""
+
+
+class MachineLockError(UsageError):
+    """Another run measures on this machine, which the message names, or its lock is no use."""
 
 
 class ResultsFileError(UsageError):

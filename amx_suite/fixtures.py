@@ -36,15 +36,15 @@ from amx_suite.child.handle import Child
 from amx_suite.child.limits import most_children
 from amx_suite.core.case import Arm, Precision
 from amx_suite.core.isa import Isa
-from amx_suite.core.verdict import Verdict
+from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.report.mismatch import store_mismatch
-from amx_suite.testing import baseline, state
+from amx_suite.testing import again, baseline, state
 from amx_suite.testing.outcome import why_not_usable
 from amx_suite.testing.rows import VirtualClock, replay
 from amx_suite.testing.terminal import ProgressLine
-from amx_suite.trial.judge import Answer, judge_pair
-from amx_suite.trial.proof import doubt_beyond_ceiling
+from amx_suite.trial.decide import decide_pair
+from amx_suite.trial.unproven import why_beyond_ceiling
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from amx_suite.core.evidence import Evidence
     from amx_suite.core.gate import Gate
     from amx_suite.core.peaks import CpuCycles, Peaks
+    from amx_suite.core.trial import TrialResult
     from amx_suite.core.verdict import GateResult
     from amx_suite.options import Settings
     from amx_suite.tmul.batch import BatchResult
     from amx_suite.tmul.tile_worker import TileWorker
-    from amx_suite.trial.proof import Doubt
     from amx_suite.trial.session import TrialSession
     from amx_suite.worker.process import IsaWorker
 
@@ -184,10 +184,15 @@ def _kept(start: Callable[[*_Key], _Child]) -> Iterator[Callable[[*_Key], _Child
 
 
 class TrialAccess:
-    """What a test may ask of a trial; it is measured when its speed is first asked for."""
+    """What a test may ask of a trial; it is measured when its speed is first asked for.
 
-    def __init__(self, session: TrialSession) -> None:
+    ``look_again`` is told of the measured session, and ends the test where the trial is to be
+    measured once more at the end of the run.
+    """
+
+    def __init__(self, session: TrialSession, look_again: Callable[[TrialSession], None]) -> None:
         self._session = session
+        self._look_again = look_again
         self.trial = session.trial
         self.arms = session.arms
 
@@ -200,7 +205,7 @@ class TrialAccess:
 
     def seconds(self, case: Arm) -> tuple[float, ...]:
         """Seconds per step of the arm, one for each round; skips if the engine has no such arm."""
-        measurement = self._session.result().measurement
+        measurement = self._result().measurement
         missing = self._session.why_missing(case)
         if missing is not None:
             pytest.skip(f"NOT_APPLICABLE: {case.name}: {missing}")
@@ -210,29 +215,28 @@ class TrialAccess:
 
     def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
         """(baseline, candidate) seconds per step of the rounds that had both."""
-        return self._session.result().measurement.pairs(baseline_id, candidate_id)
+        return self._result().measurement.pairs(baseline_id, candidate_id)
 
     def verdict(self, gate: Gate) -> GateResult:
         """The verdict on one of the trial's gates."""
-        results = self._session.result().gates
-        return next(result for result in results if result.gate == gate)
+        return next(result for result in self._result().gates if result.gate == gate)
 
-    def beside_first(self, rival: Arm) -> Answer:
+    def beside_first(self, rival: Arm) -> Decision:
         """Whether the arm's figures beside the first engine's can be trusted.
 
         Raises the error that cost the trial either of them.
         """
-        measurement = self._session.result().measurement
+        measurement = self._result().measurement
         both = (self.arms[0], rival)
         for case in both:
             error = self._session.why_lost(case)
             if error is not None:
                 raise error
-        return judge_pair(*both, measurement, self._session.missing)
+        return decide_pair(*both, measurement, self._session.missing)
 
-    def doubt(self, case: Arm, evidence: Evidence) -> Doubt | None:
-        """What the evidence leaves unproven of the arm."""
-        return self._session.doubt(case, evidence)
+    def why_unproven(self, case: Arm, evidence: Evidence) -> Decision | None:
+        """What the evidence leaves unproven of the arm, or None."""
+        return self._session.why_unproven(case, evidence)
 
     def evidence(self, case: Arm) -> Evidence:
         """What the arm provably ran; skips if the engine has no such arm."""
@@ -265,6 +269,11 @@ class TrialAccess:
         """FP64 gradients of the first training step, by parameter name."""
         return self._session.arbiter_gradients(batch=batch)
 
+    def _result(self) -> TrialResult:
+        result = self._session.result()
+        self._look_again(self._session)
+        return result
+
 
 @contextmanager
 def _skipping(case: Arm) -> Iterator[None]:
@@ -275,8 +284,8 @@ def _skipping(case: Arm) -> Iterator[None]:
 
 
 def _fail_for_want_of_evidence(case: Arm, how_it_died: str) -> NoReturn:
-    doubt = doubt_beyond_ceiling(case, how_it_died)
-    pytest.fail(f"{Verdict.NO_EVIDENCE}: {doubt.reason}; {doubt.remedy}", pytrace=False)
+    found = why_beyond_ceiling(case, how_it_died)
+    pytest.fail(f"{Verdict.NO_EVIDENCE}: {found.reason}; {found.remedy}", pytrace=False)
 
 
 @pytest.fixture
@@ -284,7 +293,8 @@ def amx_trial(
     request: pytest.FixtureRequest, amx_support: state.HostView, pytestconfig: pytest.Config
 ) -> TrialAccess:
     """One trial of the run; its workers start when something is asked of it."""
-    return TrialAccess(state.store(pytestconfig).session(request.param))
+    session = state.store(pytestconfig).session(request.param)
+    return TrialAccess(session, again.second_looks(pytestconfig).look_again)
 
 
 class AmxRow:

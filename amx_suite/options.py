@@ -153,6 +153,13 @@ OPTIONS: tuple[Option, ...] = (
         "off",
     ),
     Option(
+        "wait",
+        "wait",
+        "Where another run measures on this machine, wait for it to end.",
+        False,
+        "off, this run is then refused",
+    ),
+    Option(
         "gates",
         "gates",
         "TOML table of minimum speedups, laid over the shipped one.",
@@ -269,6 +276,7 @@ class Settings(msgspec.Struct, frozen=True):
     reference: Path | None
     require: bool
     strict: bool
+    wait: bool
     gates: Path | None
     threads: int
     seed: int

@@ -18,7 +18,7 @@ from amx_suite.extensions import refusals
 from amx_suite.gates import load_gates
 from amx_suite.options import Settings, add_options
 from amx_suite.report import ensure_writable, render_markdown, write_atomically
-from amx_suite.testing import baseline, outcome, parametrize, selection, show, state
+from amx_suite.testing import again, baseline, locking, outcome, parametrize, selection, show, state
 from amx_suite.testing.collector import Collector
 
 pytest_plugins = ["amx_suite.fixtures"]
@@ -90,6 +90,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = selection.trials_first(kept)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take the machine for tests that time it; a second run that does is refused, or waits."""
+    config = session.config
+    with _usage_errors():
+        locking.take(config, session.items, wait=config.stash[state.SETTINGS].wait)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run timed tests of trials ourselves: those that lacked quiet are put off to the end."""
+    return again.run_protocol(item, nextitem) or None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -135,13 +149,16 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End all workers and leave the summary for whoever started pytest."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """End all workers and leave the summary for whoever started pytest.
+
+    A run that was refused leaves the files of the one before as they are.
+    """
     config = session.config
     state.store(config).close()
     summary = config.stash[SUMMARY] = state.summary(config)
     output = config.stash[state.SETTINGS].output
-    if output is not None:
+    if output is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
         write_atomically(output / "summary.md", render_markdown(summary))
 
 
@@ -157,3 +174,8 @@ def pytest_terminal_summary(
     show.baseline(terminalreporter, state.baseline_lines(config))
     show.listed(terminalreporter, "inconclusive")
     show.listed(terminalreporter, "known defect", stale(state.passed(config)))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the machine to the next run."""
+    locking.release(config)

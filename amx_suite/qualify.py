@@ -36,15 +36,15 @@ _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_
 def qualify(settings: Settings) -> int:
     """Run the conformance tests, write the result files, and return the contract's exit code.
 
-    Results of an earlier run are removed first, so that a run that dies leaves none. Raises
-    UsageError where the tests are not there, OutputError where the folder cannot be written, and
-    AmxSuiteError if pytest broke down before anything could be summed up.
+    Results of an earlier run are removed when the first test is about to run, so that a run that
+    dies leaves none and one that is refused leaves them. Raises UsageError where the tests are not
+    there, OutputError where the folder cannot be written, and AmxSuiteError if pytest broke down
+    before anything could be summed up.
     """
     root = _checkout()
     folders = conformance_folders(root)
     output = settings.output or DEFAULT_OUTPUT.absolute()
     ensure_writable(output)
-    remove_files(output, RESULT_FILES)
     with scratch_folder(output, ".unfinished-") as unfinished:
         ended, summary = _run_pytest(settings, root, folders, unfinished)
         if ended == pytest.ExitCode.USAGE_ERROR:
@@ -76,7 +76,7 @@ def conformance_folders(root: Path) -> tuple[Path, ...]:
 
 
 class _Gatherer:
-    """Tells pytest's run of the folder, and takes the summary that the plugin leaves there."""
+    """Tells pytest's run of the folder, clears it, and takes the summary that the plugin leaves."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
@@ -84,6 +84,10 @@ class _Gatherer:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[OUTPUT] = self._output
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        remove_files(self._output, RESULT_FILES)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         self.summary = config.stash.get(SUMMARY, None)

@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("seconds", nargs="?", type=float, default=20.0)
     parser.add_argument("--load", choices=("none", "fma", "tile", "chain"), default="none")
     asked = parser.parse_args()
-    from amx_suite.core.noise import Unit
+    from amx_suite.core.units import Unit
     from amx_suite.host import detect
     from amx_suite.worker.probing import counting_chain, units_of_a_core
 
@@ -65,8 +65,7 @@ def _burn(cpu: int, run: Callable[[int], object], stop: threading.Event) -> None
 
 
 def _measure(seconds: float) -> None:
-    from amx_suite.core.noise import Unit
-    from amx_suite.core.peaks import PER_CYCLE
+    from amx_suite.core.units import PER_CYCLE, Unit
     from amx_suite.tmul.cycles import CycleReader
     from amx_suite.worker.probing import counting_chain, units_of_a_core
 

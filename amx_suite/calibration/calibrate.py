@@ -2,91 +2,77 @@
 
 from __future__ import annotations
 
-__all__ = ["calibrate", "describe", "is_busier", "take_readings"]
+__all__ = ["DEFAULT_SECONDS", "calibrate", "describe", "is_worth_keeping"]
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
-from amx_suite.calibration.behaviour import TimedReading, calibrate_from
-from amx_suite.core.noise import Calibration, Reading
+from amx_suite.core.quiet import QUIET_WITHIN, Calibration, Reading, Reference
+from amx_suite.core.units import Unit
 from amx_suite.trial.pool import Prober
-from amx_suite.worker.messages import SLICE_SECONDS
 
-
-def take_readings(
-    prober: Prober,
-    seconds: float,
-    clock: Callable[[], float] = time.monotonic,
-    progress: Callable[[float], None] | None = None,
-) -> list[TimedReading]:
-    """Readings one after the other for so many seconds.
-
-    The first is left out: it opens the probe, which assembles its loops and fills its buffers.
-    ``progress`` is told between two readings how many seconds have passed.
-    """
-    prober.probe()
-    series = []
-    began = clock()
-    while (passed := clock() - began) < seconds:
-        if progress is not None:
-            progress(passed)
-        reading = prober.probe()
-        series.append(TimedReading(clock(), reading))
-    return series
+#: Some hundreds of readings, over several of a neighbour's spells of a few seconds.
+DEFAULT_SECONDS = 30.0
 
 
 def calibrate(
     prober: Prober,
     seconds: float,
     *,
+    theory: Mapping[Unit, float],
     machine: dict[str, str],
     threads: int,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[float], None] | None = None,
 ) -> Calibration:
-    """Read for so many seconds and find the quiet state; raises NotQuietError."""
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    series = take_readings(prober, seconds, clock, progress)
-    return calibrate_from(series, machine=machine, threads=threads, taken=taken)
+    """Read for so many seconds, at least once, and see what the units give undisturbed.
 
-
-def is_busier(new: Calibration, stored: Calibration) -> bool:
-    """Whether the new rates would not even count as quiet by the stored ones.
-
-    Then this host was busy all the while, and the stored calibration is the better one.
+    The first reading is left out: it opens the probe, which assembles its loops and fills its
+    buffers. ``theory`` is what each unit of a core does per cycle, as far as that is known.
+    ``progress`` is told between two readings how many seconds have passed.
     """
-    return not stored.reference.is_quiet(Reading(new.rates))
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    prober.probe()
+    series: list[Reading] = []
+    began = clock()
+    while (passed := clock() - began) < seconds or not series:
+        if progress is not None:
+            progress(passed)
+        series.append(prober.probe())
+    reference = Reference.of(series, theory)
+    return Calibration(
+        machine=machine,
+        threads=threads,
+        taken=taken,
+        seconds=clock() - began,
+        readings=len(series),
+        quiet_share=statistics.fmean(map(reference.is_quiet, series)),
+        reference=reference,
+    )
 
 
-def describe(found: Calibration, path: Path) -> str:
-    """How the machine behaves, for people."""
+def is_worth_keeping(new: Calibration, stored: Calibration | None) -> bool:
+    """Whether the new one serves later runs: every unit reached its theory, memory its old rate."""
+    if new.reference.below:
+        return False
+    if stored is None:
+        return True
+    old, found = (each.reference.rates.get(Unit.MEMORY, 0.0) for each in (stored, new))
+    return found * QUIET_WITHIN >= old
+
+
+def describe(found: Calibration) -> str:
+    """What was found, for people."""
+    readings = f"{found.readings} readings of {found.threads} CPUs in {found.seconds:.0f} s"
     lines = [
-        f"{found.readings} readings of {found.threads} CPUs in {found.seconds:.0f} s",
-        "rates of the slowest CPU:",
-        f"  {'unit':<8}{'quiet':>12}  {'contended':>12}  {'loss':>6}",
+        f"{readings}, {found.quiet_share:.0%} of them quiet",
+        "each unit's quiet rate, on the slowest CPU:",
     ]
-    for unit, rate in found.rates.items():
-        busy = found.contended.get(unit)
-        contended = "-" if busy is None else f"{busy / 1e9:.1f}"
-        loss = "-" if busy is None else f"{max(0.0, 1 - busy / rate):.0%}"
-        lines.append(
-            f"  {unit:<8}{rate / 1e9:>12.1f}  {contended:>12}  {loss:>6}  10^9 {unit.rate_unit}"
-        )
-    lines += ["", _behaviour(found)]
-    if found.quiet_seconds is not None and found.quiet_seconds < SLICE_SECONDS:
-        lines.append(
-            f"quiet seldom lasts as long as a slice of an arm ({SLICE_SECONDS:g} s), so trials "
-            "will often be inconclusive here; calibrate again when the machine is less busy"
-        )
-    return "\n".join([*lines, f"quiet reference stored in {path}"])
-
-
-def _behaviour(found: Calibration) -> str:
-    words = f"quiet {found.quiet_share:.0%} of the readings"
-    if found.quiet_seconds is not None:
-        words += f", for {found.quiet_seconds:.1f} s at a time"
-    if found.busy_seconds is not None:
-        words += f"; contended for {found.busy_seconds:.1f} s at a time"
-    return words
+    for unit, rate in found.reference.rates.items():
+        amount = f"{rate / 1e9:.1f} 10^9 bytes/s" if unit is Unit.MEMORY else f"{rate:.1f} a cycle"
+        share = found.reference.below.get(unit)
+        note = f" (the best read, {share:.0%} of theory: never undisturbed)" if share else ""
+        lines.append(f"  {unit:<8}{amount}{note}")
+    return "\n".join(lines)

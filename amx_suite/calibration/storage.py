@@ -10,12 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from amx_suite.core.noise import CALIBRATION_SCHEMA, Calibration
+from amx_suite.core.quiet import CALIBRATION_SCHEMA, Calibration
 from amx_suite.errors import ResultsFileError
 from amx_suite.host import machine_id
 from amx_suite.report.files import write_atomically
 
 _REMEDY = "run amx-suite calibrate on this machine"
+
+
+class _Head(msgspec.Struct):
+    """As much as must be read before the layout is known."""
+
+    schema_version: int = 0
 
 
 def default_path(
@@ -49,15 +55,18 @@ def load_calibration(
             f"the quiet reference {place} cannot be read: {error.strerror}; {_REMEDY}"
         ) from error
     try:
+        version = msgspec.json.decode(content, type=_Head).schema_version
+        if version != CALIBRATION_SCHEMA and path is None:
+            return None  # of another version of this suite: it is taken anew
+        if version != CALIBRATION_SCHEMA:
+            raise ResultsFileError(
+                f"{place} is no quiet reference that this suite reads: schema version {version}, "
+                f"expected {CALIBRATION_SCHEMA}; {_REMEDY}"
+            )
         found = msgspec.json.decode(content, type=Calibration)
     except msgspec.DecodeError as error:
         raise ResultsFileError(f"{place} is no quiet reference: {error}; {_REMEDY}") from error
-    if found.schema_version != CALIBRATION_SCHEMA:
-        raise ResultsFileError(
-            f"the quiet reference {place} has schema version {found.schema_version}, this suite "
-            f"reads {CALIBRATION_SCHEMA}; {_REMEDY}"
-        )
-    if not found.rates:
+    if not found.reference.rates:
         raise ResultsFileError(f"the quiet reference {place} has no unit's rate; {_REMEDY}")
     _check_machine(found, place, machine, threads)
     return found

@@ -20,8 +20,8 @@ class Versus(StrEnum):
 
     FP32 = "fp32"
     NO_AMX = "no-amx"
-    #: The very same case, started once more; the suite proves itself by it, no table may ask it.
-    TWIN = "twin"
+    #: The very same case, started once more: an A/A control, which no table may ask for.
+    COPY = "copy"
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -49,10 +49,10 @@ class Gate(msgspec.Struct, frozen=True):
 
     def covers(self, case: RunCase) -> bool:
         """Whether this gate judges the given candidate arm."""
-        twin = self.versus is Versus.TWIN
+        control = self.versus is Versus.COPY
         return (
-            (isinstance(case, Arm) and case.is_copy) is twin
-            and (twin or case.isa is Isa.AMX)
+            (isinstance(case, Arm) and case.is_copy) is control
+            and (control or case.isa is Isa.AMX)
             and case.workload == self.workload
             and case.precision is self.precision
             and case.shape == self.shape
@@ -61,7 +61,7 @@ class Gate(msgspec.Struct, frozen=True):
 
     def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
         """Whether a case of the same trial is what this gate compares the candidate with."""
-        if self.versus is Versus.TWIN:
+        if self.versus is Versus.COPY:
             return case == Arm.of(candidate)
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 __all__ = [
-    "SCHEMA_VERSION",
     "ArmFacts",
     "Environment",
     "Measurement",
     "Round",
     "Slice",
-    "pairs_in",
-    "quiet_only",
-    "readings_of",
+    "lost_share",
 ]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
 from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence
-from amx_suite.core.noise import Reading, Reference, best_seen
-from amx_suite.core.numbers import Count, Seconds
+from amx_suite.core.numbers import Count, Duration, Seconds
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.roofline import Product, operations_in
-
-#: Raised whenever a stored measurement changes its meaning or layout.
-SCHEMA_VERSION = 4
 
 
 class Slice(msgspec.Struct, frozen=True):
     """One arm's turn: ``iterations`` steps that together took ``seconds``, by the child's clock.
 
-    ``before`` and ``after`` are the probe's readings around it; None where none was taken, and then
-    nothing speaks against the slice.
+    ``before`` and ``after`` are the probe's readings around it; None where none was taken.
     """
 
     arm_id: str
@@ -54,47 +47,34 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """One slice of each arm, in the order in which they ran.
+    """One quiet slice of each arm, in the order in which they ran.
 
-    ``launch`` counts the times that workers had been started anew before it.
+    ``disturbed`` are the slices that were not quiet and were taken again; they count for nothing.
+    Of the round's ``seconds``, by the parent's clock, ``lost_seconds`` went into them and into
+    waiting for quiet. ``launch`` is 1 in the second launch that a FAIL asks for, else 0. The last
+    round of a launch may have run out of time before every arm had its slice.
     """
 
     index: int
     slices: tuple[Slice, ...]
     launch: int = 0
+    disturbed: tuple[Slice, ...] = ()
+    seconds: Duration = 0.0
+    lost_seconds: Duration = 0.0
 
     def seconds_per_step(self, arm_id: str) -> float | None:
-        """Seconds of one step of the arm in this round, or None if it had no turn."""
+        """Seconds of one step of the arm in this round, or None if it had no quiet slice."""
         for piece in self.slices:
             if piece.arm_id == arm_id:
                 return piece.seconds_per_step
         return None
 
 
-def pairs_in(
-    rounds: Iterable[Round], baseline_id: str, candidate_id: str
-) -> tuple[tuple[float, float], ...]:
-    """(baseline, candidate) seconds per step for each round in which both had a turn."""
-    found = ((r.seconds_per_step(baseline_id), r.seconds_per_step(candidate_id)) for r in rounds)
-    return tuple((b, c) for b, c in found if b is not None and c is not None)
-
-
-def readings_of(rounds: Iterable[Round]) -> Iterator[Reading]:
-    """Every reading of the rounds; one between two slices comes once for each of them."""
-    return (reading for round_ in rounds for piece in round_.slices for reading in piece.readings)
-
-
-def quiet_only(rounds: Iterable[Round], reference: Reference | None) -> tuple[Round, ...]:
-    """The rounds without the slices around which a reading was not quiet."""
-    if reference is None:
-        return tuple(rounds)
-    return tuple(
-        msgspec.structs.replace(
-            round_,
-            slices=tuple(s for s in round_.slices if all(map(reference.is_quiet, s.readings))),
-        )
-        for round_ in rounds
-    )
+def lost_share(rounds: Iterable[Round]) -> float:
+    """Share of the rounds' time that went into waiting and into disturbed slices, 0 to 1."""
+    rounds = tuple(rounds)
+    total = sum(round_.seconds for round_ in rounds)
+    return sum(round_.lost_seconds for round_ in rounds) / total if total else 0.0
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -141,9 +121,9 @@ class Measurement(msgspec.Struct, frozen=True):
     """Everything a trial measured, before any judgement.
 
     ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
-    the kernel killed for an instruction beyond their ceiling to how it died. ``reference`` is the
-    machine's stored one, None where there was none. ``engines`` are those that the trial compares,
-    the first that of all baselines; empty for the arms of a single engine.
+    the kernel killed for an instruction beyond their ceiling to how it died. ``reference`` is what
+    quiet was judged by, None where speed was not judged. ``engines`` are those that the trial
+    compares, the first that of all baselines; empty for the arms of a single engine.
     """
 
     trial: str
@@ -156,29 +136,30 @@ class Measurement(msgspec.Struct, frozen=True):
     beyond_ceiling: dict[str, str] = {}
     reference: Reference | None = None
     engines: tuple[str, ...] = ()
-    schema_version: int = SCHEMA_VERSION
 
-    @property
-    def quiet_reference(self) -> Reference | None:
-        """What quiet means here: the stored reference, else the best seen; None if unprobed."""
-        return self.reference or best_seen(readings_of(self.rounds))
+    def launch(self, number: int) -> tuple[Round, ...]:
+        """The rounds of the first launch (0), or of the second (1)."""
+        return tuple(round_ for round_ in self.rounds if round_.launch == number)
 
-    @property
-    def quiet_rounds(self) -> tuple[Round, ...]:
-        """The rounds with their quiet slices alone, which are those that count."""
-        return quiet_only(self.rounds, self.quiet_reference)
+    def pairs(
+        self, baseline_id: str, candidate_id: str, launch: int = 0
+    ) -> tuple[tuple[float, float], ...]:
+        """(baseline, candidate) seconds per step for each round of a launch that has both."""
+        found = (
+            (round_.seconds_per_step(baseline_id), round_.seconds_per_step(candidate_id))
+            for round_ in self.launch(launch)
+        )
+        return tuple((b, c) for b, c in found if b is not None and c is not None)
 
     def series(self, arm_id: str) -> tuple[float, ...]:
-        """Seconds per step of one arm's quiet slices; of all its slices where none was quiet."""
-        for rounds in (self.quiet_rounds, self.rounds):
-            values = [s for r in rounds if (s := r.seconds_per_step(arm_id)) is not None]
+        """Seconds per step of the arm's quiet slices, or of disturbed ones where none was quiet."""
+        quiet = [piece for round_ in self.rounds for piece in round_.slices]
+        disturbed = [piece for round_ in self.rounds for piece in round_.disturbed]
+        for slices in (quiet, disturbed):
+            values = tuple(s.seconds_per_step for s in slices if s.arm_id == arm_id)
             if values:
-                return tuple(values)
+                return values
         return ()
-
-    def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
-        """(baseline, candidate) seconds per step for each round in which both were quiet."""
-        return pairs_in(self.quiet_rounds, baseline_id, candidate_id)
 
     def arm(self, arm_id: str) -> ArmFacts:
         """Facts of the arm with that id; KeyError if the trial has no such arm."""

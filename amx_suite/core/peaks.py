@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["PER_CYCLE", "CpuCycles", "Peaks", "Spread"]
+__all__ = ["CpuCycles", "Peaks", "Spread"]
 
 import msgspec
 
 from amx_suite.core.case import Precision, RunCase
-from amx_suite.core.noise import Unit
 from amx_suite.core.numbers import Rate
-
-#: Operations that one core does in a cycle: two 512-bit FMA units, and one tile unit, which a TDP*
-#: instruction of full tiles (16 x 16 x 32 BF16 or 64 INT8 products) occupies for 16 cycles. Source:
-#: Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter on Intel AMX.
-PER_CYCLE = {Unit.FMA: 64, Unit.TILE: 1024, Unit.TILE_INT8: 2048}
+from amx_suite.core.units import Unit
 
 
 class Spread(msgspec.Struct, frozen=True):

@@ -21,8 +21,8 @@ from collections.abc import Iterable
 import msgspec
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.units import Unit
 
 
 class Product(msgspec.Struct, frozen=True, order=True):

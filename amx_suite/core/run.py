@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Check", "CheckOutcome", "Qualification", "RunSummary"]
+__all__ = ["SCHEMA_VERSION", "Check", "CheckOutcome", "Qualification", "RunSummary"]
 
 from enum import StrEnum
 
@@ -11,6 +11,9 @@ import msgspec
 from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
+
+#: Raised whenever what the suite writes into results.json changes its meaning or layout.
+SCHEMA_VERSION = 5
 
 #: From this level on a run has gates; below it, presence and exactness are all that is asked.
 _FIRST_LEVEL_WITH_GATES = 2
@@ -70,6 +73,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     started: str
     elapsed_seconds: float
     interrupted: bool = False
+    schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:
         """The checks that ended so."""

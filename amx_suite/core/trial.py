@@ -9,6 +9,7 @@ import msgspec
 from amx_suite.core.case import Arm, Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Measurement
+from amx_suite.core.units import Unit
 from amx_suite.core.verdict import GateResult
 
 #: The arms of each mode (precision under ceiling), baseline first: the published recipe's table.
@@ -44,8 +45,7 @@ class Trial(msgspec.Struct, frozen=True):
 
     They are the arms of one engine, or the same arm of several engines, each to be compared with
     the first. ``name`` is readable, such as ``resnet50-inference-ipex``, and no other trial's of
-    the same run. ``twin`` is one of the arms started once more, which has no gate and checks the
-    method.
+    the same run.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Trial(msgspec.Struct, frozen=True):
     shape: Shape
     arms: tuple[Arm, ...]
     seed: int = 0
-    twin: Arm | None = None
 
     @property
-    def turns(self) -> tuple[Arm, ...]:
-        """Everything that takes turns: the arms, then the twin if there is one."""
-        return self.arms if self.twin is None else (*self.arms, self.twin)
+    def units(self) -> tuple[Unit, ...]:
+        """The units that its arms use; the tile unit only where an arm may."""
+        tiles = any(case.isa.allows_amx for case in self.arms)
+        return (Unit.FMA, Unit.MEMORY, *((Unit.TILE,) if tiles else ()))
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -81,20 +81,14 @@ class Trial(msgspec.Struct, frozen=True):
         seed: int = 0,
         weights: str = "random",
         precisions: tuple[Precision, ...] = tuple(Precision),
-        twin: bool = False,
     ) -> Trial:
-        """The full trial of a workload: every arm of its mode whose precision the engine has.
-
-        With ``twin`` the first AMX arm is measured twice.
-        """
+        """The full trial of a workload: every arm of its mode whose precision the engine has."""
         arms = tuple(
             Arm(workload, engine, precision, isa, shape, threads, seed, weights)
             for precision, isa in arms_of(workload.mode)
             if precision in precisions
         )
-        doubled = [case for case in arms if case.isa.allows_amx][: int(twin)]
-        second = Arm.of(doubled[0], copy=2) if doubled else None
-        return cls(f"{workload}-{engine}", workload, shape, arms, seed, second)
+        return cls(f"{workload}-{engine}", workload, shape, arms, seed)
 
     @classmethod
     def of_engines(

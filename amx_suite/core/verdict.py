@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["GateResult", "Speedup", "Verdict"]
+__all__ = ["Decision", "GateResult", "Lack", "Speedup", "Verdict"]
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,30 @@ class Verdict(StrEnum):
         return self in (Verdict.FAIL, Verdict.NO_EVIDENCE)
 
 
+class Lack(StrEnum):
+    """What an INCONCLUSIVE verdict lacked."""
+
+    #: Quiet: the time went into waiting.
+    QUIET = "quiet"
+    #: Time: there were too few rounds, and hardly any was waited for.
+    TIME = "time"
+    #: Distance: the interval holds the minimum.
+    DISTANCE = "distance"
+    #: Agreement: a second launch did not say so too.
+    AGREEMENT = "agreement"
+    #: Knowledge of what this machine gives when nobody contends for it.
+    REFERENCE = "reference"
+
+
+class Decision(NamedTuple):
+    """A verdict with its reason, what to do next, and what it lacked if it is INCONCLUSIVE."""
+
+    verdict: Verdict
+    reason: str
+    remedy: str = ""
+    lack: Lack | None = None
+
+
 class Speedup(msgspec.Struct, frozen=True):
     """Paired speedup, baseline seconds over candidate seconds, with its interval.
 
@@ -43,8 +68,8 @@ class Speedup(msgspec.Struct, frozen=True):
 class GateResult(msgspec.Struct, frozen=True):
     """One gate's verdict with its reason and what to do next (empty on PASS).
 
-    ``e_pass`` and ``e_fail`` are the e-values for "above the gate" and "below the gate";
-    ``e_fail_session`` is the latter adjusted for all gates of the session.
+    ``speedup`` is that of the first launch, and ``second`` of the second, which only an interval
+    below the minimum asks for. ``lack`` says what an INCONCLUSIVE verdict lacked.
     """
 
     gate: Gate
@@ -54,6 +79,5 @@ class GateResult(msgspec.Struct, frozen=True):
     reason: str
     remedy: str = ""
     speedup: Speedup | None = None
-    e_pass: float = 0.0
-    e_fail: float = 0.0
-    e_fail_session: float = 0.0
+    second: Speedup | None = None
+    lack: Lack | None = None

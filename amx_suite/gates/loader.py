@@ -28,8 +28,8 @@ _KEYS = (*_REQUIRED, "engine", "amx_share")
 #: What makes a gate's scope. A list of values stands for one entry with each of them.
 _SCOPE = ("model", "mode", "precision", "versus", "shape", "engine")
 
-#: What a table may ask; the twin is the suite's own.
-_VERSUS = [versus for versus in Versus if versus is not Versus.TWIN]
+#: What a table may ask; the A/A control is the suite's own.
+_VERSUS = [versus for versus in Versus if versus is not Versus.COPY]
 
 _HEADER = re.compile(r"\s*\[\[\s*gate\s*\]\]")
 

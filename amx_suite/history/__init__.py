@@ -1,7 +1,8 @@
-"""Floor 4: nights compared: result files read back (``store``), and what changed between two.
+"""Runs compared: result files read back, and what changed since one or more base runs.
 
-``match`` finds the gates that belong together, ``shift`` holds the statistics of two samples,
-``compare`` the verdict on each gate, and ``render`` its table and page.
+``change`` has the whole rule. ``store`` reads a file, ``previous`` one of the layout before,
+``match`` finds the gates that belong together, ``compare`` applies the rule to each of them, and
+``render`` shows the table and the page.
 """
 
 from __future__ import annotations

@@ -1,80 +1,74 @@
-"""What changed between two nights: a verdict on each gate, and one for all of them."""
+"""What changed between one or more base runs and a new one: a verdict on each gate, and on all."""
 
 from __future__ import annotations
 
-__all__ = ["CONFIDENCE", "Change", "Comparison", "GateChange", "compare"]
+__all__ = ["Comparison", "GateChange", "Run", "compare"]
 
 import math
-from collections.abc import Collection
-from enum import StrEnum
+import statistics
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from amx_suite.core.exit_codes import ExitCode, exit_code
-from amx_suite.core.verdict import Verdict
-from amx_suite.history.match import Pair, match
-from amx_suite.history.shift import (
-    FEWEST_ROUNDS,
-    Shift,
-    holm,
-    level,
-    shift_between,
-    why_drifting,
-    why_mixed,
+from amx_suite.core.verdict import Speedup, Verdict
+from amx_suite.history.change import (
+    CONFIDENCE,
+    Change,
+    Estimate,
+    Spread,
+    change_between,
+    spread_between,
+    verdict_on,
 )
-from amx_suite.history.store import Night
-
-#: Of the interval of each change; and of all gates together, that none is called changed that did
-#: not: at most 5 false alarms in 1,000 nights.
-CONFIDENCE = 0.995
+from amx_suite.history.match import GateRows, base_name, match
+from amx_suite.history.store import Night, RatioRow
+from amx_suite.trial.decide import LEAST_ROUNDS
 
 #: Raised whenever a written comparison changes its meaning or layout.
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
 
-class Change(StrEnum):
-    """What can be said of a gate's speedup since the base."""
+class Run(msgspec.Struct, frozen=True):
+    """A run that was compared: its file, and when it started."""
 
-    WORSE = "worse"
-    BETTER = "better"
-    UNCHANGED = "unchanged"
-    INCONCLUSIVE = "inconclusive"
-    VANISHED = "vanished"
+    path: str
+    started: str
 
 
 class GateChange(msgspec.Struct, frozen=True):
-    """One gate: its speedups, how one became the other, and the verdict with its reason.
+    """One gate: its speedups, how they changed, and the verdict with its reason.
 
-    ``base`` and ``new`` are speedups (baseline over candidate seconds; 20 % trimmed means of the
-    logs). ``ratio`` is new over base with its interval ``low`` to ``high``; ``p`` is adjusted for
-    the number of gates. They are None where there was nothing to reckon with.
+    ``base`` is the geometric mean of the base runs' speedups and ``base_rounds`` their quiet
+    rounds, 0 for a run without the gate. ``ratio`` is new over base with its interval ``low`` to
+    ``high``. They are None where there was nothing to reckon with.
     """
 
     gate: str
     change: Change
     reason: str
     base: float
-    base_rounds: int
-    new: float | None = None
-    new_rounds: int = 0
+    base_rounds: tuple[int, ...]
+    new: float | None
+    new_rounds: int
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    p: float | None = None
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two nights compared. ``margin`` is the share by which a speedup may differ and be the same.
+    """Base runs compared with a new one.
 
-    ``notes`` are sentences on differences that were allowed and on gates that only the new has.
+    ``margin`` is the share that a change must exceed to be worse or better; ``spread`` is that
+    between launches. ``notes`` are sentences on differences that were allowed and on gates that
+    only the new run has.
     """
 
-    base: str
-    new: str
-    base_started: str
-    new_started: str
+    bases: tuple[Run, ...]
+    new: Run
     margin: float
     confidence: float
+    spread: Spread
     gates: tuple[GateChange, ...]
     notes: tuple[str, ...]
     schema_version: int = _SCHEMA_VERSION
@@ -92,101 +86,86 @@ class Comparison(msgspec.Struct, frozen=True):
         )
 
 
-def compare(base: Night, new: Night, *, margin: float, across: Collection[str] = ()) -> Comparison:
-    """Compare two nights, gate by gate.
+def compare(
+    bases: Sequence[Night], new: Night, *, margin: float, across: Collection[str] = ()
+) -> Comparison:
+    """Compare one or more base runs with a new one, gate by gate, by the rule in ``change``.
 
-    Unchanged: the whole interval of new over base lies between 1 / (1 + margin) and 1 + margin.
-    Worse or better: it does not, and the adjusted p is 1 - CONFIDENCE or less. Raises
-    ResultsFileError where the nights differ in what ``across`` does not allow.
+    Raises ResultsFileError where the runs differ in what ``across`` does not allow.
     """
-    pairs, notes = match(base, new, across)
-    log_margin = math.log1p(margin)
-    doubts = [_doubt(pair, new, log_margin) for pair in pairs]
-    shifts = [
-        shift_between(pair.base.logs, pair.new.logs, CONFIDENCE)
-        for pair, doubt in zip(pairs, doubts, strict=True)
-        if pair.new is not None and doubt is None
-    ]
-    adjusted = (
-        shift._replace(p=p)
-        for shift, p in zip(shifts, holm([shift.p for shift in shifts]), strict=True)
+    gates, notes = match(bases, new, across)
+    spread = spread_between(
+        _speedups(gate.bases) for gate in gates if _why_no_base(gate.bases) is None
     )
     return Comparison(
-        base=base.path,
-        new=new.path,
-        base_started=base.summary.started,
-        new_started=new.summary.started,
+        bases=tuple(Run(base.path, base.summary.started) for base in bases),
+        new=Run(new.path, new.summary.started),
         margin=margin,
         confidence=CONFIDENCE,
-        gates=tuple(
-            _undecided(pair, doubt) if doubt else _decided(pair, next(adjusted), log_margin)
-            for pair, doubt in zip(pairs, doubts, strict=True)
-        ),
+        spread=spread,
+        gates=tuple(_gate_change(gate, new, spread, margin) for gate in gates),
         notes=notes,
     )
 
 
-def _doubt(pair: Pair, new: Night, log_margin: float) -> str | None:
-    """Why nothing can be said of the gate, or None."""
-    if pair.new is None:
-        result = pair.base.result
-        over = f"{result.candidate_id} over {result.baseline_id}"
-        return new.unmeasured.get(over, "the new run does not have it")
-    for name, row in (("base", pair.base), ("new", pair.new)):
-        if row.result.verdict is Verdict.NO_EVIDENCE:
-            return f"the {name} run does not prove what ran: {row.result.reason}"
-        if len(row.logs) < FEWEST_ROUNDS:
-            return f"the {name} run has {len(row.logs)} rounds, {FEWEST_ROUNDS} are needed"
-        drifting = why_drifting(row.logs, log_margin)
-        if drifting is not None:
-            return f"the {name} run {drifting}"
-    return None
-
-
-def _undecided(pair: Pair, reason: str) -> GateChange:
-    change = Change.VANISHED if pair.new is None else Change.INCONCLUSIVE
-    return _gate_change(pair, change, reason)
-
-
-def _decided(pair: Pair, shift: Shift, log_margin: float) -> GateChange:
+def _gate_change(gate: GateRows, new: Night, spread: Spread, margin: float) -> GateChange:
+    if gate.new is None:
+        return _shown(gate, Change.VANISHED, _why_vanished(gate, new))
+    reason = _why_no_base(gate.bases) or _why_unusable("the new run", gate.new)
+    if reason is not None:
+        return _shown(gate, Change.INCONCLUSIVE, reason)
+    found = change_between(_speedups(gate.bases), gate.new.speedup, spread)
+    change = verdict_on(found, margin)
     reason = ""
-    if -log_margin < shift.low and shift.high < log_margin:
-        change = Change.UNCHANGED
-    elif shift.p > 1.0 - CONFIDENCE:
-        change = Change.INCONCLUSIVE
-        reason = "neither within the margin nor surely changed; more or quieter rounds would tell"
-    elif mixed := _mixed(pair, log_margin):
-        change, reason = Change.INCONCLUSIVE, mixed
-    else:
-        change = Change.WORSE if shift.estimate < 0 else Change.BETTER
-    return msgspec.structs.replace(
-        _gate_change(pair, change, reason),
-        ratio=math.exp(shift.estimate),
-        low=math.exp(shift.low),
-        high=math.exp(shift.high),
-        p=shift.p,
-    )
+    if change is Change.INCONCLUSIVE:
+        reason = (
+            "neither surely changed nor surely within twice the margin; more base runs may tell"
+        )
+    return _shown(gate, change, reason, found)
 
 
-def _mixed(pair: Pair, log_margin: float) -> str | None:
-    """Why what looks like a change may be more or less of the same disturbance, or None."""
-    assert pair.new is not None  # there is a shift
-    base, new = pair.base.logs, pair.new.logs
-    for name, logs, other in (("base", base, level(new)), ("new", new, level(base))):
-        mixed = why_mixed(logs, other, log_margin)
-        if mixed is not None:
-            return f"the {name} run {mixed}"
+def _why_vanished(gate: GateRows, new: Night) -> str:
+    result = gate.found[0].result
+    over = f"{result.candidate_id} over {result.baseline_id}"
+    return new.unmeasured.get(over, "the new run does not have it")
+
+
+def _why_no_base(bases: Sequence[RatioRow | None]) -> str | None:
+    """Why the base runs tell nothing of a gate, or None."""
+    for index, row in enumerate(bases):
+        why = _why_unusable(base_name(index, bases), row)
+        if why is not None:
+            return why
     return None
 
 
-def _gate_change(pair: Pair, change: Change, reason: str) -> GateChange:
-    base, new = pair
+def _why_unusable(name: str, row: RatioRow | None) -> str | None:
+    """Why a run tells nothing of a gate, or None."""
+    if row is None:
+        return f"{name} did not measure it"
+    if row.result.verdict is Verdict.NO_EVIDENCE:
+        return f"{name} does not prove what ran: {row.result.reason}"
+    if row.speedup.pairs < LEAST_ROUNDS:
+        return f"{name} has {row.speedup.pairs} quiet rounds, {LEAST_ROUNDS} are needed"
+    return None
+
+
+def _speedups(rows: Sequence[RatioRow | None]) -> tuple[Speedup, ...]:
+    return tuple(row.speedup for row in rows if row is not None)
+
+
+def _shown(
+    gate: GateRows, change: Change, reason: str, found: Estimate | None = None
+) -> GateChange:
     return GateChange(
-        gate=base.name,
+        gate=gate.found[0].name,
         change=change,
         reason=reason,
-        base=math.exp(level(base.logs)),
-        base_rounds=len(base.logs),
-        new=None if new is None else math.exp(level(new.logs)),
-        new_rounds=0 if new is None else len(new.logs),
+        base=statistics.geometric_mean(speedup.ratio for speedup in _speedups(gate.bases)),
+        base_rounds=tuple(0 if row is None else row.speedup.pairs for row in gate.bases),
+        new=None if gate.new is None else gate.new.speedup.ratio,
+        new_rounds=0 if gate.new is None else gate.new.speedup.pairs,
+        ratio=None if found is None else math.exp(found.log),
+        low=None if found is None else math.exp(found.low),
+        high=None if found is None else math.exp(found.high),
     )

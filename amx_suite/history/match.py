@@ -1,10 +1,11 @@
-"""Which gates of two nights belong together, and whether they may be compared."""
+"""Which gates of several runs belong together, and whether they may be compared."""
 
 from __future__ import annotations
 
-__all__ = ["Pair", "match"]
+__all__ = ["GateRows", "base_name", "match"]
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from amx_suite.core.conditions import Difference, admit, differences
@@ -12,60 +13,85 @@ from amx_suite.errors import ResultsFileError
 from amx_suite.history.store import Night, RatioRow
 
 _OPTION = "--across"
-_REMEDY = "name two runs that have this in common"
+_REMEDY = "name runs that have this in common"
 
 
-class Pair(NamedTuple):
-    """A row of the base with the new run's row of the same gate, None if it has none."""
+class GateRows(NamedTuple):
+    """One gate's row in each base run and in the new one; None in a run that has none."""
 
-    base: RatioRow
+    bases: tuple[RatioRow | None, ...]
     new: RatioRow | None
+
+    @property
+    def found(self) -> tuple[RatioRow, ...]:
+        """The rows that there are: first that of a base run, which names the gate."""
+        return tuple(row for row in (*self.bases, self.new) if row is not None)
+
+
+def base_name(index: int, bases: Sequence[object]) -> str:
+    """What a sentence calls a base run."""
+    return "the base run" if len(bases) == 1 else f"base run {index + 1}"
 
 
 def match(
-    base: Night, new: Night, across: Collection[str]
-) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """The pairs, and sentences on what differs all the same.
+    bases: Sequence[Night], new: Night, across: Collection[str]
+) -> tuple[tuple[GateRows, ...], tuple[str, ...]]:
+    """The gates that a base run has, and sentences on what differs all the same.
 
     Raises ResultsFileError that names every difference which ``across`` does not allow, and where
-    both are the same run: a job that failed to write its new file must not look unchanged.
+    two files hold the same run: a job that failed to write its new file must not look unchanged.
     """
-    if base.summary == new.summary:
-        raise ResultsFileError(
-            f"{base.path} and {new.path} hold the same run, so there is nothing to compare; "
-            "name the runs of two nights"
-        )
-    pairs = _pairs(base, new, across)
-    found = [difference for pair in pairs for difference in _differences(pair)]
+    runs = (*bases, new)
+    for one, other in itertools.combinations(runs, 2):
+        if one.summary == other.summary:
+            raise ResultsFileError(
+                f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
+                "name each run once"
+            )
+    with_engine = _share_an_engine(runs, across)
+    *base_rows, new_rows = (
+        {row.name if with_engine else row.name_without_engine: row for row in run.rows.values()}
+        for run in runs
+    )
+    gates = tuple(
+        GateRows(tuple(rows.get(key) for rows in base_rows), new_rows.get(key))
+        for key in dict.fromkeys(itertools.chain.from_iterable(base_rows))
+    )
+    found = [difference for gate in gates for difference in _differences(gate)]
     notes = admit(found, across, option=_OPTION, remedy=_REMEDY)
-    if base.summary.started > new.summary.started:
-        notes += (f"the base is the later run: {base.summary.started}",)
-    matched = {pair.new.name for pair in pairs if pair.new is not None}
-    return pairs, notes + tuple(
+    notes += tuple(
+        f"{base_name(index, bases)} is later than the new run: {base.summary.started}"
+        for index, base in enumerate(bases)
+        if base.summary.started > new.summary.started
+    )
+    matched = {gate.new.name for gate in gates if gate.new is not None}
+    return gates, notes + tuple(
         f"only the new run has {name}" for name in new.rows if name not in matched
     )
 
 
-def _pairs(base: Night, new: Night, across: Collection[str]) -> tuple[Pair, ...]:
-    if not base.rows or not new.rows or {*base.engines} & {*new.engines}:
-        return tuple(Pair(row, new.rows.get(name)) for name, row in base.rows.items())
-    ours, theirs = ", ".join(base.engines), ", ".join(new.engines)
-    admit(differences({"engine": ours}, {"engine": theirs}), across, option=_OPTION, remedy=_REMEDY)
-    if len(base.engines) > 1 or len(new.engines) > 1:
-        raise ResultsFileError(
-            f"the base ran {ours} and the new run {theirs}: to compare across engines, name runs "
-            "of one engine each"
-        )
-    by_gate = {row.name_without_engine: row for row in new.rows.values()}
-    return tuple(Pair(row, by_gate.get(row.name_without_engine)) for row in base.rows.values())
+def _share_an_engine(runs: Sequence[Night], across: Collection[str]) -> bool:
+    """Whether there is an engine that every run has; if not, each must be of a single one."""
+    first, *others = [run for run in runs if run.rows] or [runs[0]]
+    if set(first.engines).intersection(*(run.engines for run in others)) or not others:
+        return True
+    for other in others:
+        ours, theirs = ", ".join(first.engines), ", ".join(other.engines)
+        found = differences({"engine": ours}, {"engine": theirs})
+        admit(found, across, option=_OPTION, remedy=_REMEDY)
+    for run in (first, *others):
+        if len(run.engines) > 1:
+            raise ResultsFileError(
+                f"{run.path} ran {', '.join(run.engines)}, of which another run has none: to "
+                "compare across engines, name runs of one engine each"
+            )
+    return False
 
 
-def _differences(pair: Pair) -> tuple[Difference, ...]:
-    base, new = pair
-    if new is None:
-        return ()
-    return (
-        *differences(base.environment.host, new.environment.host, "machine"),
-        *differences(base.environment.versions, new.environment.versions, "software"),
-        *differences(base.case.conditions, new.case.conditions),
-    )
+def _differences(gate: GateRows) -> Iterator[Difference]:
+    """In what the other rows differ from the first."""
+    first, *others = gate.found
+    for other in others:
+        yield from differences(first.environment.host, other.environment.host, "machine")
+        yield from differences(first.environment.versions, other.environment.versions, "software")
+        yield from differences(first.case.conditions, other.case.conditions)

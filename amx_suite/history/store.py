@@ -4,27 +4,27 @@ from __future__ import annotations
 
 __all__ = ["Night", "RatioRow", "load_night"]
 
+import contextlib
 import json
-import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.measurement import SCHEMA_VERSION, Environment
-from amx_suite.core.run import RunSummary
-from amx_suite.core.trial import TrialResult
-from amx_suite.core.verdict import GateResult
+from amx_suite.core.measurement import Environment
+from amx_suite.core.run import SCHEMA_VERSION, RunSummary
+from amx_suite.core.verdict import GateResult, Speedup
 from amx_suite.errors import ResultsFileError
-
-_T = TypeVar("_T")
+from amx_suite.history.previous import PREVIOUS_VERSION, from_previous
+from amx_suite.trial.interval import paired_speedup
 
 _REMEDY = "name a results.json that `amx-suite qualify` wrote"
 
 
 class RatioRow(msgspec.Struct, frozen=True):
-    """One gate's measured ratios: ``logs`` are log(baseline over candidate seconds), by round.
+    """One gate's speedup in one run: that of the first launch, from its quiet rounds.
 
     ``name`` reads like the gate's test: ``resnet50-inference-bf16-amx-ipex-vs-fp32``.
     """
@@ -33,7 +33,7 @@ class RatioRow(msgspec.Struct, frozen=True):
     case: RunCase
     result: GateResult
     environment: Environment
-    logs: tuple[float, ...]
+    speedup: Speedup
 
     @property
     def name_without_engine(self) -> str:
@@ -44,7 +44,7 @@ class RatioRow(msgspec.Struct, frozen=True):
 class Night(msgspec.Struct, frozen=True):
     """One run: where it was read from, all of it, its measured rows by name, and the other gates.
 
-    ``unmeasured`` maps the names of gates without a common round to why there was none.
+    ``unmeasured`` maps the names of gates without a quiet round to why there was none.
     """
 
     path: str
@@ -68,6 +68,15 @@ class _Trial(msgspec.Struct):
 
 class _Section(msgspec.Struct):
     trials: list[_Trial]
+    schema_version: int | None = None
+
+    @property
+    def version(self) -> int:
+        """The oldest in it; until the previous layout each trial had its own, and the run none."""
+        if self.schema_version is not None:
+            return self.schema_version
+        versions = (trial.measurement.schema_version for trial in self.trials)
+        return min(versions, default=PREVIOUS_VERSION)
 
 
 class _Head(msgspec.Struct):
@@ -85,15 +94,22 @@ def load_night(path: Path) -> Night:
         raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise _unusable(path, f"is not JSON: {error}") from error
-    head = _converted(path, content, _Head)
+    with _named_if_damaged(path):
+        head = msgspec.convert(content, _Head)
     if head.amx_suite is None:
         raise _unusable(path, "was not written by amx-suite, it has no section of that name")
-    versions = {trial.measurement.schema_version for trial in head.amx_suite.trials}
-    for version in versions - {SCHEMA_VERSION}:
-        raise _unusable(
-            path, f"has schema version {version}, this suite reads version {SCHEMA_VERSION}"
+    section: dict[str, Any] = content["amx_suite"]
+    version = head.amx_suite.version
+    if version not in (PREVIOUS_VERSION, SCHEMA_VERSION):
+        raise ResultsFileError(
+            f"{path} has schema version {version}, this suite reads versions {PREVIOUS_VERSION} "
+            f"and {SCHEMA_VERSION}; take that run again with `amx-suite qualify`, or compare it "
+            "with the suite that wrote it"
         )
-    summary = _converted(path, content["amx_suite"], RunSummary)
+    with _named_if_damaged(path):
+        if version == PREVIOUS_VERSION:
+            section = from_previous(section)
+        summary = msgspec.convert(section, RunSummary)
     return _night(path, summary)
 
 
@@ -101,28 +117,25 @@ def _night(path: Path, summary: RunSummary) -> Night:
     rows: dict[str, RatioRow] = {}
     unmeasured: dict[str, str] = {}
     for trial in summary.trials:
-        cases = {facts.case.id: facts.case for facts in trial.measurement.arms}
+        measurement = trial.measurement
+        cases = {facts.case.id: facts.case for facts in measurement.arms}
         for result in trial.gates:
-            logs = _logs(trial, result)
+            speedup = paired_speedup(measurement.pairs(result.baseline_id, result.candidate_id))
             case = cases.get(result.candidate_id)
-            if case is None or not logs:
+            if case is None or speedup is None:
                 unmeasured[f"{result.candidate_id} over {result.baseline_id}"] = (
                     f"{result.verdict}: {result.reason}"
                 )
                 continue
             name = f"{case.name}-vs-{result.gate.versus}"
-            rows[name] = RatioRow(name, case, result, trial.measurement.environment, logs)
+            rows[name] = RatioRow(name, case, result, measurement.environment, speedup)
     return Night(str(path), summary, rows, unmeasured)
 
 
-def _logs(trial: TrialResult, result: GateResult) -> tuple[float, ...]:
-    pairs = trial.measurement.pairs(result.baseline_id, result.candidate_id)
-    return tuple(math.log(baseline / candidate) for baseline, candidate in pairs)
-
-
-def _converted(path: Path, content: object, kind: type[_T]) -> _T:
+@contextlib.contextmanager
+def _named_if_damaged(path: Path) -> Iterator[None]:
     try:
-        return msgspec.convert(content, kind)
+        yield
     except msgspec.ValidationError as error:
         raise _unusable(path, f"is damaged: {error}") from error
 

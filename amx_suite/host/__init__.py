@@ -18,10 +18,12 @@ __all__ = [
     "host_traits",
     "judge",
     "machine_id",
+    "theory_of",
 ]
 
 from amx_suite.host.facts import HostFacts, collect
 from amx_suite.host.fingerprint import host_traits, machine_id
+from amx_suite.host.health import theory_of
 from amx_suite.host.permission import amx_permission_held
 from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.host.support import judge

@@ -1,14 +1,14 @@
-"""Whether a CPU's tile unit works at its speed, from what it did per cycle at best."""
+"""What a CPU's units should do per cycle, and whether its tile unit does."""
 
 from __future__ import annotations
 
-__all__ = ["ENOUGH", "LEAST_SHARE", "judge_tiles", "least_share"]
+__all__ = ["ENOUGH", "LEAST_SHARE", "judge_tiles", "least_share", "theory_of"]
 
 from collections.abc import Iterable, Mapping
 
-from amx_suite.core.noise import Unit
-from amx_suite.core.peaks import PER_CYCLE
+from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.core.verdict import Verdict
+from amx_suite.host.facts import HostFacts
 
 #: A neighbour on the same core leaves 0.40 to 0.42 of the tile unit, and alone it reaches 0.93 to
 #: 1.0 (docs/measured.md); this lies between.
@@ -38,6 +38,14 @@ def judge_tiles(best: Best, cpus: Iterable[int], *, virtual: bool) -> tuple[Verd
         remedy = "another guest may hold the core: run it again, or on the host itself"
         return Verdict.INCONCLUSIVE, reason, remedy
     return Verdict.FAIL, reason, "stop what else runs on these cores and run it again"
+
+
+def theory_of(facts: HostFacts) -> dict[Unit, float]:
+    """What each unit of a core does per cycle in theory; empty for a CPU without AMX.
+
+    Every CPU with AMX has two 512-bit FMA units a core; others may have one, or narrower ones.
+    """
+    return dict(PER_CYCLE) if "amx_tile" in facts.cpuinfo.flags else {}
 
 
 def least_share(best: Best, cpus: Iterable[int]) -> float:

@@ -15,8 +15,8 @@ from amx_suite.core.measurement import ArmFacts, Measurement
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Speedup, Verdict
 from amx_suite.report.rows import speedup_text
-from amx_suite.trial.judge import judge_pair
-from amx_suite.trial.speedup import paired_speedup
+from amx_suite.trial.decide import decide_pair
+from amx_suite.trial.interval import paired_speedup
 
 
 class EngineCell(msgspec.Struct, frozen=True):
@@ -75,8 +75,8 @@ def _cell(measurement: Measurement, first: ArmFacts | None, facts: ArmFacts) -> 
     if first is None or facts is first:
         return EngineCell(seconds)
     speedup = paired_speedup(measurement.pairs(first.case.id, facts.case.id))
-    answer = judge_pair(first.case, facts.case, measurement, {})
-    return EngineCell(seconds, speedup, answer.verdict)
+    decision = decide_pair(first.case, facts.case, measurement, {})
+    return EngineCell(seconds, speedup, decision.verdict)
 
 
 def engines_table(rows: Sequence[EngineRow], engines: Sequence[str]) -> Table:

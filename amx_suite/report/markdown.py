@@ -92,8 +92,9 @@ def _speed(trials: Sequence[TrialResult]) -> list[str]:
         header = ("arm", "ms/step", "throughput", "peak", "over FP32", "over no AMX", "evidence")
         blocks.append(table(header, rows) if rows else "No arm of this trial ran.")
     blocks.append(
-        "ms/step is the median over rounds. A speedup is the Hodges-Lehmann estimate over the "
-        "rounds' paired ratios, with its 95 % interval in brackets; one without a gate is shown "
+        "ms/step is the median over quiet slices, or over disturbed ones where none was quiet. A "
+        "speedup is the Hodges-Lehmann estimate over the "
+        "rounds' paired ratios, with its 99 % interval in brackets; one without a gate is shown "
         "and not judged. Peak: operations a second over what the unit gives in a loop that does "
         "nothing else (AVX-512 FMA for FP32, tiles for AMX arms)."
     )
@@ -110,7 +111,7 @@ def _engines(trials: Sequence[TrialResult]) -> list[str]:
     ]
     legend = (
         "A step's median over rounds. Behind it stands how many times as fast as "
-        f"{plain(engines[0])} the engine is, by the ratios of the same rounds, with the 95 % "
+        f"{plain(engines[0])} the engine is, by the ratios of the same rounds, with the 99 % "
         "interval in brackets, and a verdict where the figures are not to be trusted: the checks "
         "say why. No gate asks anything of these figures."
     )

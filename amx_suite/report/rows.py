@@ -23,7 +23,7 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import ArmFacts, Measurement
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Speedup
-from amx_suite.trial.speedup import paired_speedup
+from amx_suite.trial.interval import paired_speedup
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.conditions import CONDITIONS, admit, differences
-from amx_suite.core.measurement import SCHEMA_VERSION
+from amx_suite.core.run import SCHEMA_VERSION
 from amx_suite.errors import ResultsFileError
 from amx_suite.host.fingerprint import machine_id
 

@@ -11,7 +11,7 @@ import pytest
 from amx_suite.core.trial import ceilings
 from amx_suite.engines import ENGINES
 from amx_suite.testing.selection import engine_trials, trials_for
-from amx_suite.trial.ruling import gates_of
+from amx_suite.trial.decide import gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -35,8 +35,6 @@ CONFORMANCE_MARKERS = {
     "correctness": "are outputs, gradients and losses accurate enough",
     "performance": "is AMX as fast as its gates demand",
 }
-#: From this level on a trial measures its AMX arm twice; below it there is no time to.
-_TWIN_FROM_LEVEL = 3
 #: From this level on several engines are compared with each other; below it, there is no time to.
 _ENGINES_FROM_LEVEL = 3
 
@@ -61,9 +59,8 @@ def trials_for(settings: Settings, engine: str) -> tuple[Trial, ...]:
             threads=settings.threads,
             seed=settings.seed,
             weights=settings.weights_of(workload.model),
-            twin=level >= _TWIN_FROM_LEVEL,
         )
-        for workload, level, shape in _shapes_at(settings.level)
+        for workload, _, shape in _shapes_at(settings.level)
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "worker_on",
 ]
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,25 +34,26 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from amx_suite.calibration.storage import load_calibration
+from amx_suite.calibration.calibrate import DEFAULT_SECONDS, calibrate, is_worth_keeping
+from amx_suite.calibration.storage import default_path, load_calibration, save_calibration
 from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import QUIET_WITHIN, Calibration
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.quiet import QUIET_WITHIN, Calibration, Reference
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
+from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
-from amx_suite.errors import EngineUnavailableError
-from amx_suite.host import HostFacts, Support, detect, host_traits
+from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
+from amx_suite.host import HostFacts, Support, detect, host_traits, theory_of
 from amx_suite.host.doctor import header_lines
 from amx_suite.options import DEFAULT_OUTPUT, Settings
 from amx_suite.testing import baseline
 from amx_suite.testing.collector import Collector
 from amx_suite.testing.selection import bound_cpus, engine_trials, level_of, trials_for
 from amx_suite.testing.store import TrialStore
-from amx_suite.testing.terminal import TerminalProgress
-from amx_suite.trial.ruling import gates_of
+from amx_suite.testing.terminal import ProgressLine, TerminalProgress
 from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ OUTPUT = pytest.StashKey[Path]()
 NOTES = pytest.StashKey[dict[str, None]]()
 _HOST = pytest.StashKey["HostView"]()
 _CALIBRATION = pytest.StashKey[Calibration | None]()
+_REFERENCE = pytest.StashKey[Reference | None]()
 _PEAKS = pytest.StashKey[Peaks]()
 _STORE = pytest.StashKey[TrialStore]()
 
@@ -128,16 +131,52 @@ def reference_line(config: pytest.Config) -> str:
     found = calibration(config)
     if found is None:
         return (
-            "amx quiet: no reference of this machine is stored, so the best state seen must serve, "
-            "which is weaker; run amx-suite calibrate"
+            "amx quiet: no reference of this machine is stored, so its units are read for "
+            f"{DEFAULT_SECONDS:g} s before the first trial"
         )
     rates = ", ".join(
-        f"{unit} {rate / 1e9:.3g}e9 {unit.rate_unit}" for unit, rate in found.rates.items()
+        f"{unit} {rate / 1e9:.1f}e9 bytes/s" if unit is Unit.MEMORY else f"{unit} {rate:g} a cycle"
+        for unit, rate in found.reference.rates.items()
     )
-    return (
-        f"amx quiet: by the reference of {found.taken}, each CPU at least {rates} over "
-        f"{QUIET_WITHIN}"
-    )
+    return f"amx quiet: each CPU within {QUIET_WITHIN:g} of the reference of {found.taken}: {rates}"
+
+
+def reference(config: pytest.Config) -> Reference | None:
+    """What quiet means here: the stored reference, else one that is taken now and stored.
+
+    None where no unit of this CPU can be read.
+    """
+    if _REFERENCE not in config.stash:
+        known = calibration(config)
+        if known is None:
+            with contextlib.suppress(NotApplicableError):
+                known = _calibrate(config)
+        config.stash[_REFERENCE] = None if known is None else known.reference
+    return config.stash[_REFERENCE]
+
+
+def _calibrate(config: pytest.Config) -> Calibration:
+    """Take a calibration, and store it if it serves later runs."""
+    settings, view, line = config.stash[SETTINGS], host(config), ProgressLine(config)
+    with start_prober(config) as prober:
+        found = calibrate(
+            prober,
+            DEFAULT_SECONDS,
+            theory=theory_of(view.facts),
+            machine=view.fingerprint,
+            threads=settings.threads,
+            progress=lambda passed: line.show(
+                f"reading what this machine's units give when quiet: {passed:.0f} of "
+                f"{DEFAULT_SECONDS:g} s",
+                seldom=True,
+            ),
+        )
+    if is_worth_keeping(found, None):
+        try:
+            save_calibration(found, default_path(view.fingerprint, settings.threads))
+        except OutputError as error:
+            line.show(f"the quiet reference was not stored: {error}", keep=True)
+    return found
 
 
 def run_line(settings: Settings) -> str:
@@ -226,11 +265,12 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
     from amx_suite.trial.session import TrialSession
 
     settings = config.stash[SETTINGS]
-    known = calibration(config)
 
     def start(case: RunCase) -> IsaWorker:
         return worker_on(config, case.isa, case.engine, case.id)
 
+    # Where rows are disabled speed is not judged.
+    judged = not config._benchmarksession.disabled  # type: ignore[attr-defined]
     return TrialSession(
         trial,
         config.stash[GATES],
@@ -240,21 +280,9 @@ def _session(config: pytest.Config, trial: Trial) -> TrialSession:
         cpus=bound_cpus(settings.threads),
         peaks=peaks(config),
         budget_seconds=settings.budget_of(level_of(trial)),
-        reference=None if known is None else known.reference,
-        elsewhere=_elsewhere(config, trial),
+        reference=reference(config) if judged else None,
         inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
-        # Where rows are disabled speed is not judged, so one round shows that every arm runs.
-        rounds=1 if config._benchmarksession.disabled else None,  # type: ignore[attr-defined]
         # Arms that are compared with other engines' have trained in their own trials.
         checkpoints=None if trial.engines else settings.checkpoint,
         progress=TerminalProgress(config),
     )
-
-
-def _elsewhere(config: pytest.Config, trial: Trial) -> list[float]:
-    """The e-values for FAIL of the run's gates in other trials, 0 for those not yet measured."""
-    known = [gate.e_fail for result in store(config).results() for gate in result.gates]
-    gates = config.stash[GATES]
-    others = [t for t in trials_of_run(config.stash[SETTINGS]) if t.name != trial.name]
-    asked = sum(len(gates_of(other, gates)) for other in others)
-    return known + [0.0] * max(0, asked - len(known))

@@ -28,6 +28,12 @@ class TrialStore:
             self._open = session
         return session
 
+    def renew(self, trial: Trial) -> None:
+        """Have the trial measured anew when it is next asked for; what was measured is dropped."""
+        session = self._sessions.pop(trial)
+        if self._open is session:
+            self.close()
+
     def results(self) -> tuple[TrialResult, ...]:
         """What was measured, unfinished trials as they stand."""
         return tuple(s.so_far() for s in self._sessions.values() if s.has_rounds)

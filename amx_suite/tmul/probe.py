@@ -2,106 +2,92 @@
 
 A neighbour on the same core or memory shows as a rate below the quiet one. Each unit is kept busy
 for about 20 ms by one call of an assembled loop of fixed length, one thread a CPU, pinned to it;
-what counts is the slowest CPU.
+what counts is the slowest CPU. A core's units are read per cycle (``cycles``), memory by the clock.
 """
 
 from __future__ import annotations
 
-__all__ = ["READING_SECONDS", "Loop", "MakeLoop", "Probe"]
+__all__ = ["READING_SECONDS", "Probe"]
 
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.quiet import Reading
+from amx_suite.core.units import Unit
+from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop, passes_to_fill, seconds_of
 
 #: What one unit's part of a reading takes on a quiet machine.
 READING_SECONDS = 0.02
-#: A loop's speed is found from the fastest of so many calls of at least so long.
+#: An interrupted window is taken again so often.
 _TRIES = 3
-_LEAST_TRY_SECONDS = 0.002
 #: A thread that does not come to the start by then has failed, and its error is what is raised.
 _SECONDS_TO_MEET = 10.0
 
-
 _T = TypeVar("_T")
-
-
-class Loop(NamedTuple):
-    """A loop of one unit: ``run(passes)`` does ``passes * work`` operations or bytes."""
-
-    run: Callable[[int], object]
-    work: float
-
-
-#: Makes one CPU's loop, with buffers of its own; called on the thread that will run it.
-MakeLoop = Callable[[], Loop]
 
 
 class Probe:
     """Takes readings of the given units on the given CPUs. Between readings it does nothing.
 
-    How many passes fill a reading is found once, at the start, from the fastest try on the first
-    CPU, so that every later reading does the same work.
+    ``make_chain`` makes the loop that counts a core's cycles. How many passes fill a reading is
+    found once, at the start, so that every later reading does the same work.
     """
 
-    def __init__(self, cpus: Sequence[int], loops: Mapping[Unit, MakeLoop]) -> None:
+    def __init__(
+        self, cpus: Sequence[int], loops: Mapping[Unit, MakeLoop], make_chain: MakeLoop
+    ) -> None:
         self._cpus = tuple(cpus)
-        self._numbers = range(len(self._cpus))
-        self._loops: dict[Unit, list[Loop]] = {}
-        self._passes: dict[Unit, int] = {}
-        for unit, make in loops.items():
-            self._loops[unit] = self._on_each_cpu(_ignoring_index(make))
-            self._passes[unit] = _passes_to_fill(self._loops[unit][0])
+        self._loops = {unit: self._made_by(make) for unit, make in loops.items()}
+        self._memory_passes = 0
+        if Unit.MEMORY in loops:
+            loop = self._loops[Unit.MEMORY][0]
+            self._memory_passes = passes_to_fill(loop, READING_SECONDS, time.perf_counter)
+        self._cycles = self._on_each_cpu(lambda index: self._reader(index, make_chain()))
 
     def read(self) -> Reading:
         """One reading; takes about ``READING_SECONDS`` a unit, longer where a CPU is contended."""
         return Reading({unit: min(self._rates(unit)) for unit in self._loops})
 
     def read_sums(self) -> dict[Unit, float]:
-        """One reading, each unit's rate summed over the CPUs."""
-        return {unit: sum(self._rates(unit)) for unit in self._loops}
+        """Operations or bytes a second of each unit, summed over the CPUs."""
+        return {unit: sum(self._rates(unit, by_cycle=False)) for unit in self._loops}
 
-    def _rates(self, unit: Unit) -> list[float]:
-        """The unit's rate on each CPU, from the thread's own two readings of the clock."""
-        passes, loops = self._passes[unit], self._loops[unit]
+    def _made_by(self, make: MakeLoop) -> list[Loop]:
+        return self._on_each_cpu(lambda _: make())
+
+    def _reader(self, index: int, chain: Loop) -> CycleReader:
+        own: dict[Unit, Loop] = {unit: loops[index] for unit, loops in self._loops.items()}
+        own.pop(Unit.MEMORY, None)
+        return CycleReader(own, chain, time.perf_counter, READING_SECONDS)
+
+    def _rates(self, unit: Unit, *, by_cycle: bool = True) -> list[float]:
+        """The unit's rate on each CPU, all at once."""
         together = threading.Barrier(len(self._cpus), timeout=_SECONDS_TO_MEET)
 
         def rate(index: int) -> float:
             together.wait()
-            start = time.perf_counter()
-            loops[index].run(passes)
-            return passes * loops[index].work / (time.perf_counter() - start)
+            if unit is Unit.MEMORY:
+                loop, passes = self._loops[unit][index], self._memory_passes
+                return passes * loop.work / seconds_of(loop, passes, time.perf_counter)
+            for _ in range(_TRIES):
+                window = self._cycles[index].window(unit)
+                if not window.interrupted:
+                    break
+            return window.per_cycle if by_cycle else window.per_cycle * window.hertz
 
         return self._on_each_cpu(rate)
 
     def _on_each_cpu(self, work: Callable[[int], _T]) -> list[_T]:
         """``work(index)`` on a thread pinned to each CPU, all at once; its error is raised here."""
         with ThreadPoolExecutor(len(self._cpus)) as threads:
-            return list(threads.map(lambda index: self._pinned(index, work), self._numbers))
+            return list(
+                threads.map(lambda index: self._pinned(index, work), range(len(self._cpus)))
+            )
 
     def _pinned(self, index: int, work: Callable[[int], _T]) -> _T:
         os.sched_setaffinity(0, {self._cpus[index]})  # of the calling thread only
         return work(index)
-
-
-def _ignoring_index(make: MakeLoop) -> Callable[[int], Loop]:
-    return lambda _: make()
-
-
-def _passes_to_fill(loop: Loop) -> int:
-    """Passes that take ``READING_SECONDS`` at the fastest speed seen."""
-    passes = 1
-    while (seconds := _seconds(loop, passes)) < _LEAST_TRY_SECONDS:
-        passes *= 2
-    fastest = min(seconds, *(_seconds(loop, passes) for _ in range(_TRIES)))
-    return max(1, round(passes * READING_SECONDS / fastest))
-
-
-def _seconds(loop: Loop, passes: int) -> float:
-    start = time.perf_counter()
-    loop.run(passes)
-    return time.perf_counter() - start

@@ -1,7 +1,6 @@
-"""Floor 3: arms measured together, and the verdict that follows.
+"""Arms measured together, and the verdict that follows. ``decide`` has the whole rule.
 
-``schedule`` draws the order of arms, ``groups`` splits arms that memory cannot hold together,
-``session`` keeps the workers and runs the rounds, ``speedup`` and ``sequential`` are the
-statistics, ``ruling`` applies them to the quiet pairs of each gate, ``soundness`` asks whether the
-figures can be trusted at all, ``judge`` turns all of it and the evidence into verdicts.
+``place`` splits arms that memory cannot hold together, ``schedule`` draws their order, ``measure``
+takes the rounds, ``interval`` is the statistics, ``unproven`` asks the evidence, ``pool`` keeps the
+workers and ``session`` runs a trial from its first worker to its result.
 """

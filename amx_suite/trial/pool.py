@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from amx_suite.core.case import Arm, RunCase
 from amx_suite.core.evidence import Jail
 from amx_suite.core.measurement import ArmFacts
-from amx_suite.core.noise import Reading
+from amx_suite.core.quiet import Reading
 from amx_suite.errors import (
     AmxSuiteError,
     CeilingIgnoredError,

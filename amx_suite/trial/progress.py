@@ -17,10 +17,13 @@ class Progress(Protocol):
     def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
         """Arm ``number`` (from 1) of ``of`` is about to be prepared."""
 
-    def round_done(
-        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
+    def measuring(
+        self, trial: Trial, rounds: int, wanted: int, elapsed: float, budget: float, busy: str
     ) -> None:
-        """A round is finished: ``decided`` of ``gates`` are decided; both times in seconds."""
+        """``rounds`` of ``wanted`` are quiet; both times in seconds; ``busy`` is what it waits for.
+
+        ``busy`` is empty after a round.
+        """
 
     def proving(self, trial: Trial, case: RunCase) -> None:
         """The arm's untimed evidence step is about to run."""
@@ -35,8 +38,8 @@ class Silent:
     def preparing(self, trial: Trial, case: RunCase, number: int, of: int) -> None:
         """Say nothing."""
 
-    def round_done(
-        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
+    def measuring(
+        self, trial: Trial, rounds: int, wanted: int, elapsed: float, budget: float, busy: str
     ) -> None:
         """Say nothing."""
 
@@ -60,14 +63,14 @@ class InWords:
         """Say which arm is being prepared."""
         self._show(f"{trial.name} {trial.shape}: preparing {trial.label(case)} ({number} of {of})")
 
-    def round_done(
-        self, trial: Trial, rounds: int, decided: int, gates: int, elapsed: float, budget: float
+    def measuring(
+        self, trial: Trial, rounds: int, wanted: int, elapsed: float, budget: float, busy: str
     ) -> None:
-        """Say how far the rounds are."""
-        of_gates = f"{decided} of {gates} gates decided, " if gates else ""
+        """Say how far the rounds are, and what is waited for."""
+        waiting = f", waiting: {busy}" if busy else ""
         text = (
-            f"{trial.name} {trial.shape}: {rounds} rounds, {of_gates}"
-            f"{elapsed:.0f} s of at most {budget:.0f} s"
+            f"{trial.name} {trial.shape}: {rounds} of {wanted} quiet rounds, "
+            f"{elapsed:.0f} s of {budget:.0f} s{waiting}"
         )
         self._show(text, seldom=True)
 

@@ -17,13 +17,16 @@ from amx_suite.core.case import Arm, Mode, Precision
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Environment, Measurement, pairs_in
-from amx_suite.core.noise import Reference
+from amx_suite.core.measurement import Environment, Measurement
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial, TrialResult
+from amx_suite.core.verdict import Decision, Lack
 from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
-from amx_suite.trial.groups import group_arms
-from amx_suite.trial.judge import judge
+from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
+from amx_suite.trial.interval import paired_speedup
+from amx_suite.trial.measure import Rounds
+from amx_suite.trial.place import place
 from amx_suite.trial.pool import (
     MachineMemory,
     StartProber,
@@ -32,20 +35,8 @@ from amx_suite.trial.pool import (
     available_bytes,
 )
 from amx_suite.trial.progress import Progress, Silent
-from amx_suite.trial.proof import Doubt, doubt_arm
-from amx_suite.trial.rounds import Rounds
-from amx_suite.trial.ruling import MIN_PAIRS, WANTED_PAIRS, Ruling, Standing, gates_of, rule
-from amx_suite.trial.schedule import orders
+from amx_suite.trial.unproven import why_unproven
 from amx_suite.workloads.base import Inputs
-
-#: Share of the budget within which a trial whose gates are settled goes on for more quiet rounds:
-#: with the evidence taken, a gate far from its value is answered in a minute at level 3.
-_WANTED_WITHIN = 0.2
-
-_NO_REFERENCE = (
-    "no quiet reference of this machine is stored, so quiet is judged by the best state that this "
-    "trial saw, which is weaker: a host that is always busy looks quiet. Run amx-suite calibrate"
-)
 
 
 class TrialSession:
@@ -54,9 +45,8 @@ class TrialSession:
     ``result`` measures once and remembers; a failure is remembered too, so that every test of a
     broken trial reports the same error instead of starting the trial anew. Where engines are
     compared, an error of one costs its own arm only, and ``why_lost`` has it. ``budget_seconds``
-    bounds the rounds, not the preparation. ``reference`` is the machine's stored quiet reference
-    and ``elsewhere`` the e-values for FAIL of the session's gates in other trials, 0 for those not
-    yet measured. ``rounds`` limits their number: 1 serves runs in which speed is not judged.
+    is that of one launch's rounds (``trial.decide``), not of the preparation. ``reference`` is what
+    quiet means here; without one speed is not judged, and a single round shows that every arm runs.
     """
 
     def __init__(
@@ -71,9 +61,7 @@ class TrialSession:
         peaks: Peaks | None = None,
         budget_seconds: float,
         inputs: Inputs,
-        reference: Reference | None = None,
-        elsewhere: Iterable[float] = (),
-        rounds: int | None = None,
+        reference: Reference | None,
         checkpoints: Path | None = None,
         progress: Progress | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -86,16 +74,13 @@ class TrialSession:
         self._cpus = cpus
         self._peaks = peaks
         self._budget = budget_seconds
-        self._round_limit = rounds
         self._checkpoints = checkpoints
         self._progress = progress or Silent()
-        self._clock = clock
-        self._reference = reference
-        self._elsewhere = tuple(elsewhere)
+        self._reference = None if reference is None else reference.only(trial.units)
         survivable = AmxSuiteError if trial.engines else CeilingIgnoredError
         self._pool = WorkerPool(start, inputs, memory, clock, survivable)
-        self._rounds = Rounds(self._pool, start_prober, reference)
-        self._notes: list[str] = [] if reference else [_NO_REFERENCE]
+        self._rounds = Rounds(self._pool, start_prober, self._reference, clock)
+        self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}
         self._started = ""
         self._result: TrialResult | None = None
@@ -124,35 +109,14 @@ class TrialSession:
 
     def so_far(self) -> TrialResult:
         """What has been measured until now, judged as it stands."""
-        measurement = Measurement(
-            trial=self.trial.name,
-            seed=self.trial.seed,
-            started=self._started,
-            environment=Environment(
-                host=self._host,
-                versions=dict(self._pool.versions),
-                removed_variables=dict(self._pool.removed_variables),
-                cpus=self._cpus,
-                peaks=self._peaks,
-            ),
-            arms=tuple(
-                self._pool.facts[case.id]
-                for case in self.trial.turns
-                if case.id in self._pool.facts
-            ),
-            rounds=tuple(self._rounds.taken),
-            notes=(*self._notes, *self._losses()),
-            beyond_ceiling={
-                case_id: error.what
-                for case_id, error in self._pool.lost.items()
-                if isinstance(error, CeilingIgnoredError)
-            },
-            reference=self._reference,
-            engines=self.trial.engines,
-        )
-        return TrialResult(
-            measurement, judge(self.trial, self._gates, measurement, self.missing, self._elsewhere)
-        )
+        measurement = self._measured()
+        return TrialResult(measurement, judge(self.trial, self._gates, measurement, self.missing))
+
+    @property
+    def lacks_quiet(self) -> bool:
+        """Whether it was measured and a gate could not be decided for want of quiet."""
+        gates = () if self._result is None else self._result.gates
+        return any(gate.lack is Lack.QUIET for gate in gates)
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -180,10 +144,10 @@ class TrialSession:
         known = self._pool.facts[case.id].evidence
         return known or self._prove(case)
 
-    def doubt(self, case: Arm, evidence: Evidence) -> Doubt | None:
+    def why_unproven(self, case: Arm, evidence: Evidence) -> Decision | None:
         """What the evidence leaves unproven of the arm, by the strictest share of its gates."""
         shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
-        return doubt_arm(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
+        return why_unproven(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
 
     def outputs(self, case: Arm) -> Any:
         """The arm's logits, from the very model that is or was measured; asked of it once."""
@@ -222,28 +186,56 @@ class TrialSession:
         self._rounds.close()
         self._pool.close()
 
+    def _measured(self) -> Measurement:
+        return Measurement(
+            trial=self.trial.name,
+            seed=self.trial.seed,
+            started=self._started,
+            environment=Environment(
+                host=self._host,
+                versions=dict(self._pool.versions),
+                removed_variables=dict(self._pool.removed_variables),
+                cpus=self._cpus,
+                peaks=self._peaks,
+            ),
+            arms=tuple(
+                self._pool.facts[case.id] for case in self.arms if case.id in self._pool.facts
+            ),
+            rounds=tuple(self._rounds.taken),
+            notes=(*self._notes, *self._losses()),
+            beyond_ceiling={
+                case_id: error.what
+                for case_id, error in self._pool.lost.items()
+                if isinstance(error, CeilingIgnoredError)
+            },
+            reference=self._reference,
+            engines=self.trial.engines,
+        )
+
     def _measure(self) -> None:
+        for unit, share in (self._reference.below if self._reference else {}).items():
+            self._note(
+                f"the {unit} unit never gave more than {share:.0%} of its theory, so the best that "
+                "was read is its reference"
+            )
         groups = self._prepare()
-        for number, group in enumerate(groups):
-            if number > 0:
-                self._rounds.launch += 1
+        for group in groups:
             if len(groups) > 1:
                 self._pool.keep_only(group)
-                self._start(case for case in self._cases(group - self._pool.live))
-            left = self._run_rounds(group, self._budget / len(groups), first=True)
-            again = self._to_start_anew(group)
-            if again and left > 0:
+                self._start(self._cases(group - self._pool.live))
+            self._take_rounds(group, self._budget / len(groups), launch=0)
+            again = self._to_confirm(group)
+            if again:
                 self._start_anew(again)
-                self._run_rounds(again, left, first=False)
+                self._take_rounds(again, self._budget / len(groups), launch=1)
             self._gather_evidence(group)
 
     def _prepare(self) -> tuple[frozenset[str], ...]:
         """Prepare every case, or as many as memory holds; the groups in which to measure them."""
-        cases = self.trial.turns
-        for number, case in enumerate(cases, start=1):
+        for number, case in enumerate(self.arms, start=1):
             if not self._pool.has_room():
                 return self._split()
-            self._progress.preparing(self.trial, case, number, len(cases))
+            self._progress.preparing(self.trial, case, number, len(self.arms))
             self._start([case])
         return (self._pool.live,)
 
@@ -255,93 +247,56 @@ class TrialSession:
     def _split(self) -> tuple[frozenset[str], ...]:
         self._pool.require_pair()
         capacity = len(self._pool.live)
-        pairs = [
-            frozenset({candidate.id, baseline.id})
-            for _, candidate, baseline in gates_of(self.trial, self._gates)
-        ]
-        # What is under no gate still runs: the twin beside its arm, others beside the first.
-        if self.trial.twin is not None:
-            pairs.append(frozenset({self.trial.twin.id, Arm.of(self.trial.twin).id}))
-        first = self.arms[0].id
-        paired = frozenset().union(*pairs)
-        pairs += [frozenset({case.id, first}) for case in self.arms if case.id not in paired]
-        groups = group_arms([pair for pair in pairs if len(pair) == 2], capacity)
+        groups = place(self.trial, self._gates, capacity)
         self._note(
-            f"memory holds {capacity} of {len(self.trial.turns)} arms at a time, so they ran in "
+            f"memory holds {capacity} of {len(self.arms)} arms at a time, so they ran in "
             f"{len(groups)} groups, each candidate beside its baseline"
         )
         return groups
 
-    def _run_rounds(self, ids: frozenset[str], budget: float, *, first: bool) -> float:
-        """Rounds until every gate is settled or the budget is spent; returns the seconds left.
+    def _take_rounds(self, ids: frozenset[str], budget: float, launch: int) -> None:
+        if self.trial.engines and self.arms[0].id not in self._pool.live:
+            return  # there is nothing to compare the others with
+        wanted = ROUNDS if self._reference else 1
 
-        Without gates, until each arm had as many quiet rounds beside the first as a gate needs.
-        What is settled goes on for a while, as far as ``WANTED_PAIRS`` asks. A ``first`` launch
-        ends as well when all that is unsettled is a FAIL that has to recur in fresh processes, and
-        leaves half of the budget for it where other gates are still open.
-        """
-        by_id = {case.id: case for case in self._cases(ids) if case.id in self._pool.live}
-        self._rulings(ids)  # imports numpy before the clock runs
-        began = self._clock()
-        for done, order in enumerate(orders(list(by_id), self.trial.seed), start=1):
-            # An arm may have died of its own instructions; the others go on without it.
-            living = [by_id[case_id] for case_id in order if case_id in self._pool.live]
-            if not living or (self.trial.engines and not self._pairs_with_first()):
-                return 0.0
-            self._rounds.take(living)
-            rulings = self._rulings(ids & self._pool.live)
-            asked = [ruling.standing for ruling in rulings]
-            settled = sum(standing.settled for standing in asked)
-            pairs = self._least_pairs(rulings)
-            elapsed = self._clock() - began
-            self._progress.round_done(self.trial, done, settled, len(asked), elapsed, budget)
-            to_recur = asked.count(Standing.TO_RECUR) if first else 0
-            half_spent = elapsed >= budget / 2
-            answered = settled + to_recur == len(asked) and (asked or pairs >= MIN_PAIRS)
-            enough = pairs >= WANTED_PAIRS or elapsed >= budget * _WANTED_WITHIN
-            if done >= MIN_PAIRS and answered and (to_recur or enough):
-                return budget - elapsed
-            if (to_recur and half_spent) or elapsed >= budget or done == self._round_limit:
-                return budget - elapsed
-        return 0.0
+        def told(quiet: int, elapsed: float, busy: Reading | None) -> None:
+            words = "" if busy is None else self._busy(busy)
+            self._progress.measuring(self.trial, quiet, wanted, elapsed, budget, words)
 
-    def _pairs_with_first(self) -> list[tuple[Arm, Arm]]:
-        """The first arm with each other one, where both are prepared."""
-        first, *others = self.arms
-        live = self._pool.live
-        return [(first, other) for other in others if {first.id, other.id} <= live]
+        self._rounds.measure(
+            self._cases(ids & self._pool.live),
+            wanted=wanted,
+            budget=budget,
+            number=launch,
+            seed=self.trial.seed + launch,
+            told=told,
+        )
 
-    def _least_pairs(self, rulings: Sequence[Ruling]) -> int:
-        """Quiet rounds behind each gate, or without gates behind each arm beside the first."""
-        if rulings:
-            return min(len(ruling.pairs) for ruling in rulings)
-        quiet = self._rounds.quiet
-        found = [len(pairs_in(quiet, a.id, b.id)) for a, b in self._pairs_with_first()]
-        return min(found, default=WANTED_PAIRS)
+    def _busy(self, reading: Reading) -> str:
+        found = self._reference and self._reference.busiest([reading])
+        return f"{found[0]} unit at {found[1]:.0%}" if found else ""
 
-    def _rulings(self, ids: frozenset[str]) -> list[Ruling]:
-        """What the quiet pairs say of the gates whose candidate and baseline are among ``ids``.
-
-        Evidence is gathered after the rounds, so only speed is asked here.
-        """
-        rulings = rule(self.trial, self._gates, self._rounds.quiet, self._elsewhere)
-        return [r for r in rulings if {r.candidate.id, r.baseline.id} <= ids]
-
-    def _to_start_anew(self, group: frozenset[str]) -> frozenset[str]:
-        """Ids of the arms of all unsettled gates, if the FAIL of one must recur."""
-        unsettled = [r for r in self._rulings(group & self._pool.live) if not r.standing.settled]
-        if all(ruling.standing is not Standing.TO_RECUR for ruling in unsettled):
-            return frozenset()
-        return frozenset(case.id for r in unsettled for case in (r.candidate, r.baseline))
+    def _to_confirm(self, group: frozenset[str]) -> frozenset[str]:
+        """Ids of the arms whose gate the first launch speaks against."""
+        measurement = self._measured()
+        asked = gates_of(self.trial, self._gates)
+        return frozenset(
+            case.id
+            for gate, candidate, baseline in asked
+            if {candidate.id, baseline.id} <= group & self._pool.live
+            and speaks_against(
+                paired_speedup(measurement.pairs(baseline.id, candidate.id)), gate.minimum
+            )
+            for case in (candidate, baseline)
+        )
 
     def _start_anew(self, ids: frozenset[str]) -> None:
         cases = self._cases(ids)
         names = ", ".join(case.arm for case in cases)
-        self._note(f"a FAIL near its gate must recur in fresh processes: {names} started anew")
+        self._note(f"below a gate, so measured again in fresh processes: {names}")
         for case in cases:
             self._pool.discard(case)
         self._start(cases)
-        self._rounds.launch += 1
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
@@ -360,9 +315,7 @@ class TrialSession:
             except self._pool.survivable as error:
                 self._pool.give_up(case, error)
                 continue
-            if case.is_copy:
-                self._pool.discard(case)
-            elif self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
+            if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
                 path = self._checkpoints / f"{case.id}.pt"
                 self._pool.worker(case).checkpoint(str(path))
 
@@ -378,4 +331,4 @@ class TrialSession:
         return proof.evidence
 
     def _cases(self, ids: frozenset[str]) -> list[Arm]:
-        return [case for case in self.trial.turns if case.id in ids]
+        return [case for case in self.arms if case.id in ids]

@@ -211,8 +211,8 @@ def _from_the_start(
 ) -> TrainingArm:
     if case.workload.mode is not Mode.TRAINING:
         raise NotApplicableError(f"{case.name} does not train: it has no losses or gradients")
-    smaller = msgspec.structs.replace(case, shape=Shape(batch, case.shape.size))
-    arm = prepare_arm(smaller, inputs, workload, engine, deterministic=True)
+    resized = msgspec.structs.replace(case, shape=Shape(batch, case.shape.size))
+    arm = prepare_arm(resized, inputs, workload, engine, deterministic=True)
     if not isinstance(arm, TrainingArm):
         raise TypeError(f"{case.name} trains, and a {type(arm).__name__} was prepared")
     return arm

@@ -25,13 +25,14 @@ from typing import Any, ClassVar
 
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.messages import Reply, Request
-from amx_suite.core.noise import Reading, Unit
 from amx_suite.core.numbers import Seconds
 from amx_suite.core.peaks import CpuCycles, Peaks, Spread
+from amx_suite.core.quiet import Reading
+from amx_suite.core.units import Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
-from amx_suite.tmul.cycles import CycleReader
+from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.loops import (
     ADDS_PER_ITERATION,
@@ -45,7 +46,7 @@ from amx_suite.tmul.loops import (
     stream_loop,
     throughput_loop,
 )
-from amx_suite.tmul.probe import Loop, MakeLoop, Probe
+from amx_suite.tmul.probe import Probe
 from amx_suite.tmul.xcomp import request_tiles
 
 #: Each CPU streams over so much of its own: more than a core's share of any last-level cache, and
@@ -120,8 +121,8 @@ class Units:
         while time.monotonic() < end:
             for cpu in self._cpus:
                 os.sched_setaffinity(0, {cpu})
-                for unit, per_cycle, hertz in reader.read():
-                    seen = CpuCycles(cpu, {unit: per_cycle}, hertz)
+                for window in reader.read():
+                    seen = CpuCycles(cpu, {window.unit: window.per_cycle}, window.hertz)
                     found[cpu] = seen.better_of(found.get(cpu))
         os.sched_setaffinity(0, self._cpus)
         return tuple(found[cpu] for cpu in self._cpus if cpu in found)
@@ -133,12 +134,12 @@ def open_probe(cpus: Sequence[int]) -> Probe:
     Tiles are read only where the kernel grants the permission, so never in a jailed child. Raises
     NotApplicableError where no unit can be read, and so nothing would tell quiet from busy.
     """
-    return Probe(cpus, _units())
+    return Probe(cpus, _units(), counting_chain)
 
 
 def measure_peaks(cpus: Sequence[int], readings: int) -> Peaks:
     """What every unit gives on all the CPUs at once, from so many readings of each."""
-    probe = Probe(cpus, _units_with_int8())
+    probe = Probe(cpus, _units_with_int8(), counting_chain)
     found = [probe.read_sums() for _ in range(readings)]
     rates = {
         unit: Spread(statistics.median(series), min(series), max(series))

@@ -7,8 +7,8 @@ __all__ = ["UnitProbe"]
 from collections.abc import Sequence
 
 from amx_suite.child.handle import Child
-from amx_suite.core.noise import Reading
 from amx_suite.core.peaks import CpuCycles, Peaks
+from amx_suite.core.quiet import Reading
 from amx_suite.worker.probing import (
     CyclesRead,
     MeasurePeaks,

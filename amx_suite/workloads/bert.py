@@ -36,9 +36,9 @@ class Bert:
     channels_last = False
     distributions: tuple[str, ...] = ("torch", "transformers")
     shapes: dict[tuple[Mode, int], Shape] = {
-        (Mode.INFERENCE, 3): Shape(16, 128),
+        (Mode.INFERENCE, 3): Shape(8, 128),
         (Mode.INFERENCE, 4): Shape(64, 512),
-        (Mode.TRAINING, 3): Shape(16, 128),
+        (Mode.TRAINING, 3): Shape(2, 128),
         (Mode.TRAINING, 4): Shape(32, 128),
     }
 

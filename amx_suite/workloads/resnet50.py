@@ -33,7 +33,7 @@ class ResNet50:
     shapes: dict[tuple[Mode, int], Shape] = {
         (Mode.INFERENCE, 3): Shape(16, 224),
         (Mode.INFERENCE, 4): Shape(64, 224),
-        (Mode.TRAINING, 3): Shape(16, 224),
+        (Mode.TRAINING, 3): Shape(8, 224),
         (Mode.TRAINING, 4): Shape(128, 224),
     }
 

@@ -17,9 +17,10 @@ def test_arm_ran_what_it_says(amx_trial: TrialAccess, amx_arm: RunCase) -> None:
 
     Every library also stood under the ceiling it was told, and computed in the arm's precision.
     """
-    doubt = amx_trial.doubt(amx_arm, amx_trial.evidence(amx_arm))
-    if doubt is not None:
-        pytest.fail(f"NO_EVIDENCE: {doubt.reason}; {doubt.remedy}", pytrace=False)
+    unproven = amx_trial.why_unproven(amx_arm, amx_trial.evidence(amx_arm))
+    if unproven is not None:
+        text = f"{unproven.verdict}: {unproven.reason}; {unproven.remedy}"
+        pytest.fail(text, pytrace=False)
 
 
 def test_evidence_of_one_arm_passes_for_no_other(amx_trial: TrialAccess) -> None:
@@ -37,6 +38,6 @@ def test_evidence_of_one_arm_passes_for_no_other(amx_trial: TrialAccess) -> None
         f"{ran.arm} passes for {claimed.arm}"
         for claimed in found
         for ran, evidence in found.items()
-        if ran is not claimed and amx_trial.doubt(claimed, evidence) is None
+        if ran is not claimed and amx_trial.why_unproven(claimed, evidence) is None
     ]
     assert not mistaken, "; ".join(mistaken)

@@ -13,9 +13,9 @@ import pytest
 
 from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import CpuCycles, Peaks
 from amx_suite.core.roofline import operations_in
+from amx_suite.core.units import Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.health import ENOUGH, judge_tiles, least_share
 from amx_suite.options import Settings

@@ -1,9 +1,10 @@
 """A fake machine: its clock, its memory, and workers that take the seconds they are told to."""
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
-from amx_suite.core.noise import Reading, Unit
-from amx_suite.core.peaks import PER_CYCLE, CpuCycles, Peaks, Spread
+from amx_suite.core.peaks import CpuCycles, Peaks, Spread
+from amx_suite.core.quiet import Reading
 from amx_suite.core.roofline import Product
+from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
 from amx_suite.worker.environment import ChildEnvironment
@@ -37,7 +38,7 @@ class World:
         self.refused = {}
         self.faults = {}
         self.log = []
-        self.rates = {Unit.TILE: 2e12, Unit.FMA: 1e11, Unit.MEMORY: 1e10}
+        self.rates = {Unit.TILE: 1000.0, Unit.FMA: 63.0, Unit.MEMORY: 1e10}
         self.probe_seconds = 0.06
         self.live = set()
         self.most_live = 0

@@ -14,38 +14,45 @@ from fake_trial import FakeProber, FakeWorker, World
 from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Round, Slice
-from amx_suite.core.noise import Reading, Reference, Unit
+from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
-from amx_suite.trial.ruling import rule
+from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.trial.session import TrialSession
-from amx_suite.worker.messages import SliceTaken
+from amx_suite.worker.messages import SLICE_SECONDS, SliceTaken
 from amx_suite.workloads.base import Inputs
 
 SHAPE = Shape(16, 224)
 RESNET = Workload("resnet50", Mode.INFERENCE)
 FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
 AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
-TWIN = Arm.of(AMX, copy=2)
+COPY = Arm.of(AMX, copy=2)
+#: The whole trial, in which the two take turns with three others.
+FULL = Trial.of(RESNET, "ipex", SHAPE, threads=2)
 
-#: Seconds that a slice is meant to take, and how a neighbour slows things down: tiles are halved,
-#: what uses the vector unit loses less.
-SLICE_SECONDS = 0.3
-LOSS = {FP32.arm: 1.3, AMX.arm: 2.0, TWIN.arm: 2.0}
-UNIT_LOSS = {Unit.TILE: 2.0, Unit.FMA: 1.3, Unit.MEMORY: 1.1}
+#: What a neighbour on the same core does: tiles are halved, what uses the vector unit loses less.
+NEIGHBOUR = {Unit.TILE: 2.0, Unit.FMA: 1.3, Unit.MEMORY: 1.05}
+#: One who uses the vector unit and leaves the tiles alone.
+VECTOR_NEIGHBOUR = {Unit.TILE: 1.0, Unit.FMA: 1.3, Unit.MEMORY: 1.05}
+#: What a quiet core gives of its theory.
+QUIET_SHARE = 0.97
 PROBE_SECONDS = 0.02
 ALWAYS = math.inf
 
 
 class SharedMachine(World):
-    """A machine whose neighbour stays ``busy`` and is away ``quiet`` seconds on average."""
+    """A machine whose neighbour stays ``busy`` and is away ``quiet`` seconds on average.
 
-    def __init__(self, seed, *, busy=3.0, quiet=3.0, jitter=0.02, launch_jitter=0.0):
+    ``loss`` is how much slower each unit is while the neighbour is there.
+    """
+
+    def __init__(self, seed, *, busy=3.0, quiet=3.0, jitter=0.014, launch_jitter=0.0, loss=None):
         super().__init__()
         self.random = random.Random(seed)
         self.dwell = {True: busy, False: quiet}
         self.jitter = jitter
         self.launch_jitter = launch_jitter
+        self.loss = loss or NEIGHBOUR
+        self.rates = {unit: QUIET_SHARE * PER_CYCLE.get(unit, 1e10) for unit in NEIGHBOUR}
         self.busy = quiet == 0 or (busy > 0 and self.random.random() < busy / (busy + quiet))
         self.flips_at = self._stay()
 
@@ -73,7 +80,7 @@ class SharedMachine(World):
     def reading(self):
         rates = {}
         for unit, rate in self.rates.items():
-            took = self.work(PROBE_SECONDS * self.jittered(self.jitter), UNIT_LOSS[unit])
+            took = self.work(PROBE_SECONDS * self.jittered(self.jitter), self.loss[unit])
             rates[unit] = rate * PROBE_SECONDS / took
         return Reading(rates)
 
@@ -89,9 +96,9 @@ class SimulatedWorker(FakeWorker):
         return msgspec.structs.replace(prepared, iterations=iterations)
 
     def take_slice(self, iterations):
-        self._do("slice")
         quiet = self.world.speed(self.case) * iterations * self.own
-        took = self.world.work(quiet * self.world.jittered(self.world.jitter), LOSS[self.case.arm])
+        loss = self.world.loss[Unit.TILE if self.case.isa.allows_amx else Unit.FMA]
+        took = self.world.work(quiet * self.world.jittered(self.world.jitter), loss)
         return SliceTaken(took, iterations)
 
 
@@ -99,25 +106,16 @@ def gate(minimum, versus=Versus.FP32):
     return Gate(RESNET, Precision.BF16, versus, SHAPE, minimum, "made up")
 
 
-def rule_on(ratios, minimum=1.0, first_launch=None):
-    """The ruling on quiet rounds with these speedups, fresh processes from ``first_launch`` on."""
-    rounds = [
-        Round(
-            number,
-            (Slice(FP32.id, float(ratio), 1), Slice(AMX.id, 1.0, 1)),
-            launch=int(first_launch is not None and number >= first_launch),
-        )
-        for number, ratio in enumerate(ratios)
-    ]
-    (ruling,) = rule(Trial("simulated", RESNET, SHAPE, (FP32, AMX)), [gate(minimum)], rounds)
-    return ruling
+def reference_of(world):
+    """What a calibration finds here within half a minute."""
+    return Reference.of([world.reading() for _ in range(500)], PER_CYCLE)
 
 
-def run_trial(world, gates, *, arms=(FP32, AMX), twin=None, budget_seconds=240.0, stored=True):
-    """The result of the real session on the simulated machine."""
-    trial = Trial("simulated", RESNET, SHAPE, arms, seed=world.random.randrange(2**31), twin=twin)
+def run_trial(world, gates, *, trial=FULL, arms=None, budget_seconds=150.0, reference=None):
+    """The result of the real session on the simulated machine; ``arms`` are other arms for it."""
+    chosen = trial if arms is None else msgspec.structs.replace(trial, arms=arms)
     session = TrialSession(
-        trial,
+        msgspec.structs.replace(chosen, seed=world.random.randrange(2**31)),
         gates,
         start=lambda case: SimulatedWorker(world, case),
         start_prober=lambda: FakeProber(world),
@@ -125,7 +123,7 @@ def run_trial(world, gates, *, arms=(FP32, AMX), twin=None, budget_seconds=240.0
         cpus=(0, 1),
         budget_seconds=budget_seconds,
         inputs=Inputs(),
-        reference=Reference(dict(world.rates)) if stored else None,
+        reference=reference or reference_of(world),
         clock=lambda: world.now,
         memory=lambda: world.free,
     )

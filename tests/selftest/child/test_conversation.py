@@ -11,7 +11,8 @@ from fake_handlers import Do, Told
 from amx_suite.child.channel import FrameError
 from amx_suite.child.messages import FailureKind, Reply
 from amx_suite.child.serving import _failed
-from amx_suite.core.noise import Reading, Unit
+from amx_suite.core.quiet import Reading
+from amx_suite.core.units import Unit
 from amx_suite.errors import (
     ChildFailedError,
     EngineUnavailableError,

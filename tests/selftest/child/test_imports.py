@@ -81,33 +81,44 @@ def test_an_environment_without_a_path_gets_none():
     }
 
 
+#: The command line with a machine lock of its own: this test's run may hold the real one.
+UNLOCKED = """
+import sys
+from pathlib import Path
+from amx_suite.host import lock
+lock.LOCK_PATH = Path(sys.argv.pop(1))
+from amx_suite.cli import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "codes", "said"),
     [
-        (["doctor"], 3, "AMX is not usable on this machine"),
-        (["list"], 0, "gemm-inference-fp32"),
-        # The probe's child reads for a fifth of a second, which no quiet state follows from.
-        (["calibrate", "--seconds", "0.2"], 1, "readings, and 20 are needed"),
-        (["qualify", "--level", "1"], 3, "AMX NOT USABLE"),
+        (["doctor"], {3}, "AMX is not usable on this machine"),
+        (["list"], {0}, "gemm-inference-fp32"),
+        # Where somebody else uses the core all the time nothing is stored.
+        (["calibrate", "--seconds", "0.2"], {0, 4}, "readings of 1 CPUs in"),
+        (["qualify", "--level", "1"], {3}, "AMX NOT USABLE"),
     ],
     ids=["doctor", "list", "calibrate", "qualify"],
 )
-def test_commands_behave_as_elsewhere(hostile, tmp_path, command, code, said):
+def test_commands_behave_as_elsewhere(hostile, tmp_path, command, codes, said):
     done = subprocess.run(
         # In the jail, so that the machine is one without usable AMX wherever this runs. As the
         # installed command does it, the working folder is on no path.
         [
             *(sys.executable, "-P", "-m", "amx_suite.worker.jail"),
-            *(sys.executable, "-P", "-m", "amx_suite", *command),
+            *(sys.executable, "-P", "-c", UNLOCKED, str(tmp_path / "lock"), *command),
         ],
         cwd=hostile,
-        env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")},
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AMX_SUITE_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     text = done.stdout + done.stderr
-    assert done.returncode == code, text
+    assert done.returncode in codes, text
     assert said in text
     assert "working folder" not in text
     assert "wrong package" not in text

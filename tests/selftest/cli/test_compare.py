@@ -42,6 +42,20 @@ def test_exit_codes(base: Path, same: Path, slower: Path, tmp_path: Path) -> Non
     assert cli.main(["compare", str(slower), str(base)]) == 0
     assert cli.main(["compare", str(base), str(few)]) == 4
     assert cli.main(["compare", str(base), str(slower), "--margin", "20"]) == 0
+    assert cli.main(["compare", str(base)]) == 2
+
+
+def test_several_bases_come_before_the_new(
+    tmp_path: Path, slower: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = {f"base-{n}.json": [log + 0.002 * n for log in SAME] for n in range(3)}
+    bases = [
+        str(nights.write(tmp_path / name, nights.summary(logs))) for name, logs in levels.items()
+    ]
+    assert cli.main(["compare", *bases, str(slower)]) == 1
+    assert "1.6% from 3 base runs" in capsys.readouterr().out
+    assert cli.main(["compare", str(slower), *bases]) == 4
+    assert cli.main(["compare", *bases, bases[0]]) == 2
 
 
 def test_table_page_and_json_agree(
@@ -57,21 +71,21 @@ def test_table_page_and_json_agree(
     assert gate["change"] == "worse"
     assert gate["ratio"] == pytest.approx(math.exp(-0.1), rel=1e-3)
     assert gate["low"] < gate["ratio"] < gate["high"]
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     for text in (capsys.readouterr().out, page.read_text()):
         assert "WORSE: 1 worse" in text
         assert f"{gate['ratio'] - 1:+.1%}" in text
 
 
 @pytest.mark.parametrize("margin", ["0", "100", "-5", "five", "nan"])
-def test_a_margin_is_a_percentage(
+def test_margin_is_a_percentage(
     base: Path, same: Path, margin: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["compare", str(base), str(same), f"--margin={margin}"]) == 2
     assert f"--margin: got '{margin}', expected a percentage" in capsys.readouterr().err
 
 
-def test_what_cannot_be_compared_is_one_line_and_2(
+def test_incomparable_is_one_line_and_2(
     base: Path, same: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = nights.write(tmp_path / "other.json", nights.summary(SAME, versions={"torch": "9"}))
@@ -84,7 +98,7 @@ def test_what_cannot_be_compared_is_one_line_and_2(
     assert "torch was '2.8.0', is '9'" in capsys.readouterr().out
 
 
-def test_an_output_in_the_way_is_2_and_nothing_is_half_written(
+def test_output_in_the_way_writes_nothing(
     base: Path, same: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["compare", str(base), str(same), "--json", str(base / "x.json")]) == 2

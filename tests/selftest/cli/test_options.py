@@ -34,7 +34,7 @@ def test_defaults() -> None:
     assert (found.level, found.seed, found.budget_seconds) == (2, 0, None)
     assert found.threads == len(os.sched_getaffinity(0))
     assert found.engines == tuple(n for n, e in ENGINES.items() if e.why_unavailable() is None)
-    assert (found.require, found.strict, found.download) == (False, False, False)
+    assert not any((found.require, found.strict, found.wait, found.download))
     assert found.gates is found.data is found.checkpoint is found.output is None
     assert found.weights == ()
 
@@ -55,9 +55,11 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
 def test_flags_are_switched_by_the_environment_and_by_the_command_line(
     text: str, expected: bool
 ) -> None:
-    environ = {"AMX_SUITE_REQUIRE": text}
-    assert settings({}, environ).require is expected
-    assert settings({"require": not expected}, environ).require is not expected
+    environ = {"AMX_SUITE_REQUIRE": text, "AMX_SUITE_WAIT": text}
+    found = settings({}, environ)
+    assert found.require is found.wait is expected
+    found = settings({"require": not expected, "wait": not expected}, environ)
+    assert found.require is found.wait is not expected
 
 
 def test_an_empty_value_means_not_given(tmp_path: Path) -> None:
@@ -176,6 +178,7 @@ def test_the_argv_for_a_child_gives_it_the_same_settings(prefix: str, tmp_path: 
         "AMX_SUITE_LEVEL": "3",
         "AMX_SUITE_BUDGET": "2.5",
         "AMX_SUITE_REQUIRE": "1",
+        "AMX_SUITE_WAIT": "1",
         "AMX_SUITE_WEIGHTS": "bert=a,resnet50=b",
         "AMX_SUITE_DATA": str(tmp_path),
     }

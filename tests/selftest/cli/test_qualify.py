@@ -34,6 +34,8 @@ class FakePytest:
     def __call__(self, arguments: list[str], plugins: list[Any]) -> int:
         self.arguments = arguments
         self.environ = dict(os.environ)
+        if self.ended != pytest.ExitCode.USAGE_ERROR:
+            plugins[0].pytest_runtestloop()
         if self.benchmarks:
             Path(self.value("--benchmark-json")).write_text('{"benchmarks": [1]}')
         Path(self.value("--junitxml")).write_text("<testsuites/>")
@@ -129,6 +131,16 @@ def test_results_of_an_earlier_run_are_gone_even_if_this_one_dies(
     (output / "mine.txt").touch()
     assert run(monkeypatch, FakePytest(3), output)[0] == 1
     assert [entry.name for entry in output.iterdir()] == ["mine.txt"]
+
+
+def test_a_refused_run_leaves_earlier_results(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    run(monkeypatch, FakePytest(0, runs.QUALIFIED), output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert run(monkeypatch, FakePytest(4), output)[0] == 2
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
 def test_without_a_timed_row_results_json_is_there_and_has_none(

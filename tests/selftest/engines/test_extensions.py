@@ -148,7 +148,7 @@ def test_an_engine_and_a_workload_have_cases_and_are_chosen_by_name(offer, suite
     offer("wide-workload", WORKLOAD, "workload", "wide", "Wide")
     found = listing()
     theirs = [case["id"] for case in found["cases"] if case["engine"] == "theirs"]
-    assert any(case.startswith("resnet50-training-bf16-amx-theirs-b16x224-") for case in theirs)
+    assert any(case.startswith("resnet50-training-bf16-amx-theirs-b8x224-") for case in theirs)
     assert all("-bf16-" in case for case in theirs)
     wide = [case["id"] for case in found["cases"] if case["id"].startswith("wide-")]
     assert any(case.startswith("wide-inference-int8-amx-ipex-b3x5-") for case in wide)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amx_suite.core.noise import Unit
+from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.host.health import judge_tiles, least_share
 

@@ -36,6 +36,8 @@ def run_suite_in():
             "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
             "FAKE_MACHINE": json.dumps(machine or {}),
             "COLUMNS": "150",
+            # Its quiet reference is not the user's.
+            "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
             **(environ or {}),
         }
         command = [

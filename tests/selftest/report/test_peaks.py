@@ -4,8 +4,8 @@ import pytest
 
 from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.units import Unit
 
 pytestmark = pytest.mark.selftest
 

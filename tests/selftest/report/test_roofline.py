@@ -6,9 +6,9 @@ import sample_runs as runs
 
 from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.isa import Isa
-from amx_suite.core.noise import Unit
 from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.core.roofline import Product, bytes_in, operations_in, roofline
+from amx_suite.core.units import Unit
 from amx_suite.report.roofline import roofline_blocks, roofline_rows
 
 pytestmark = pytest.mark.selftest

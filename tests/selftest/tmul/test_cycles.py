@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from amx_suite.core.noise import Unit
+from amx_suite.core.units import Unit
 from amx_suite.tmul.cycles import CycleReader
 from amx_suite.tmul.loops import ADDS_PER_ITERATION, chain_loop
 from amx_suite.tmul.probe import Loop

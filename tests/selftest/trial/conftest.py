@@ -8,8 +8,9 @@ from fake_trial import GIB, FakeProber, FakeWorker, World
 
 from amx_suite.core.case import Mode, Precision, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
-from amx_suite.core.noise import Reference
+from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
+from amx_suite.core.units import PER_CYCLE
 from amx_suite.trial.session import TrialSession
 from amx_suite.workloads.base import Inputs
 
@@ -30,12 +31,10 @@ def world():
 def make_session(world):
     """A session of the full trial of a workload on the fake machine."""
 
-    reference = Reference(World().rates)
+    reference = Reference.of([Reading(World().rates)], PER_CYCLE)
 
-    def make(
-        gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, twin=False, trial=None, **more
-    ):
-        of_ipex = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed, twin=twin)
+    def make(gates=(), *, workload=RESNET, seed=0, budget_seconds=600.0, trial=None, **more):
+        of_ipex = Trial.of(workload, "ipex", SHAPE, threads=2, seed=seed)
         return TrialSession(
             trial or of_ipex,
             gates,

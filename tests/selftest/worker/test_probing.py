@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from amx_suite.core.noise import Unit
+from amx_suite.core.units import Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import loops as machine_loops
-from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
+from amx_suite.tmul.cycles import Loop
+from amx_suite.tmul.probe import READING_SECONDS, Probe
 from amx_suite.worker import probing
 from amx_suite.worker.unit_probe import UnitProbe
 
@@ -54,18 +55,41 @@ def loops(clock, *seconds_per_pass, work=10.0):
     return make
 
 
-def test_the_rate_is_work_over_the_threads_own_time(clock):
-    probe = Probe(CPUS[:1], {Unit.FMA: loops(clock, 1e-3), Unit.MEMORY: loops(clock, 1e-4)})
+def chain(clock, hertz=2e9):
+    """Makes the loop that counts cycles of a core of that frequency."""
+    return lambda: Loop(lambda passes: clock.advance(passes * 64 / hertz), 64)
+
+
+def test_rates_are_by_cycle_and_memorys_by_the_clock(clock):
+    units = {Unit.FMA: loops(clock, 1e-5, work=1e6), Unit.MEMORY: loops(clock, 1e-4)}
+    probe = Probe(CPUS[:1], units, chain(clock))
     assert probe.read().rates == {
-        Unit.FMA: pytest.approx(1e4),
+        Unit.FMA: pytest.approx(1e11 / 2e9),
+        Unit.MEMORY: pytest.approx(1e5),
+    }
+    assert probe.read_sums() == {
+        Unit.FMA: pytest.approx(1e11),
         Unit.MEMORY: pytest.approx(1e5),
     }
 
 
+def test_an_interrupted_window_is_taken_again(clock):
+    """Known-bad: a chain that was cut in half would make its unit look twice as fast."""
+    cuts = iter([])
+
+    def run(passes):
+        clock.advance(passes * 64 / 2e9 * next(cuts, 1.0))
+
+    probe = Probe(CPUS[:1], {Unit.FMA: loops(clock, 1e-5, work=1e6)}, lambda: Loop(run, 64))
+    cuts = iter([2.0, 1.0, 1.0, 2.0])
+    assert probe.read().rates[Unit.FMA] == pytest.approx(50.0)
+    assert next(cuts, None) is None, "both windows were taken"
+
+
 @pytest.mark.skipif(len(CPUS) < 2, reason="one CPU is never slower than another")
 def test_the_slowest_cpu_counts(clock):
-    probe = Probe(CPUS[:2], {Unit.FMA: loops(clock, 1e-3, 2e-3)})
-    assert probe.read().rates[Unit.FMA] == pytest.approx(5e3)
+    probe = Probe(CPUS[:2], {Unit.FMA: loops(clock, 1e-5, 2e-5, work=1e6)}, chain(clock))
+    assert probe.read().rates[Unit.FMA] == pytest.approx(25.0)
 
 
 def test_a_reading_is_as_long_as_said_where_the_loop_is_as_fast_as_at_first(clock):
@@ -75,7 +99,7 @@ def test_a_reading_is_as_long_as_said_where_the_loop_is_as_fast_as_at_first(cloc
         passes.append(n)
         clock.advance(n * 1e-5)
 
-    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(note, 1.0)})
+    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(note, 1.0)}, chain(clock))
     probe.read()
     assert passes[-1] * 1e-5 == pytest.approx(READING_SECONDS)
 
@@ -85,7 +109,7 @@ def test_an_error_on_a_thread_is_raised():
         raise RuntimeError("no such loop")
 
     with pytest.raises(RuntimeError, match="no such loop"):
-        Probe(CPUS, {Unit.FMA: broken})
+        Probe(CPUS, {Unit.FMA: broken}, broken)
 
 
 def test_tiles_are_read_only_where_the_kernel_permits_them(monkeypatch):
@@ -96,7 +120,7 @@ def test_tiles_are_read_only_where_the_kernel_permits_them(monkeypatch):
         flags = ("avx512f", "amx_tile", "amx_bf16", "amx_int8")
 
     opened = []
-    monkeypatch.setattr(probing, "Probe", lambda cpus, loops: opened.append(set(loops)))
+    monkeypatch.setattr(probing, "Probe", lambda cpus, loops, chain: opened.append(set(loops)))
     monkeypatch.setattr(probing, "read_cpuinfo", Info)
     monkeypatch.setattr(probing, "request_tiles", Refused)
     probing.open_probe(CPUS)
@@ -117,7 +141,9 @@ def test_the_widest_vectors_are_what_is_read(monkeypatch, flags, register):
     Info.flags = flags
     asked = []
     monkeypatch.setattr(probing, "read_cpuinfo", Info)
-    monkeypatch.setattr(probing, "Probe", lambda cpus, loops: [make() for make in loops.values()])
+    monkeypatch.setattr(
+        probing, "Probe", lambda cpus, loops, chain: [make() for make in loops.values()]
+    )
     for loop in ("fma_loop", "stream_loop"):
         monkeypatch.setattr(probing, loop, lambda vectors: asked.append(vectors.register))
     probing.open_probe(CPUS)
@@ -143,7 +169,9 @@ def test_a_real_child_reads_every_unit_without_torch_and_rests_between():
     with UnitProbe(CPUS) as worker:
         first, second = worker.probe(), worker.probe()
         assert {Unit.FMA, Unit.MEMORY} <= set(first.rates) == set(second.rates)
-        assert all(rate > 1e8 for rate in second.rates.values())
+        # Between half of a narrow unit's rate and that of three wide ones.
+        assert 8 < second.rates[Unit.FMA] < 96
+        assert second.rates[Unit.MEMORY] > 1e8
         assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()
         while any("S (sleeping)" not in line for line in lines_of_threads(worker.pid, "State")):
             time.sleep(0.01)

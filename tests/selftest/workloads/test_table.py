@@ -28,6 +28,37 @@ def test_the_published_shapes_are_at_level_4():
     assert WORKLOADS["bert"].shapes[Mode.INFERENCE, 4] == Shape(64, 512)
 
 
+#: Median milliseconds of the slowest arm's step at batch 16 (IPEX 2.8, 2 vCPUs).
+SLOWEST_AT_BATCH_16 = {
+    ("resnet50", Mode.INFERENCE): 1205,
+    ("resnet50", Mode.TRAINING): 4808,
+    ("bert", Mode.INFERENCE): 3263,
+    ("bert", Mode.TRAINING): 13423,
+}
+
+
+@pytest.mark.parametrize(("model", "mode"), SLOWEST_AT_BATCH_16)
+def test_steps_of_level_3_take_about_2_s(model, mode):
+    """Seconds of a step grow with its batch."""
+    shape = WORKLOADS[model].shapes[mode, 3]
+    assert SLOWEST_AT_BATCH_16[model, mode] * shape.batch / 16 < 2500
+
+
+def test_level_3_shapes():
+    shapes = {
+        (model, mode): shape
+        for model, row in WORKLOADS.items()
+        for (mode, level), shape in row.shapes.items()
+        if level == 3
+    }
+    assert shapes == {
+        ("resnet50", Mode.INFERENCE): Shape(16, 224),
+        ("resnet50", Mode.TRAINING): Shape(8, 224),
+        ("bert", Mode.INFERENCE): Shape(8, 128),
+        ("bert", Mode.TRAINING): Shape(2, 128),
+    }
+
+
 def test_the_models_run_in_both_modes_from_level_3_on():
     for model in ("resnet50", "bert"):
         assert set(WORKLOADS[model].shapes) == {(mode, level) for mode in Mode for level in (3, 4)}
@@ -35,7 +66,7 @@ def test_the_models_run_in_both_modes_from_level_3_on():
 
 
 @pytest.mark.parametrize(
-    ("model", "items", "unit"), [("resnet50", 16, "images"), ("bert", 2048, "tokens")]
+    ("model", "items", "unit"), [("resnet50", 16, "images"), ("bert", 1024, "tokens")]
 )
 def test_items_of_a_step(model, items, unit):
     row = WORKLOADS[model]

@@ -17,17 +17,15 @@ from amx_suite.core.verdict import Speedup
 if TYPE_CHECKING:
     import numpy as np
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.99
 
 
-def paired_speedup(
-    pairs: Sequence[tuple[float, float]], confidence: float = CONFIDENCE
-) -> Speedup | None:
+def paired_speedup(pairs: Sequence[tuple[float, float]]) -> Speedup | None:
     """Speedup from (baseline, candidate) seconds of the same rounds; None without any pair.
 
     The ratio is exp of the median of all Walsh averages of the log ratios. The interval holds
-    every shift that Wilcoxon's exact signed-rank test does not reject; below six pairs none is
-    rejected at 95 %, so there is no interval.
+    every shift that Wilcoxon's exact signed-rank test does not reject; below eight pairs none is
+    rejected at 99 %, so there is no interval.
     """
     import numpy as np
 
@@ -38,12 +36,12 @@ def paired_speedup(
         raise ValueError("a speedup needs positive, finite seconds in every pair")
     logs = np.log(array[:, 0] / array[:, 1])
     walsh = _walsh_averages(logs)
-    low, high = _interval(logs, walsh, 1.0 - confidence)
+    low, high = _interval(logs, walsh, 1.0 - CONFIDENCE)
     return Speedup(
         ratio=float(np.exp(np.median(walsh))),
         low=None if low is None else float(np.exp(low)),
         high=None if high is None else float(np.exp(high)),
-        confidence=confidence,
+        confidence=CONFIDENCE,
         pairs=len(pairs),
     )
 

@@ -8,7 +8,7 @@ import pytest
 from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
-from amx_suite.trial.proof import doubt_arm
+from amx_suite.trial.unproven import why_unproven
 
 pytestmark = pytest.mark.selftest
 
@@ -66,7 +66,7 @@ def changed(evidence, **fields):
         (FP32, changed(FP32_PROOF, read_back={"onednn": "AVX512_CORE", "mkl": "AVX512"})),
         (BF16_AMX, changed(AMX_PROOF, read_back={"onednn": "AMX", "mkl": "AVX512_E2"})),
         (FP32, changed(FP32_PROOF, read_back={"mkl": "Intel(R) Architecture processors"})),
-        # A first layer left in FP32, and a reorder, are no doubt.
+        # A first layer left in FP32, and a reorder, are no found.
         (
             BF16_AMX,
             changed(
@@ -87,8 +87,8 @@ def changed(evidence, **fields):
         "a layer in fp32",
     ],
 )  # fmt: skip
-def test_good_evidence_leaves_no_doubt(run_case, evidence):
-    assert doubt_arm(run_case, evidence, 0.5) is None
+def test_good_evidence_leaves_no_found(run_case, evidence):
+    assert why_unproven(run_case, evidence, 0.5) is None
 
 
 @pytest.mark.parametrize(
@@ -159,18 +159,18 @@ def test_good_evidence_leaves_no_doubt(run_case, evidence):
     ],
 )  # fmt: skip
 def test_bad_evidence_is_named(run_case, evidence, reason):
-    doubt = doubt_arm(run_case, evidence, 0.5)
-    assert doubt is not None
-    assert re.search(reason, doubt.reason)
-    assert doubt.remedy
+    found = why_unproven(run_case, evidence, 0.5)
+    assert found is not None
+    assert re.search(reason, found.reason)
+    assert found.remedy
 
 
 def test_the_share_is_the_gates_own():
     mixed = changed(
         AMX_PROOF, kernels=(kernel(milliseconds=70), kernel(Family.AVX512_BF16, milliseconds=30))
     )
-    assert doubt_arm(BF16_AMX, mixed, 0.5) is None
-    assert doubt_arm(BF16_AMX, mixed, 0.7) is not None
+    assert why_unproven(BF16_AMX, mixed, 0.5) is None
+    assert why_unproven(BF16_AMX, mixed, 0.7) is not None
 
 
 def test_what_no_primitive_covers_is_unseen():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Doubt", "doubt_arm", "doubt_beyond_ceiling"]
-
-from typing import NamedTuple
+__all__ = ["why_beyond_ceiling", "why_unproven"]
 
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.isa import Isa
+from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Ceiling
 from amx_suite.worker.mkl import mkl_exceeds
@@ -25,37 +24,32 @@ _NAMED_KERNELS = 3
 _MKL = "mkl"
 
 
-class Doubt(NamedTuple):
-    """Why something is not proven, and what to do."""
-
-    reason: str
-    remedy: str
-
-
-def doubt_arm(case: RunCase, evidence: Evidence | None, least_amx_share: float) -> Doubt | None:
-    """The first thing that the evidence leaves unproven, or None.
+def why_unproven(
+    case: RunCase, evidence: Evidence | None, least_amx_share: float
+) -> Decision | None:
+    """NO_EVIDENCE for the first thing that the evidence leaves unproven, or None.
 
     In this order: that every library stood under the ceiling it was told, that the arm used AMX for
     more than ``least_amx_share`` of its matrix primitives' time or could not use it at all, and
     that those primitives computed in the case's precision.
     """
     if evidence is None:
-        return Doubt(f"no evidence of {case.arm} was taken", "run the trial to its end")
-    amx = _doubt_amx(case, evidence, least_amx_share) if case.isa.allows_amx else None
-    no_amx = None if case.isa.allows_amx else _doubt_no_amx(case, evidence)
-    return _doubt_ceiling(case, evidence) or amx or no_amx or _doubt_precision(case, evidence)
+        return _no_evidence(f"no evidence of {case.arm} was taken", "run the trial to its end")
+    amx = _too_little_amx(case, evidence, least_amx_share) if case.isa.allows_amx else None
+    no_amx = None if case.isa.allows_amx else _perhaps_amx(case, evidence)
+    return _outside_ceiling(case, evidence) or amx or no_amx or _other_precision(case, evidence)
 
 
-def doubt_beyond_ceiling(case: RunCase, what: str) -> Doubt:
-    """For an arm whose process the kernel killed for an instruction beyond its ceiling."""
-    return Doubt(
+def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
+    """NO_EVIDENCE for an arm that the kernel killed for an instruction beyond its ceiling."""
+    return _no_evidence(
         f"{case.arm}: {case.engine} ignores its ceiling of {case.isa}: {what}",
         f"report it to {case.engine}: it executes tile instructions though the kernel refuses it "
         "the permission; until that is mended, no arm without AMX can be measured with it",
     )
 
 
-def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:
+def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
     own = engine_for(case.engine, case.precision).ceilings(case.isa)
     for library, wanted in {**own, **_common_ceilings(case.isa)}.items():
         found = evidence.read_back.get(library)
@@ -63,7 +57,7 @@ def _doubt_ceiling(case: RunCase, evidence: Evidence) -> Doubt | None:
             continue
         # MKL knows finer levels than CPUs differ in, and none at all on those of other vendors.
         if library != _MKL or mkl_exceeds(found, wanted.report):
-            return Doubt(
+            return _no_evidence(
                 f"{case.arm}: {library} reports {found} where {wanted.variable} asked for "
                 f"{wanted.report}",
                 f"check that this build of {library} reads {wanted.variable} and that the CPU has "
@@ -81,14 +75,14 @@ def _common_ceilings(isa: Isa) -> dict[str, Ceiling]:
     }
 
 
-def _doubt_amx(case: RunCase, evidence: Evidence, least_share: float) -> Doubt | None:
+def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> Decision | None:
     if not evidence.amx_permission:
-        return Doubt(
+        return _no_evidence(
             f"{case.arm} ended without the kernel's tile permission, so it cannot have used AMX",
             "run amx-suite doctor",
         )
     if evidence.amx_share <= least_share:
-        return Doubt(
+        return _no_evidence(
             f"{case.arm}: {evidence.amx_share:.0%} of the matrix primitives' time was on AMX "
             f"kernels, more than {least_share:.0%} expected; most time: {_named(evidence)}",
             "check that oneDNN is built with AMX and that nothing lowers its ISA",
@@ -96,34 +90,38 @@ def _doubt_amx(case: RunCase, evidence: Evidence, least_share: float) -> Doubt |
     return None
 
 
-def _doubt_no_amx(case: RunCase, evidence: Evidence) -> Doubt | None:
+def _perhaps_amx(case: RunCase, evidence: Evidence) -> Decision | None:
     if evidence.proves_no_amx:
         return None
     if evidence.jail is Jail.UNAVAILABLE:
-        return Doubt(
+        return _no_evidence(
             f"{case.arm} could not be jailed, so it may have used AMX",
             "allow seccomp filters (no_new_privs) in this container",
         )
-    return Doubt(
+    return _no_evidence(
         f"{case.arm} held the tile permission or the kernel does not say, so it may have used AMX",
         "start its worker in the jail; if it was, report that the jail did not hold",
     )
 
 
-def _doubt_precision(case: RunCase, evidence: Evidence) -> Doubt | None:
+def _other_precision(case: RunCase, evidence: Evidence) -> Decision | None:
     typed = [use for use in evidence.matrix_kernels if use.data_type]
     total = sum(use.milliseconds for use in typed)
     wrong = [use for use in typed if use.data_type not in _TYPES[case.precision]]
     share = sum(use.milliseconds for use in wrong) / total if total else 0.0
     # FP32 allows nothing else: a single product in BF16 makes the baseline another one.
     if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):
-        return Doubt(
+        return _no_evidence(
             f"{case.arm}: {share:.0%} of the matrix primitives' time was not in "
             f"{case.precision}: {', '.join(map(_name, wrong[:_NAMED_KERNELS]))}",
             "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
             "torch.set_float32_matmul_precision) or a recipe that did not convert the model",
         )
     return None
+
+
+def _no_evidence(reason: str, remedy: str) -> Decision:
+    return Decision(Verdict.NO_EVIDENCE, reason, remedy)
 
 
 def _named(evidence: Evidence) -> str:

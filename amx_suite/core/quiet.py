@@ -1,0 +1,118 @@
+"""What quiet means: readings of the machine's units, and what each unit gives undisturbed."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CALIBRATION_SCHEMA",
+    "QUIET_WITHIN",
+    "Calibration",
+    "Reading",
+    "Reference",
+]
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from amx_suite.core.numbers import Rate
+from amx_suite.core.units import Unit
+
+#: A reading is quiet if every unit is within this factor of its reference. A neighbour on the same
+#: core leaves 0.40 to 0.43 of the tile unit; undisturbed it gives 0.93 to 1.0 of theory
+#: (docs/measured.md).
+QUIET_WITHIN = 1.10
+
+#: The best of a series of readings is this quantile, so that no single odd reading makes it.
+_BEST_QUANTILE = 0.98
+
+#: Raised whenever a stored calibration changes its meaning or layout.
+CALIBRATION_SCHEMA = 2
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What each unit gave within about 20 ms, all bound CPUs at once: the slowest CPU's rate.
+
+    Operations per cycle of its core, whatever the frequency; of memory, bytes a second.
+    """
+
+    rates: dict[Unit, Rate]
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What each unit gives when nobody contends for it, in the units of ``Reading``.
+
+    ``below`` maps a unit that never reached its theory to the best share of it that was read: its
+    reference is that best, and a neighbour who never leaves looks just the same.
+    """
+
+    rates: dict[Unit, Rate]
+    below: dict[Unit, float] = {}
+
+    @classmethod
+    def of(cls, readings: Sequence[Reading], theory: Mapping[Unit, float]) -> Reference:
+        """The theory of a unit where the readings reach it, within ``QUIET_WITHIN``; else the best.
+
+        ``theory`` lacks the units of which it is not known, such as memory. Raises ValueError
+        without a reading.
+        """
+        if not readings:
+            raise ValueError("a reference needs at least one reading")
+        best = {unit: _best(readings, unit) for unit in readings[0].rates}
+        rates, below = dict(best), {}
+        for unit in best.keys() & theory.keys():
+            if best[unit] * QUIET_WITHIN >= theory[unit]:
+                rates[unit] = theory[unit]
+            else:
+                below[unit] = best[unit] / theory[unit]
+        return cls(rates, below)
+
+    def only(self, units: Iterable[Unit]) -> Reference:
+        """The same for fewer units."""
+        wanted = set(units)
+        return Reference(
+            {unit: rate for unit, rate in self.rates.items() if unit in wanted},
+            {unit: share for unit, share in self.below.items() if unit in wanted},
+        )
+
+    def share(self, reading: Reading, unit: Unit) -> float:
+        """The reading's rate over the reference; 0 if the unit was not read."""
+        return reading.rates.get(unit, 0.0) / self.rates[unit]
+
+    def is_quiet(self, reading: Reading) -> bool:
+        """Whether every unit is within ``QUIET_WITHIN`` of its reference."""
+        return all(self._is_free(reading, unit) for unit in self.rates)
+
+    def busiest(self, readings: Iterable[Reading]) -> tuple[Unit, float] | None:
+        """The unit that most often fell short, with its least share; None if none did."""
+        short: dict[Unit, list[float]] = {unit: [] for unit in self.rates}
+        for reading in readings:
+            for unit, shares in short.items():
+                if not self._is_free(reading, unit):
+                    shares.append(self.share(reading, unit))
+        most = max(short, key=lambda unit: len(short[unit]))
+        return (most, min(short[most])) if short[most] else None
+
+    def _is_free(self, reading: Reading, unit: Unit) -> bool:
+        return self.share(reading, unit) * QUIET_WITHIN >= 1.0
+
+
+def _best(readings: Sequence[Reading], unit: Unit) -> float:
+    ordered = sorted(reading.rates[unit] for reading in readings)
+    return ordered[min(len(ordered) - 1, int(_BEST_QUANTILE * len(ordered)))]
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """A stored reference, with the machine it belongs to.
+
+    ``machine`` are its traits (``host.host_traits``), ``threads`` the CPUs that were read at once,
+    ``quiet_share`` the share of the ``readings`` that were quiet.
+    """
+
+    machine: dict[str, str]
+    threads: int
+    taken: str
+    seconds: float
+    readings: int
+    quiet_share: float
+    reference: Reference
+    schema_version: int = CALIBRATION_SCHEMA

@@ -1,0 +1,147 @@
+"""Whether a gate's speedup changed, in six points.
+
+1. A run's speedup at a gate is the Hodges-Lehmann estimate of its quiet rounds' log ratios, with
+   its 99 % signed-rank interval (``trial.interval``).
+2. The change is the log of the new run's speedup less the mean of the base runs' logs.
+3. Two launches of the same thing differ by more than their rounds tell. One or two base runs:
+   ``ASSUMED_SPREAD`` is taken, and what the rounds of each run scatter is added to it. Three or
+   more measure it: each gate's logs scatter about their own mean, and the variance is pooled over
+   all gates and with the assumed one, which counts for ``ASSUMED_DEGREES``, since two degrees of
+   freedom alone would find nothing. What was measured already holds the scatter of the rounds; if
+   the new run's own is greater, that counts.
+4. The interval of the change has a confidence of 99 %: Student's t with the pooled degrees of
+   freedom where the spread was measured, else the normal distribution.
+5. Worse or better: the interval excludes no change, and the change exceeds the margin. Unchanged:
+   neither, and the interval excludes every change of twice the margin.
+6. Anything else is inconclusive.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ASSUMED_DEGREES",
+    "ASSUMED_SPREAD",
+    "CONFIDENCE",
+    "Change",
+    "Estimate",
+    "Spread",
+    "change_between",
+    "spread_between",
+    "verdict_on",
+]
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from amx_suite.core.verdict import Speedup
+
+#: Of the interval of each change.
+CONFIDENCE = 0.99
+
+#: Standard deviation of the log ratio of two launches of the same thing. Source: measured on shared
+#: hosts 0.65 to 4 %; docs/verdicts.md.
+ASSUMED_SPREAD = 0.02
+
+#: Degrees of freedom for which the assumption counts beside what was measured. Simulated
+#: (benchmarks/simulate_compare.py): without it 10 % slower is found in 26 % against three base runs
+#: of one gate, with 4 in 93 %; with more, hosts on which launches differ by more than that are
+#: called changed too often.
+ASSUMED_DEGREES = 4
+
+#: Base runs from which on the spread is measured: two give one difference a gate, which is too few.
+_FEWEST_FOR_SPREAD = 3
+
+
+class Change(StrEnum):
+    """What can be said of a gate's speedup since the base runs."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    UNCHANGED = "unchanged"
+    INCONCLUSIVE = "inconclusive"
+    VANISHED = "vanished"
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How much launches differ.
+
+    ``deviation`` is the standard deviation of the log ratio of two launches of the same thing.
+    ``degrees`` are its degrees of freedom, None where it was only assumed.
+    """
+
+    deviation: float
+    degrees: int | None = None
+
+
+class Estimate(NamedTuple):
+    """Log of the new speedup over the base's, with its interval."""
+
+    log: float
+    low: float
+    high: float
+
+
+def spread_between(gates: Iterable[Sequence[Speedup]]) -> Spread:
+    """The spread between base runs, from the speedups that they all have of each gate."""
+    samples = [
+        [math.log(base.ratio) for base in bases]
+        for bases in gates
+        if len(bases) >= _FEWEST_FOR_SPREAD
+    ]
+    if not samples:
+        return Spread(ASSUMED_SPREAD)
+    degrees = ASSUMED_DEGREES + sum(len(logs) - 1 for logs in samples)
+    squares = sum((log - statistics.fmean(logs)) ** 2 for logs in samples for log in logs)
+    variance = (ASSUMED_DEGREES * ASSUMED_SPREAD**2 + 2 * squares) / degrees
+    return Spread(math.sqrt(variance), degrees)
+
+
+def change_between(bases: Sequence[Speedup], new: Speedup, spread: Spread) -> Estimate:
+    """The change of one gate; every speedup needs its interval."""
+    log = math.log(new.ratio) - statistics.fmean(math.log(base.ratio) for base in bases)
+    # The spread is that of a difference of two launches, so of one launch half.
+    of_launch = spread.deviation**2 / 2
+    if spread.degrees is None:
+        variance = of_launch * (1 + 1 / len(bases))
+        variance += _within(new) + sum(map(_within, bases)) / len(bases) ** 2
+        quantile = _normal_quantile(CONFIDENCE)
+    else:
+        variance = of_launch / len(bases) + max(of_launch, _within(new))
+        quantile = _t_quantile(CONFIDENCE, spread.degrees)
+    half = quantile * math.sqrt(variance)
+    return Estimate(log, log - half, log + half)
+
+
+def verdict_on(change: Estimate, margin: float) -> Change:
+    """Points 5 and 6; ``margin`` is a share, such as 0.05."""
+    least, most = math.log1p(margin), math.log1p(2 * margin)
+    if change.high < 0 and change.log < -least:
+        return Change.WORSE
+    if change.low > 0 and change.log > least:
+        return Change.BETTER
+    if -most < change.low and change.high < most:
+        return Change.UNCHANGED
+    return Change.INCONCLUSIVE
+
+
+def _within(speedup: Speedup) -> float:
+    """Variance of the log speedup as far as the rounds of its run tell."""
+    assert speedup.low is not None  # there are enough rounds
+    assert speedup.high is not None
+    half = math.log(speedup.high / speedup.low) / 2
+    return (half / _normal_quantile(speedup.confidence)) ** 2
+
+
+def _normal_quantile(confidence: float) -> float:
+    return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _t_quantile(confidence: float, degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))

@@ -1,0 +1,248 @@
+"""The decision, in five sentences.
+
+1. A round times every arm once, in random order. Before each slice the trial waits until the units
+   that its arms use (tiles, FMA, memory) are quiet, reads them again afterwards, and repeats the
+   slice if they are not.
+2. Only quiet rounds count. A launch ends with ``ROUNDS`` of them, or when its budget is spent; one
+   that lacks nothing but time may go on for ``MOST_BUDGETS`` budgets until it has ``LEAST_ROUNDS``.
+   Nothing that stops or repeats a measurement looks at the speedup.
+3. Each speedup is the Hodges-Lehmann estimate of the rounds' log ratios, with its exact signed-rank
+   99 % interval.
+4. PASS: ``LEAST_ROUNDS`` or more, and the interval lies at or above the minimum. FAIL:
+   ``LEAST_ROUNDS`` or more, the interval lies below the minimum, and one second launch in fresh
+   processes, of the same length, says so too.
+5. Anything else is INCONCLUSIVE and says what it lacked.
+
+Evidence comes before the numbers: NO_EVIDENCE however fast an arm was, NOT_APPLICABLE where the
+engine does not have it. One thing no reading can tell: a neighbour who never leaves makes a unit
+look like one that gives less than its theory. Such a neighbour on the tile unit slows the AMX arm,
+so no FAIL rests on it; one on FMA slows the baseline, so no PASS does.
+
+``measure`` carries out 1 and 2, ``interval`` is 3, and this module 4 and 5.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "LEAST_ROUNDS",
+    "MOST_BUDGETS",
+    "MOST_LOST",
+    "ROUNDS",
+    "decide",
+    "decide_pair",
+    "gates_of",
+    "judge",
+    "speaks_against",
+]
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from amx_suite.core.case import RunCase
+from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
+from amx_suite.core.measurement import Measurement, lost_share
+from amx_suite.core.quiet import Reference
+from amx_suite.core.trial import Trial
+from amx_suite.core.units import Unit
+from amx_suite.core.verdict import Decision, GateResult, Lack, Speedup, Verdict
+from amx_suite.trial.interval import paired_speedup
+from amx_suite.trial.unproven import why_beyond_ceiling, why_unproven
+
+#: Quiet rounds that end a launch. With 12 the 99 % interval leaves out 7 Walsh averages at each
+#: end, so that an odd round does not spoil it.
+ROUNDS = 12
+
+#: Quiet rounds without which nothing is decided: with 10 the interval leaves out 3, with 8 none.
+LEAST_ROUNDS = 10
+
+#: How many budgets a launch may take that lacks nothing but time.
+MOST_BUDGETS = 3.0
+
+#: A launch lacks quiet, and not only time, if more than this share of it went into waiting.
+MOST_LOST = 0.25
+
+_MORE_TIME = "give the trial more time with --amx-budget"
+
+
+def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[tuple[Gate, RunCase, RunCase], ...]:
+    """The gates that judge this trial, each with its candidate and its baseline arm."""
+    return tuple(
+        (gate, candidate, baseline)
+        for gate in gates
+        for candidate in trial.arms
+        if gate.covers(candidate)
+        for baseline in trial.arms
+        if gate.is_baseline(baseline, candidate)
+    )
+
+
+def judge(
+    trial: Trial, gates: Iterable[Gate], measurement: Measurement, missing: Mapping[str, str]
+) -> tuple[GateResult, ...]:
+    """The verdict on each gate of the trial, a function of what was stored alone.
+
+    ``missing`` maps the ids of arms that did not run to why.
+    """
+    return tuple(
+        _judge(gate, candidate, baseline, measurement, missing)
+        for gate, candidate, baseline in gates_of(trial, gates)
+    )
+
+
+def decide(
+    first: Speedup | None, second: Speedup | None, minimum: float, reference: Reference | None
+) -> Decision | None:
+    """Sentence 4 on the speedups of both launches; None where it does not apply."""
+    if first is None or first.pairs < LEAST_ROUNDS or first.low is None or first.high is None:
+        return None
+    text = _text(first)
+    if first.low >= minimum:
+        text += f", at least {minimum:g}x"
+        return _unknown(reference, Verdict.PASS, text) or Decision(Verdict.PASS, text)
+    if not speaks_against(first, minimum):
+        return Decision(
+            Verdict.INCONCLUSIVE,
+            f"{text}, too near the minimum of {minimum:g}x to tell",
+            "run it again; if it stays so, this machine is as fast as the minimum, no more",
+            Lack.DISTANCE,
+        )
+    text += f", below the minimum of {minimum:g}x"
+    if not speaks_against(second, minimum):
+        found = "was not measured" if second is None else f"says {_text(second)}"
+        return Decision(
+            Verdict.INCONCLUSIVE,
+            f"{text}, but a second launch in fresh processes {found}",
+            "run it again; where it recurs, speed depends on how memory is laid out at launch",
+            Lack.AGREEMENT,
+        )
+    return _unknown(reference, Verdict.FAIL, text) or Decision(
+        Verdict.FAIL,
+        f"{text}; a second launch says so too",
+        "see which kernels ran in results.json, and check power limits, the host's load and the "
+        "number of threads",
+    )
+
+
+def speaks_against(speedup: Speedup | None, minimum: float) -> bool:
+    """Whether a launch has enough rounds and its interval lies below the minimum."""
+    if speedup is None or speedup.high is None:
+        return False
+    return speedup.pairs >= LEAST_ROUNDS and speedup.high < minimum
+
+
+def decide_pair(
+    first: RunCase, other: RunCase, measurement: Measurement, missing: Mapping[str, str]
+) -> Decision:
+    """Whether the figures of one arm beside the first's can be trusted: PASS, or why not.
+
+    ``missing`` as for ``judge``. There is no minimum, so no speed makes it FAIL.
+    """
+    rounds = len(measurement.pairs(first.id, other.id))
+    enough = Decision(Verdict.PASS, f"{rounds} quiet rounds, each arm proven")
+    return _before_numbers((other, first), measurement, missing, DEFAULT_AMX_SHARE) or (
+        enough if rounds >= LEAST_ROUNDS else _too_few_rounds(rounds, measurement)
+    )
+
+
+def _judge(
+    gate: Gate,
+    candidate: RunCase,
+    baseline: RunCase,
+    measurement: Measurement,
+    missing: Mapping[str, str],
+) -> GateResult:
+    first, second = (
+        paired_speedup(measurement.pairs(baseline.id, candidate.id, launch)) for launch in (0, 1)
+    )
+    found = (
+        _before_numbers((candidate, baseline), measurement, missing, gate.amx_share)
+        or decide(first, second, gate.minimum, measurement.reference)
+        or _too_few_rounds(first.pairs if first else 0, measurement)
+    )
+    return GateResult(
+        gate,
+        candidate.id,
+        baseline.id,
+        found.verdict,
+        found.reason,
+        found.remedy,
+        first,
+        second,
+        found.lack,
+    )
+
+
+def _before_numbers(
+    both: Sequence[RunCase],
+    measurement: Measurement,
+    missing: Mapping[str, str],
+    least_share: float,
+) -> Decision | None:
+    """What is not there, not proven or not judged, whatever the speed."""
+    for case in both:
+        if case.id in missing:
+            name = case.engine if measurement.engines else case.arm
+            return Decision(Verdict.NOT_APPLICABLE, f"{name}: {missing[case.id]}")
+    for case in both:
+        if case.id in measurement.beyond_ceiling:
+            return why_beyond_ceiling(case, measurement.beyond_ceiling[case.id])
+    ran = {facts.case.id for facts in measurement.arms}
+    if not measurement.rounds or not all(case.id in ran for case in both):
+        return Decision(Verdict.INCONCLUSIVE, "no round was taken", _MORE_TIME, Lack.TIME)
+    for case in both:
+        unproven = why_unproven(case, measurement.arm(case.id).evidence, least_share)
+        if unproven is not None:
+            whose = f"{case.engine}: " if measurement.engines else ""
+            return unproven._replace(reason=f"{whose}{unproven.reason}")
+    if measurement.reference is None:
+        return Decision(
+            Verdict.INCONCLUSIVE,
+            "nothing told quiet from busy, as the machine's units were not read",
+            "run it without --benchmark-disable, on a CPU with AVX-512 or AVX2",
+            Lack.REFERENCE,
+        )
+    return None
+
+
+def _too_few_rounds(found: int, measurement: Measurement) -> Decision:
+    rounds, reference = measurement.launch(0), measurement.reference
+    seconds = sum(round_.seconds for round_ in rounds)
+    reason = f"{found} quiet rounds in {seconds:.0f} s, and {LEAST_ROUNDS} are needed"
+    lost = lost_share(rounds)
+    if lost <= MOST_LOST:
+        return Decision(Verdict.INCONCLUSIVE, reason, _MORE_TIME, Lack.TIME)
+    reason += f"; {lost:.0%} of the time went into waiting for quiet"
+    readings = [
+        reading
+        for round_ in rounds
+        for piece in (*round_.slices, *round_.disturbed)
+        for reading in piece.readings
+    ]
+    busiest = reference and reference.busiest(readings)
+    if busiest:
+        reason += f": others used the {busiest[0]} unit and left down to {busiest[1]:.0%} of it"
+    return Decision(
+        Verdict.INCONCLUSIVE,
+        reason,
+        "stop what else runs here, or on the host of this guest, and run it again",
+        Lack.QUIET,
+    )
+
+
+def _unknown(reference: Reference | None, verdict: Verdict, text: str) -> Decision | None:
+    """Why a verdict cannot rest on a reference below theory; None where it can."""
+    below = {} if reference is None else reference.below
+    for unit, share in below.items():
+        if (unit is Unit.TILE) is (verdict is Verdict.FAIL):
+            return Decision(
+                Verdict.INCONCLUSIVE,
+                f"{text}, but the {unit} unit never gave more than {share:.0%} of its theory, so "
+                "a neighbour may have been there all the time",
+                "run amx-suite calibrate when the host is quieter",
+                Lack.REFERENCE,
+            )
+    return None
+
+
+def _text(speedup: Speedup) -> str:
+    interval = "" if speedup.low is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
+    return f"{speedup.ratio:.2f}x{interval} in {speedup.pairs} rounds"

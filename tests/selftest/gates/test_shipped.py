@@ -1,0 +1,143 @@
+"""The shipped minima: each follows from the numbers that its own source names."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from amx_suite.core.case import Shape
+from amx_suite.core.gate import Gate, Versus
+from amx_suite.gates import load_gates
+
+pytestmark = pytest.mark.selftest
+
+#: Median milliseconds of one step at batch 16 (IPEX 2.8, 2 vCPUs): FP32, BF16 without AMX, BF16
+#: with AMX, INT8 without AMX, INT8 with AMX.
+MEDIANS = {
+    ("resnet50", "inference"): (868, 1205, 272, 238, 164),
+    ("bert", "inference"): (2454, 3263, 879, 681, 514),
+    ("gemm", "inference"): (2454, 3263, 879, 681, 514),
+    ("resnet50", "training"): (4089, 4808, 2202),
+    ("bert", "training"): (9402, 13423, 5458),
+}
+_COLUMN = {"bf16": 1, "int8": 3}
+_QUOTIENT = re.compile(r"; (0\.75|0\.6) x (\d+) / (\d+) = (\d+\.\d{4}), rounded down\.")
+
+
+def shipped(*engines: str) -> list[Gate]:
+    return [gate for gate in load_gates(None) if gate.engine in engines]
+
+
+def medians(gate: Gate) -> tuple[int, int]:
+    """Known-good milliseconds of the gate's baseline and of its AMX arm."""
+    known = MEDIANS[gate.workload.model, gate.workload.mode]
+    column = _COLUMN[gate.precision]
+    return known[0 if gate.versus is Versus.FP32 else column], known[column + 1]
+
+
+def fault(gate: Gate) -> str | None:
+    """What in a gate's source does not lead to its minimum, or None."""
+    found = _QUOTIENT.findall(gate.source)
+    if len(found) != 1:
+        return "no quotient"
+    ((factor, slow, fast, quotient),) = found
+    name = gate.precision.upper()
+    baseline = "FP32" if gate.versus is Versus.FP32 else f"{name} without AMX"
+    if f": {baseline} {slow}, {name} with AMX {fast}" not in gate.source:
+        return "other medians"
+    exact = Fraction(factor) * int(slow) / int(fast)
+    if quotient != f"{float(exact):.4f}":
+        return "wrong quotient"
+    if gate.minimum != math.floor(100 * exact) / 100:
+        return "wrong minimum"
+    shapes = {Shape.parse(shape) for shape in re.findall(r"b\d+x\d+", gate.source)}
+    if len(shapes) != 1:
+        return "no one shape"
+    (measured,) = shapes
+    own = measured == gate.shape
+    if factor != ("0.75" if own else "0.6"):
+        return "wrong factor"
+    if measured.size != gate.shape.size or measured.batch < gate.shape.batch:
+        return "wrong shape"
+    marked = re.match("Provisional: .* until measured at this shape", gate.source) is not None
+    if marked is own:
+        return "wrong mark"
+    return None
+
+
+def test_minima_follow_from_their_sources() -> None:
+    gates = shipped("ipex")
+    assert {gate.id: fault(gate) for gate in gates} == {gate.id: None for gate in gates}
+
+
+def test_sources_name_the_known_good_medians() -> None:
+    gates = shipped("ipex")
+    assert len(gates) == sum(len(known) - 1 for known in MEDIANS.values())
+    for gate in gates:
+        slow, fast = medians(gate)
+        assert f" x {slow} / {fast} = " in gate.source, gate.id
+
+
+def test_changed_shapes_are_provisional() -> None:
+    provisional = {gate.workload for gate in shipped("ipex") if gate.source.startswith("Prov")}
+    assert {str(workload) for workload in provisional} == {
+        "bert-inference",
+        "bert-training",
+        "resnet50-training",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "old", "new", "found"),
+    [
+        ("bert", "0.6 x 2454 / 879 = 1.6751", "see above", "no quotient"),
+        ("bert", "FP32 2454", "FP32 2545", "other medians"),
+        ("bert", "FP32 2454", "INT8 without AMX 2454", "other medians"),
+        ("bert", "= 1.6751", "= 1.6851", "wrong quotient"),
+        ("resnet50", "= 2.3934", "= 2.3935", "wrong quotient"),
+        ("bert", "0.6 x 2454 / 879 = 1.6751", "0.75 x 2454 / 879 = 2.0939", "wrong minimum"),
+        ("bert", "b16x128", "batch 16", "no one shape"),
+        ("bert", "b16x128", "b8x128", "wrong factor"),
+        ("resnet50", "b16x224", "b64x224", "wrong factor"),
+        ("resnet50", "Res", "Provisional: not until measured at this shape. Res", "wrong mark"),
+        ("bert", "Provisional: ", "", "wrong mark"),
+        ("bert", "until measured at this shape", "for now", "wrong mark"),
+        ("bert", "b16x128", "b4x128", "wrong shape"),
+        ("bert", "b16x128", "b16x64", "wrong shape"),
+    ],
+)
+def test_changed_sources_are_found(model: str, old: str, new: str, found: str) -> None:
+    gate = next(gate for gate in shipped("ipex") if gate.workload.model == model)
+    assert fault(gate) is None
+    assert old in gate.source
+    bad = msgspec.structs.replace(gate, source=gate.source.replace(old, new))
+    assert fault(bad) == found
+
+
+@pytest.mark.parametrize("step", [-0.01, 0.01])
+def test_changed_minima_are_found(step: float) -> None:
+    for gate in shipped("ipex"):
+        bad = msgspec.structs.replace(gate, minimum=round(gate.minimum + step, 2))
+        assert fault(bad) == "wrong minimum", gate.id
+
+
+def test_other_engines_have_floors_for_the_same_scopes() -> None:
+    def scopes(engine: str) -> set[str]:
+        return {gate.id.removesuffix(f"-{engine}") for gate in shipped(engine)}
+
+    assert scopes("eager") == scopes("inductor") == scopes("ipex")
+    assert len(load_gates(None)) == len(shipped("ipex", "eager", "inductor"))
+    for gate in shipped("eager", "inductor"):
+        assert gate.minimum == 1.0
+        assert gate.source.startswith("By definition, not by measurement: ")
+        assert "To be replaced by 0.75 x a known-good ratio" in gate.source
+
+
+def test_stand_ins_and_minima_below_1_say_so() -> None:
+    for gate in shipped("ipex"):
+        assert ("No known-good figure" in gate.source) == (gate.workload.model == "gemm")
+        assert ("demands no gain" in gate.source) == (gate.minimum < 1)

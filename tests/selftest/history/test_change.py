@@ -1,0 +1,94 @@
+"""The rule of ``history.change`` on made-up speedups."""
+
+import math
+
+import pytest
+
+from amx_suite.core.verdict import Speedup
+from amx_suite.history.change import (
+    ASSUMED_DEGREES,
+    ASSUMED_SPREAD,
+    Change,
+    Estimate,
+    Spread,
+    change_between,
+    spread_between,
+    verdict_on,
+)
+
+pytestmark = pytest.mark.selftest
+
+#: Quantiles of 99 %: normal, and Student's t with 8 degrees of freedom, from printed tables.
+Z, T8 = 2.5758, 3.3554
+
+
+def speedup(log, deviation=0.0):
+    """A speedup whose 99 % interval is that of a normal log with this standard deviation."""
+    half = Z * deviation
+    return Speedup(math.exp(log), math.exp(log - half), math.exp(log + half), 0.99, 12)
+
+
+def half(change):
+    return (change.high - change.low) / 2
+
+
+@pytest.mark.parametrize("bases", [1, 2])
+def test_spread_is_assumed_from_fewer_than_three_bases(bases):
+    assert spread_between([[speedup(0.1 * n) for n in range(bases)]]) == Spread(ASSUMED_SPREAD)
+
+
+def test_spread_is_assumed_without_a_gate():
+    assert spread_between([]) == Spread(ASSUMED_SPREAD)
+
+
+def test_spread_is_pooled_over_gates():
+    """Variances 1e-4 and 4e-4 of one launch, about means far apart."""
+    gates = [
+        [speedup(mean + d * scale) for d in (-1, 0, 1)] for mean, scale in [(0, 0.01), (2, 0.02)]
+    ]
+    found = spread_between(gates)
+    assert found.degrees == ASSUMED_DEGREES + 4
+    measured, assumed = 2 * 2.5e-4, ASSUMED_SPREAD**2
+    assert found.deviation == pytest.approx(math.sqrt((4 * assumed + 4 * measured) / 8))
+
+
+def test_change_is_between_means_of_logs():
+    bases = [speedup(log) for log in (1.0, 1.1, 1.2)]
+    found = change_between(bases, speedup(0.9), Spread(0.02, 8))
+    assert found.log == pytest.approx(-0.2)
+    assert (found.low + found.high) / 2 == pytest.approx(found.log)
+
+
+def test_assumed_spread_is_added_to_that_within():
+    one = change_between([speedup(0, 0.03)], speedup(0, 0.04), Spread(0.02))
+    assert half(one) == pytest.approx(Z * math.sqrt(0.02**2 + 0.03**2 + 0.04**2), rel=1e-4)
+    two = change_between([speedup(0, 0.03)] * 2, speedup(0, 0.04), Spread(0.02))
+    variance = 0.02**2 / 2 * 1.5 + 2 * 0.03**2 / 4 + 0.04**2
+    assert half(two) == pytest.approx(Z * math.sqrt(variance), rel=1e-4)
+
+
+def test_measured_spread_holds_that_within():
+    found = change_between([speedup(0, 0.03)] * 5, speedup(0, 0.01), Spread(0.02, 8))
+    assert half(found) == pytest.approx(T8 * math.sqrt(0.02**2 / 2 * 1.2), rel=1e-4)
+
+
+def test_a_noisier_new_run_counts():
+    found = change_between([speedup(0, 0.01)] * 5, speedup(0, 0.04), Spread(0.02, 8))
+    assert half(found) == pytest.approx(T8 * math.sqrt(0.02**2 / 10 + 0.04**2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("log", "half_width", "change"),
+    [
+        (-0.06, 0.05, Change.WORSE),
+        (0.06, 0.05, Change.BETTER),
+        (0.0, 0.09, Change.UNCHANGED),
+        (-0.04, 0.01, Change.UNCHANGED),
+        (-0.06, 0.07, Change.INCONCLUSIVE),
+        (0.0, 0.10, Change.INCONCLUSIVE),
+        (0.0, 0.0, Change.UNCHANGED),
+    ],
+    ids=["worse", "better", "same", "sure but small", "open", "wide", "no scatter"],
+)
+def test_verdict_needs_size_and_certainty(log, half_width, change):
+    assert verdict_on(Estimate(log, log - half_width, log + half_width), 0.05) is change

@@ -1,0 +1,82 @@
+"""The paired speedup against references and known-bad input."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amx_suite.trial.interval import paired_speedup
+
+pytestmark = pytest.mark.selftest
+
+seconds = st.floats(1e-4, 1e3)
+
+
+def test_a_constant_ratio_is_found_exactly():
+    found = paired_speedup([(6.0 * k, 2.0 * k) for k in range(1, 11)])
+    assert found.ratio == pytest.approx(3.0)
+    assert found.low == pytest.approx(3.0)
+    assert found.high == pytest.approx(3.0)
+    assert found.pairs == 10
+
+
+def test_no_pairs_no_speedup():
+    assert paired_speedup([]) is None
+
+
+@pytest.mark.parametrize(("pairs", "has_interval"), [(7, False), (8, True)])
+def test_an_interval_needs_eight_pairs(pairs, has_interval):
+    found = paired_speedup([(2.0 + i / 100, 1.0) for i in range(pairs)])
+    assert (found.low is not None) is has_interval
+
+
+@pytest.mark.parametrize("bad", [(0.0, 1.0), (1.0, -1.0), (math.nan, 1.0), (1.0, math.inf)])
+def test_impossible_seconds_are_refused(bad):
+    with pytest.raises(ValueError, match="positive, finite"):
+        paired_speedup([(1.0, 1.0), bad])
+
+
+@given(st.lists(st.tuples(seconds, seconds), min_size=1, max_size=15))
+def test_swapping_the_arms_inverts_the_ratio(pairs):
+    there = paired_speedup(pairs)
+    back = paired_speedup([(b, a) for a, b in pairs])
+    assert there.ratio * back.ratio == pytest.approx(1.0)
+    if there.low is not None:
+        assert there.low * back.high == pytest.approx(1.0)
+        assert there.low <= there.ratio * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("count", [8, 10, 14, 25])
+def test_the_interval_inverts_wilcoxons_exact_test(count):
+    from scipy import stats  # slow to import, and collecting tests must not be
+
+    generator = np.random.default_rng(count)
+    pairs = [(math.exp(x), 1.0) for x in generator.normal(0.7, 0.1, count)]
+    found = paired_speedup(pairs)
+    logs = np.log([b for b, _ in pairs])
+
+    def rejected(ratio):
+        return stats.wilcoxon(logs - math.log(ratio), method="exact").pvalue <= 0.01
+
+    for bound, outward in ((found.low, -1e-9), (found.high, 1e-9)):
+        assert rejected(bound * (1 + outward))
+        assert not rejected(bound * (1 - outward))
+
+
+def test_coverage_is_what_it_says():
+    generator = random.Random(1)
+    hits = 0
+    for _ in range(600):
+        found = paired_speedup([(2 * math.exp(generator.gauss(0, 0.05)), 1) for _ in range(12)])
+        hits += found.low <= 2 <= found.high
+    assert 0.98 <= hits / 600 <= 0.998
+
+
+def test_ten_pairs_leave_out_three_walsh_averages():
+    """What the least number of rounds rests on: an odd one must not spoil the interval."""
+    pairs = [(2.0 + i / 1000, 1.0) for i in range(9)] + [(4.0, 1.0)]
+    assert paired_speedup(pairs).high < 3.0
+    assert paired_speedup([*pairs[:7], pairs[-1]]).high == pytest.approx(4.0)
