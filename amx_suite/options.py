@@ -181,7 +181,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "budget",
         "budget_seconds",
-        "Seconds that one trial may measure before it is called inconclusive.",
+        "Seconds that one launch of a trial may measure; three times that if it lacks only time.",
         None,
         "by the level to which the trial belongs: "
         + ", ".join(f"{n}: {s:g}" for n, s in LEVEL_BUDGET_SECONDS.items()),

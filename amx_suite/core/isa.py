@@ -12,7 +12,7 @@ import msgspec
 class Isa(StrEnum):
     """A ceiling: the most capable instruction set a process may use.
 
-    AVX2 is no arm's: it is where machines without AVX-512 prove the method (``calibrate --prove``).
+    AVX2 is no arm's: it is where machines without AVX-512 prove the method (``benchmarks/aa_control.py``).
     """
 
     AVX2 = "avx2"

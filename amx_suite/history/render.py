@@ -87,7 +87,8 @@ def _spread(comparison: Comparison) -> str:
     deviation = f"{comparison.spread.deviation:.1%}"
     if comparison.spread.degrees is None:
         return f"{deviation}, assumed: name three or more base runs to measure it"
-    return f"{deviation} from {len(comparison.bases)} base runs beside the {ASSUMED_SPREAD:.0%} assumed"
+    assumed = f"{ASSUMED_SPREAD:.0%}"
+    return f"{deviation}, from {len(comparison.bases)} base runs and the {assumed} assumed"
 
 
 def _cells(gate: GateChange) -> tuple[str, str, str, str, str]:

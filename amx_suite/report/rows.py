@@ -20,7 +20,7 @@ import msgspec
 from amx_suite.core.case import Precision, RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
-from amx_suite.core.measurement import ArmFacts, Measurement
+from amx_suite.core.measurement import ArmFacts, Measurement, lost_share
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Speedup
 from amx_suite.trial.interval import paired_speedup
@@ -113,12 +113,16 @@ def _baseline(measurement: Measurement, case: RunCase, versus: Versus) -> RunCas
 
 
 def trial_title(measurement: Measurement) -> str:
-    """The trial's name with its shape, threads, rounds and seed."""
+    """The trial's name with its shape, threads, rounds, waiting and seed."""
     words = [measurement.trial]
     if measurement.arms:
         case = measurement.arms[0].case
         words += [str(case.shape), f"{case.threads} threads"]
-    words += [f"{len(measurement.rounds)} rounds", f"seed {measurement.seed}"]
+    words.append(f"{len(measurement.rounds)} rounds")
+    waited = lost_share(measurement.rounds)
+    if waited:
+        words.append(f"{waited:.0%} of the time lost to waiting for quiet")
+    words.append(f"seed {measurement.seed}")
     return ", ".join(words)
 
 

@@ -23,7 +23,7 @@ from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision, Lack
 from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
-from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
+from amx_suite.trial.decide import ROUNDS, decide_pair, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Rounds
 from amx_suite.trial.place import place
@@ -114,9 +114,16 @@ class TrialSession:
 
     @property
     def lacks_quiet(self) -> bool:
-        """Whether it was measured and a gate could not be decided for want of quiet."""
-        gates = () if self._result is None else self._result.gates
-        return any(gate.lack is Lack.QUIET for gate in gates)
+        """Whether it was measured and something could not be decided for want of quiet."""
+        if self._result is None:
+            return False
+        first, *others = self.arms
+        compared = others if self.trial.engines else []
+        lacks = [gate.lack for gate in self._result.gates]
+        for other in compared:
+            decided = decide_pair(first, other, self._result.measurement, self.missing)
+            lacks.append(decided.lack)
+        return Lack.QUIET in lacks
 
     @property
     def missing(self) -> Mapping[str, str]:

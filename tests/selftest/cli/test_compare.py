@@ -53,7 +53,7 @@ def test_several_bases_come_before_the_new(
         str(nights.write(tmp_path / name, nights.summary(logs))) for name, logs in levels.items()
     ]
     assert cli.main(["compare", *bases, str(slower)]) == 1
-    assert "1.6% from 3 base runs" in capsys.readouterr().out
+    assert "1.6%, from 3 base runs" in capsys.readouterr().out
     assert cli.main(["compare", str(slower), *bases]) == 4
     assert cli.main(["compare", *bases, bases[0]]) == 2
 

@@ -98,7 +98,8 @@ def test_quiet_is_waited_for(compare, world):
 
 def test_a_budget_without_enough_quiet_rounds_is_inconclusive(compare, world):
     world.rates[Unit.TILE] = 420.0
-    _, answers = compare(budget_seconds=40)
+    session, answers = compare(budget_seconds=40)
+    assert session.lacks_quiet
     assert verdicts(answers) == dict.fromkeys(ENGINES[1:], Verdict.INCONCLUSIVE)
     assert answers["eager"].reason.startswith("0 quiet rounds in 40 s")
     assert f"{LEAST_ROUNDS} are needed" in answers["eager"].reason
