@@ -12,7 +12,7 @@ import msgspec
 class Isa(StrEnum):
     """A ceiling: the most capable instruction set a process may use.
 
-    AVX2 is no arm's: it is where machines without AVX-512 prove the method (``benchmarks/aa_control.py``).
+    AVX2 is no arm's: A/A controls take it where there is no AVX-512 (``benchmarks/aa_control.py``).
     """
 
     AVX2 = "avx2"
