@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from amx_suite.core.quiet import QUIET_WITHIN, Calibration, Reading, Reference
+from amx_suite.core.quiet import MEMORY_WITHIN, Calibration, Reading, Reference
 from amx_suite.core.units import Unit
 from amx_suite.trial.pool import Prober
 
@@ -60,7 +60,7 @@ def is_worth_keeping(new: Calibration, stored: Calibration | None) -> bool:
     if stored is None:
         return True
     old, found = (each.reference.rates.get(Unit.MEMORY, 0.0) for each in (stored, new))
-    return found * QUIET_WITHIN >= old
+    return found * MEMORY_WITHIN >= old
 
 
 def describe(found: Calibration) -> str:

@@ -40,7 +40,7 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks
-from amx_suite.core.quiet import QUIET_WITHIN, Calibration, Reference
+from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Reference
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
@@ -138,7 +138,10 @@ def reference_line(config: pytest.Config) -> str:
         f"{unit} {rate / 1e9:.1f}e9 bytes/s" if unit is Unit.MEMORY else f"{unit} {rate:g} a cycle"
         for unit, rate in found.reference.rates.items()
     )
-    return f"amx quiet: each CPU within {QUIET_WITHIN:g} of the reference of {found.taken}: {rates}"
+    return (
+        f"amx quiet: each CPU within {QUIET_WITHIN:g} (memory {MEMORY_WITHIN:g}) of the reference "
+        f"of {found.taken}: {rates}"
+    )
 
 
 def reference(config: pytest.Config) -> Reference | None:

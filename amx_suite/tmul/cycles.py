@@ -17,10 +17,9 @@ from amx_suite.core.units import Unit
 
 Clock = Callable[[], float]
 
-#: A window's loop takes so long unless it is asked for another length, and each of its chains a
-#: fifth of it, but no more than ``_MOST_CHAIN_SECONDS``.
-_LOOP_SECONDS = 0.001
-_MOST_CHAIN_SECONDS = 0.001
+#: Short, so that the frequency of the chains is that of the loop: a core that runs wide vectors for
+#: longer lowers it, and FMA would seem to give 0.9 of its theory instead of 0.98.
+_LOOP_SECONDS, _CHAIN_SECONDS = 0.001, 0.0002
 _CHAINS_AGREE_WITHIN = 1.05
 #: A loop's speed is found from the fastest of so many calls of at least so long.
 _TRIES = 20
@@ -41,7 +40,7 @@ MakeLoop = Callable[[], Loop]
 class Window(NamedTuple):
     """One unit's operations per cycle in a moment, and the core's frequency meanwhile.
 
-    ``interrupted`` where the two chains disagree: then the rate is a lower bound.
+    ``interrupted`` where the two chains disagree, so that its frequency is not known.
     """
 
     unit: Unit
@@ -53,8 +52,7 @@ class Window(NamedTuple):
 class CycleReader:
     """Takes windows of units on the CPU that the thread is on.
 
-    ``chain`` does one addition of its chain for each of its ``work``. ``seconds`` is how long a
-    window's loop takes on a quiet core. ``clock`` counts seconds.
+    ``chain`` does one addition of its chain for each of its ``work``. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -62,15 +60,13 @@ class CycleReader:
         loops: Mapping[Unit, Loop],
         chain: Loop,
         clock: Clock = time.perf_counter,
-        seconds: float = _LOOP_SECONDS,
     ) -> None:
         self._loops = dict(loops)
         self._chain = chain
         self._clock = clock
-        chain_seconds = min(seconds / 5, _MOST_CHAIN_SECONDS)
-        self._chain_passes = passes_to_fill(chain, chain_seconds, clock)
+        self._chain_passes = passes_to_fill(chain, _CHAIN_SECONDS, clock)
         self._passes = {
-            unit: passes_to_fill(loop, seconds, clock) for unit, loop in self._loops.items()
+            unit: passes_to_fill(loop, _LOOP_SECONDS, clock) for unit, loop in self._loops.items()
         }
 
     def window(self, unit: Unit) -> Window:

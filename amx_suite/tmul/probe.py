@@ -1,8 +1,8 @@
 """A reading of how fast each unit of the machine is at this moment, on every bound CPU at once.
 
 A neighbour on the same core or memory shows as a rate below the quiet one. Each unit is kept busy
-for about 20 ms by one call of an assembled loop of fixed length, one thread a CPU, pinned to it;
-what counts is the slowest CPU. A core's units are read per cycle (``cycles``), memory by the clock.
+for about 20 ms, one thread a CPU, pinned to it; what counts is the slowest CPU. A core's units are
+read per cycle in windows of a millisecond (``cycles``), memory by the clock in one piece.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["READING_SECONDS", "Probe"]
 
 import os
+import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,12 @@ from typing import TypeVar
 
 from amx_suite.core.quiet import Reading
 from amx_suite.core.units import Unit
-from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop, passes_to_fill, seconds_of
+from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop, Window, passes_to_fill, seconds_of
 
 #: What one unit's part of a reading takes on a quiet machine.
 READING_SECONDS = 0.02
-#: An interrupted window is taken again so often.
-_TRIES = 3
+#: Windows of a core's unit in a reading; those that were interrupted are left out.
+_WINDOWS = 15
 #: A thread that does not come to the start by then has failed, and its error is what is raised.
 _SECONDS_TO_MEET = 10.0
 
@@ -62,7 +63,7 @@ class Probe:
     def _reader(self, index: int, chain: Loop) -> CycleReader:
         own: dict[Unit, Loop] = {unit: loops[index] for unit, loops in self._loops.items()}
         own.pop(Unit.MEMORY, None)
-        return CycleReader(own, chain, time.perf_counter, READING_SECONDS)
+        return CycleReader(own, chain, time.perf_counter)
 
     def _rates(self, unit: Unit, *, by_cycle: bool = True) -> list[float]:
         """The unit's rate on each CPU, all at once."""
@@ -73,11 +74,7 @@ class Probe:
             if unit is Unit.MEMORY:
                 loop, passes = self._loops[unit][index], self._memory_passes
                 return passes * loop.work / seconds_of(loop, passes, time.perf_counter)
-            for _ in range(_TRIES):
-                window = self._cycles[index].window(unit)
-                if not window.interrupted:
-                    break
-            return window.per_cycle if by_cycle else window.per_cycle * window.hertz
+            return _mean([self._cycles[index].window(unit) for _ in range(_WINDOWS)], by_cycle)
 
         return self._on_each_cpu(rate)
 
@@ -91,3 +88,14 @@ class Probe:
     def _pinned(self, index: int, work: Callable[[int], _T]) -> _T:
         os.sched_setaffinity(0, {self._cpus[index]})  # of the calling thread only
         return work(index)
+
+
+def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
+    """What the unit gave in all the windows, a cycle or a second.
+
+    Each does the same work, so that is the harmonic mean of their rates; over those that were not
+    interrupted, unless all were.
+    """
+    whole = [window for window in windows if not window.interrupted] or windows
+    rates = (each.per_cycle if by_cycle else each.per_cycle * each.hertz for each in whole)
+    return statistics.harmonic_mean(rates)

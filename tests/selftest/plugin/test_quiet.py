@@ -50,7 +50,7 @@ class TestReference:
         assert "amx quiet: no reference of this machine is stored" in done.stdout
         assert "reading what this machine's units give when quiet: 0 of 30 s" in done.stdout
         again = run_suite()
-        assert "amx quiet: each CPU within 1.1 of the reference of" in again.stdout
+        assert "amx quiet: each CPU within 1.1 (memory 1.25) of the reference of" in again.stdout
         assert "reading what" not in again.stdout
 
     def test_one_below_theory_is_told_and_not_stored(self, run_suite, tmp_path):
@@ -61,7 +61,10 @@ class TestReference:
     def test_the_named_one_is_used(self, run_suite, reference):
         done = run_suite("--amx-reference", reference(), "--amx-threads", 1)
         assert done.returncode == 0, done.stdout
-        assert "within 1.1 of the reference of 2025-11-22: tile 1024 a cycle" in done.stdout
+        assert (
+            "within 1.1 (memory 1.25) of the reference of 2025-11-22: tile 1024 a cycle"
+            in done.stdout
+        )
 
     def test_another_machines_is_refused_by_name(self, run_suite, reference):
         path = reference({**MACHINE, "microcode": "0x99"})

@@ -1,5 +1,6 @@
 """The probe on this CPU, on loops whose speed is known, and in a child without torch."""
 
+import itertools
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import loops as machine_loops
 from amx_suite.tmul.cycles import Loop
-from amx_suite.tmul.probe import READING_SECONDS, Probe
+from amx_suite.tmul.probe import _WINDOWS, READING_SECONDS, Probe
 from amx_suite.worker import probing
 from amx_suite.worker.unit_probe import UnitProbe
 
@@ -73,7 +74,7 @@ def test_rates_are_by_cycle_and_memorys_by_the_clock(clock):
     }
 
 
-def test_an_interrupted_window_is_taken_again(clock):
+def test_interrupted_windows_are_left_out(clock):
     """Known-bad: a chain that was cut in half would make its unit look twice as fast."""
     cuts = iter([])
 
@@ -92,16 +93,29 @@ def test_the_slowest_cpu_counts(clock):
     assert probe.read().rates[Unit.FMA] == pytest.approx(25.0)
 
 
-def test_a_reading_is_as_long_as_said_where_the_loop_is_as_fast_as_at_first(clock):
-    passes = []
+def test_a_reading_takes_about_as_long_as_said(clock):
+    probe = Probe(CPUS[:1], {Unit.FMA: loops(clock, 1e-5, work=1e6)}, chain(clock))
 
-    def note(n):
-        passes.append(n)
-        clock.advance(n * 1e-5)
+    def timed():
+        began = clock()
+        probe._cycles[0].window(Unit.FMA)
+        return clock() - began
 
-    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(note, 1.0)}, chain(clock))
-    probe.read()
-    assert passes[-1] * 1e-5 == pytest.approx(READING_SECONDS)
+    seconds = [timed() for _ in range(_WINDOWS)]
+    assert sum(seconds) == pytest.approx(READING_SECONDS, rel=0.1)
+
+
+def test_a_readings_windows_are_averaged(clock):
+    """Half of the windows at half of the rate: two thirds of it, as by one long loop."""
+    factors = itertools.repeat(1.0)
+
+    def run(passes):
+        clock.advance(passes * 1e-5 * next(factors))
+
+    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(run, 1e6)}, chain(clock))
+    factors = itertools.cycle([1.0, 2.0])
+    found = probe.read().rates[Unit.FMA]
+    assert found == pytest.approx(50.0 * 2 / 3, rel=0.03)
 
 
 def test_an_error_on_a_thread_is_raised():
