@@ -24,13 +24,13 @@ from amx_suite.core.units import Unit
 QUIET_WITHIN = 1.10
 
 #: The same for memory, which all cores share: its rate never stands still. On a shared host it has
-#: a standard deviation of 17 % (docs/measured.md).
+#: a standard deviation of 17 %, and drifts for minutes (docs/measured.md).
 MEMORY_WITHIN = 1.25
 
 #: The best of a series of readings is this quantile, so that no single odd reading makes it. The
-#: greatest rates of memory are spikes; a host that is quiet for a quarter of the time has this one.
+#: best of memory are spikes, so its reference is what it usually gives: the median.
 _BEST_QUANTILE = 0.98
-_MEMORY_QUANTILE = 0.75
+_MEMORY_QUANTILE = 0.5
 
 #: Raised whenever a stored calibration changes its meaning or layout.
 CALIBRATION_SCHEMA = 3
@@ -59,12 +59,12 @@ class Reference(msgspec.Struct, frozen=True):
     def of(cls, readings: Sequence[Reading], theory: Mapping[Unit, float]) -> Reference:
         """The theory of a unit where the readings reach it, within ``QUIET_WITHIN``; else the best.
 
-        ``theory`` lacks the units of which it is not known, such as memory. Raises ValueError
-        without a reading.
+        ``theory`` lacks the units of which it is not known. Memory has none: it has the median.
+        Raises ValueError without a reading.
         """
         if not readings:
             raise ValueError("a reference needs at least one reading")
-        best = {unit: _best(readings, unit) for unit in readings[0].rates}
+        best = {unit: _upper(readings, unit) for unit in readings[0].rates}
         rates, below = dict(best), {}
         for unit in best.keys() & theory.keys():
             if best[unit] * QUIET_WITHIN >= theory[unit]:
@@ -104,7 +104,7 @@ class Reference(msgspec.Struct, frozen=True):
         return self.share(reading, unit) * within >= 1.0
 
 
-def _best(readings: Sequence[Reading], unit: Unit) -> float:
+def _upper(readings: Sequence[Reading], unit: Unit) -> float:
     ordered = sorted(reading.rates[unit] for reading in readings)
     quantile = _MEMORY_QUANTILE if unit is Unit.MEMORY else _BEST_QUANTILE
     return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
