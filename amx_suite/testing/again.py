@@ -45,6 +45,7 @@ class SecondLooks:
         self._limit = limit
         self._now = now
         self._spent = 0.0
+        self._put_off: set[Trial] = set()
         self._looked: set[Trial] = set()
         self._tests: set[str] = set()
         self._puts_off = False
@@ -67,7 +68,10 @@ class SecondLooks:
         if second:
             self._spent += self._now() - began
         if self._puts_off:
-            ProgressLine(item.config).show("put off: not quiet enough, measured again at the end")
+            if trial not in self._put_off:
+                self._put_off.add(trial)
+                text = f"{trial.name}: not quiet enough, so it is measured again at the end"
+                ProgressLine(item.config).show(text, keep=True)
             self._tests.add(item.nodeid)
             item.session.items.append(item)
             return

@@ -17,11 +17,12 @@ pytestmark = pytest.mark.selftest
 #: A parent with a child that has a grandchild and a temporary file, and a scratch folder.
 _PARENT = textwrap.dedent(
     """
-    import sys
+    import signal, sys
     from pathlib import Path
     from fake_handlers import OBEDIENT, Do, Told
     from amx_suite.child.handle import Child, scratch_folder
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and that is inherited
     with Child(OBEDIENT, label="arm") as child, scratch_folder(Path(sys.argv[1]), "scratch-"):
         folder = child.ask(Do("folder"), Told).text
         grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
