@@ -22,7 +22,9 @@ _PARENT = textwrap.dedent(
     from fake_handlers import OBEDIENT, Do, Told
     from amx_suite.child.handle import Child, scratch_folder
 
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and that is inherited
+    # A shell's background job or nohup has these ignored, which is inherited.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Child(OBEDIENT, label="arm") as child, scratch_folder(Path(sys.argv[1]), "scratch-"):
         folder = child.ask(Do("folder"), Told).text
         grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
