@@ -22,7 +22,8 @@ def calibrate(settings: Settings, seconds: float) -> int:
     facts, support = detect()
     machine, threads = host_traits(facts), settings.threads
     place = settings.reference or default_path(machine, threads)
-    stored = load_calibration(place, machine, threads) if place.exists() else None
+    exists = place.exists()
+    stored = load_calibration(place, machine, threads, to_replace=True) if exists else None
     with MachineLock().acquire(settings.wait, _say):
         _say(f"reading {threads} CPUs for {seconds:g} s ...")
         if not support.usable:

@@ -36,10 +36,11 @@ def default_path(
 
 
 def load_calibration(
-    path: Path | None, machine: Mapping[str, str], threads: int
+    path: Path | None, machine: Mapping[str, str], threads: int, *, to_replace: bool = False
 ) -> Calibration | None:
     """The calibration at ``path``, or the user's own for this machine, None if there is none.
 
+    One of another version of this suite is as none if it is the user's own, or ``to_replace``.
     Raises ResultsFileError for a named file that is not there, cannot be read, or is of another
     machine or thread count.
     """
@@ -56,8 +57,8 @@ def load_calibration(
         ) from error
     try:
         version = msgspec.json.decode(content, type=_Head).schema_version
-        if version != CALIBRATION_SCHEMA and path is None:
-            return None  # of another version of this suite: it is taken anew
+        if version != CALIBRATION_SCHEMA and (path is None or to_replace):
+            return None
         if version != CALIBRATION_SCHEMA:
             raise ResultsFileError(
                 f"{place} is no quiet reference that this suite reads: schema version {version}, "

@@ -163,5 +163,7 @@ class TestStorage:
         calibration, _ = stored
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         old = msgspec.structs.replace(calibration, schema_version=1)
-        save_calibration(old, default_path(MACHINE, 2))
+        place = default_path(MACHINE, 2)
+        save_calibration(old, place)
         assert load_calibration(None, MACHINE, 2) is None
+        assert load_calibration(place, MACHINE, 2, to_replace=True) is None
