@@ -18,6 +18,7 @@ from _pytest.runner import runtestprotocol
 
 from amx_suite.core.trial import Trial
 from amx_suite.testing import state
+from amx_suite.testing.selection import trial_of
 from amx_suite.testing.store import TrialStore
 from amx_suite.testing.terminal import ProgressLine
 from amx_suite.trial.session import TrialSession
@@ -88,9 +89,8 @@ def second_looks(config: pytest.Config) -> SecondLooks:
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Run the item if it is a timed test of a trial; False leaves it to pytest."""
-    callspec = getattr(item, "callspec", None)
-    trial = callspec.params.get("amx_trial") if callspec else None
-    if not isinstance(trial, Trial) or item.get_closest_marker("performance") is None:
+    trial = trial_of(item)
+    if trial is None or item.get_closest_marker("performance") is None:
         return False
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     second_looks(item.config).run(item, trial, nextitem)

@@ -9,6 +9,7 @@ __all__ = [
     "engine_trials",
     "level_of",
     "split_by_level",
+    "trial_of",
     "trials_first",
     "trials_for",
 ]
@@ -126,6 +127,13 @@ def split_by_level(
     return kept, above
 
 
+def trial_of(item: pytest.Item) -> Trial | None:
+    """The trial that a test is about, None if it is about none."""
+    callspec = getattr(item, "callspec", None)
+    trial = callspec.params.get("amx_trial") if callspec else None
+    return trial if isinstance(trial, Trial) else None
+
+
 def trials_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """The items with all tests of one trial beside each other, otherwise in their order.
 
@@ -135,9 +143,8 @@ def trials_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     first_seen: dict[str, int] = {}
     keyed: list[tuple[tuple[int, bool], pytest.Item]] = []
     for index, item in enumerate(items):
-        callspec = getattr(item, "callspec", None)
-        trial = callspec.params.get("amx_trial") if callspec else None
-        if isinstance(trial, Trial):
+        trial = trial_of(item)
+        if trial is not None:
             untimed = item.get_closest_marker("performance") is None
             keyed.append(((first_seen.setdefault(trial.name, index), untimed), item))
         else:

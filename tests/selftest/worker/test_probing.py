@@ -61,7 +61,7 @@ def chain(clock, hertz=2e9):
     return lambda: Loop(lambda passes: clock.advance(passes * 64 / hertz), 64)
 
 
-def test_rates_are_by_cycle_and_memorys_by_the_clock(clock):
+def test_rates_by_cycle_and_memory_by_clock(clock):
     units = {Unit.FMA: loops(clock, 1e-5, work=1e6), Unit.MEMORY: loops(clock, 1e-4)}
     probe = Probe(CPUS[:1], units, chain(clock))
     assert probe.read().rates == {
