@@ -1,4 +1,4 @@
-"""Settings shared by every test; what the suite itself does is in its plugin."""
+"""Settings that all tests share; the suite itself is a pytest plugin."""
 
 from __future__ import annotations
 

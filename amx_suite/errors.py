@@ -12,16 +12,16 @@
     |-- EngineUnavailableError   the engine's packages are absent or of the wrong version
     |-- NotApplicableError       this engine, version or CPU cannot do what the case asks
     `-- ChildError               a child process did not do its work
-        |-- LostChildError       it ended, fell silent or wrote nonsense
-        |   `-- CeilingIgnoredError  by an instruction that the kernel refuses under its ceiling
-        |-- OutOfMemoryError     memory did not hold what it was asked for
-        `-- ChildFailedError     it reported an exception of its own
+        |-- LostChildError       it ended, did not reply in time, or sent an unreadable reply
+        |   `-- CeilingIgnoredError  it ran an instruction above its ceiling
+        |-- OutOfMemoryError     memory ran out
+        `-- ChildFailedError     it reported an exception
 
 Beside the tree stand ``tmul.jit.AssemblyError`` (a mistake in our own assembly) and
-``worker.jail.JailUnavailableError`` (raised before this package may be imported).
+``worker.jail.JailUnavailableError`` (the arm runs without the jail, and its evidence says so).
 
-Library code raises these and never exits; only the command line turns them into exit codes. Each
-message names the thing, what was expected, and what to do.
+Library code raises these and never exits; the command line turns them into exit codes. Each message
+names the thing, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class UsageError(AmxSuiteError):
 
 
 class UnknownNameError(UsageError):
-    """A name that is in no table; lists what there is and the nearest spelling."""
+    """An unknown name; the message lists the known names and the nearest one."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -70,7 +70,7 @@ class GateTableError(UsageError):
 
 
 class MachineLockError(UsageError):
-    """Another run measures on this machine, which the message names, or its lock is no use."""
+    """Another run, named in the message, measures on this machine, or the lock cannot be used."""
 
 
 class ResultsFileError(UsageError):
@@ -92,8 +92,8 @@ class NotApplicableError(AmxSuiteError):
 class ChildError(AmxSuiteError):
     """A child process did not do its work.
 
-    ``label`` says which child: the id of the run case that it served, or what else it was for.
-    ``stderr_tail`` is the end of what it wrote to its standard error.
+    ``label`` says which child: the id of its run case, or its purpose. ``stderr_tail`` is the end
+    of its standard error.
     """
 
     def __init__(self, label: str, what: str, stderr_tail: str = "") -> None:
@@ -112,11 +112,11 @@ class ChildError(AmxSuiteError):
 
 
 class LostChildError(ChildError):
-    """The child is gone: it ended by itself, or was ended because it was silent or not understood.
+    """The child is gone: it ended by itself, or was killed after no reply or an unreadable one.
 
-    ``cpus`` are those that it was bound to, empty if none. ``exit_code`` or ``signal`` says how it
-    ended by itself; both are None for a child that was ended. ``silent`` marks one that did not
-    answer in time, and ``out_of_memory`` one that the kernel killed for memory.
+    ``cpus`` are the CPUs it was bound to, empty if none. ``exit_code`` or ``signal`` says how it
+    ended by itself; both are None if the suite killed it. ``silent``: it did not reply in time.
+    ``out_of_memory``: the kernel killed it because memory ran out.
     """
 
     def __init__(
@@ -144,15 +144,15 @@ class LostChildError(ChildError):
 
 
 class CeilingIgnoredError(LostChildError):
-    """A jailed child was killed for an instruction that the kernel refuses it: a library used AMX.
+    """A child without tile permission was killed by SIGILL: a library ignored its ceiling.
 
-    Not a fault of the run but a finding about the engine.
+    This is a finding about the engine, not a fault of the run.
     """
 
 
 class OutOfMemoryError(ChildError):
-    """Memory did not hold what was asked for; the child may live on."""
+    """Memory ran out; the child may live on."""
 
 
 class ChildFailedError(ChildError):
-    """The child reported an exception of its own, and lives on."""
+    """The child reported an exception, and lives on."""

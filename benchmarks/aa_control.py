@@ -1,10 +1,10 @@
 """Real trials whose answer is known: ``python benchmarks/aa_control.py MODEL ARM [options]``.
 
-ARM, such as ``fp32@avx512`` or ``bf16@amx``, is measured against itself, started once more: an A/A
-control, whose speedup is 1. With ``--slower 0.2`` a busy wait behind each of its steps slows the
-second by a fifth. The minimum lies halfway between equal and 5 % slower, so a FAIL of equals is a
-false alarm and a PASS of a slower one is a miss. All else is as in any trial: waiting for quiet,
-rounds, a second launch, evidence, the decision.
+ARM, such as ``fp32@avx512`` or ``bf16@amx``, is measured against itself in a second process: an A/A
+control, whose speedup is 1. With ``--slower 0.2`` a busy wait behind each slice (``slow_arm.py``)
+makes the second one a fifth slower. The minimum lies halfway between equal and 5 % slower, so a
+FAIL of equals is a false alarm and a PASS of a slower one is a miss. The rest is as in any trial:
+waiting for quiet, rounds, a second launch, evidence, the decision.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -20,20 +21,19 @@ from pathlib import Path
 
 import msgspec
 
-from amx_suite.calibration.calibrate import DEFAULT_SECONDS, calibrate, describe
-from amx_suite.calibration.storage import load_calibration
-from amx_suite.core.case import Arm, Mode, Precision, Workload
+from amx_suite.core.case import Arm, Mode, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import lost_share
+from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Verdict
 from amx_suite.host import detect, host_traits, theory_of
 from amx_suite.host.lock import MachineLock
-from amx_suite.testing.selection import bound_cpus
+from amx_suite.plugin.selection import bound_cpus
+from amx_suite.trial.calibrate import DEFAULT_SECONDS, calibrate, describe, load_calibration
 from amx_suite.trial.session import TrialSession
-from amx_suite.worker.messages import Prepared
 from amx_suite.worker.process import IsaWorker
 from amx_suite.worker.unit_probe import UnitProbe
 from amx_suite.workloads import WORKLOADS
@@ -43,27 +43,17 @@ from amx_suite.workloads.base import Inputs
 _MINIMUM = 1 / 1.025
 
 
-class _Worker(IsaWorker):
-    """A worker whose timed steps are slower by a known share."""
-
-    slower = 0.0
-
-    def prepare(self, case: Arm, inputs: Inputs, **more: float) -> Prepared:  # type: ignore[override]
-        return super().prepare(case, inputs, slowdown=self.slower, **more)
-
-
 def main() -> int:
     """Run the trials one after the other and print each, then all in one table row."""
     asked = _asked()
-    precision, isa = (
-        kind(name) for kind, name in zip((Precision, Isa), asked.arm.split("@"), strict=True)
-    )
+    named = asked.arm.split("@")
+    precision, isa = Precision(named[0]), Isa(named[1])
     workload = Workload(asked.model, Mode.INFERENCE)
     shape = min(
         (lv, s) for (m, lv), s in WORKLOADS[asked.model].shapes.items() if m is Mode.INFERENCE
     )[1]
     case = Arm(workload, asked.engine, precision, isa, shape, asked.threads)
-    gate = Gate(workload, precision, Versus.COPY, shape, _MINIMUM, "halfway to 5 % slower")
+    gate = Gate(workload, precision, Versus.CONTROL, shape, _MINIMUM, "halfway to 5 % slower")
     results = []
     with MachineLock().acquire(True, print):
         reference = _reference(asked.threads)
@@ -118,15 +108,17 @@ def _run(trial: Trial, gate: Gate, asked: argparse.Namespace, reference: Referen
     cpus = bound_cpus(asked.threads)
 
     def start(arm: Arm) -> IsaWorker:
-        worker = _Worker(arm.isa, arm.engine, threads=asked.threads, cpus=cpus, label=arm.id)
-        worker.slower = asked.slower if arm.is_copy else 0.0
-        return worker
+        module = "slow_arm" if arm.is_copy and asked.slower else "amx_suite.worker.handler"
+        return IsaWorker(
+            arm.isa, arm.engine, threads=asked.threads, cpus=cpus, label=arm.id, module=module
+        )
 
+    os.environ["AA_CONTROL_SLOWER"] = str(asked.slower)
     session = TrialSession(
         trial,
         [gate],
         start=start,
-        start_prober=lambda: UnitProbe(cpus),
+        start_probe=lambda: UnitProbe(cpus),
         host={},
         cpus=cpus,
         budget_seconds=asked.budget,

@@ -17,17 +17,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amx_suite.core.case import Mode, Precision, Shape, Workload
+from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.exit_codes import ExitCode
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment
+from amx_suite.core.precision import Precision
 from amx_suite.core.run import RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.history.change import Change
 from amx_suite.history.compare import compare
-from amx_suite.history.store import Night, RatioRow
+from amx_suite.history.store import RatioRow, StoredRun
 from amx_suite.trial.interval import paired_speedup
 
 _ROUNDS = 12
@@ -112,7 +113,7 @@ def _outcomes(kind: Kind, count: int) -> tuple[Counter[Change], int]:
     failed = 0
     for _ in range(count):
         *bases, new = (
-            _night(generator, kind, number, kind.slower if number == kind.bases else 1.0)
+            _run(generator, kind, number, kind.slower if number == kind.bases else 1.0)
             for number in range(kind.bases + 1)
         )
         comparison = compare(bases, new, margin=_MARGIN)
@@ -121,7 +122,7 @@ def _outcomes(kind: Kind, count: int) -> tuple[Counter[Change], int]:
     return found, failed
 
 
-def _night(generator: np.random.Generator, kind: Kind, number: int, slower: float) -> Night:
+def _run(generator: np.random.Generator, kind: Kind, number: int, slower: float) -> StoredRun:
     # A difference of two launches is made of four launches of arms.
     launch = generator.normal(0, _SPREADS[kind.spread] / 2, len(_ARMS))
     jitter = generator.normal(0, _JITTER, (_ROUNDS, len(_ARMS)))
@@ -130,7 +131,7 @@ def _night(generator: np.random.Generator, kind: Kind, number: int, slower: floa
     rows = {gate.name: _row(gate, seconds) for gate in _GATES[: kind.gates]}
     started = f"2026-01-{number + 1:02}T00:00:00+00:00"
     summary = RunSummary(3, ("ipex",), (), True, "", (), (), started, 900.0)
-    return Night(f"{number}.json", summary, rows, {})
+    return StoredRun(f"{number}.json", summary, rows, {})
 
 
 def _row(gate: _GateSketch, seconds: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> RatioRow:

@@ -24,8 +24,8 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import GateResult, Verdict
-from amx_suite.gates import load_gates
-from amx_suite.option_values import LEVEL_BUDGET_SECONDS
+from amx_suite.gates.loader import load_gates
+from amx_suite.plugin.option_values import LEVEL_BUDGET_SECONDS
 from amx_suite.workloads import WORKLOADS
 
 QUIET: dict[str, Any] = {"busy": 0.0, "quiet": math.inf}
@@ -48,8 +48,8 @@ HOSTS: dict[str, dict[str, Any]] = {
         for share in (0.95, 0.90, 0.85)
     },
 }
-#: Seconds of a step at level 3's shapes on two CPUs. Known (ResNet50 inference) or estimated as
-#: the known step at batch 16 times the share of the batch; ipex, docs/verdicts.md.
+#: Seconds of a step at level 3's shapes on two CPUs with IPEX (docs/verdicts.md). Measured for
+#: ResNet50 inference, else estimated from batch 16 in proportion to the batch.
 _STEPS = {
     "fp32@avx512": {"resnet50-inference": 0.868, "bert-inference": 1.227},
     "bf16@avx512_bf16": {"resnet50-inference": 1.205, "bert-inference": 1.632},
@@ -67,8 +67,8 @@ _TRUTH = _ResNet["fp32@avx512"] / _ResNet["bf16@amx"]
 class Row(NamedTuple):
     """One row: a host, the truth over the gate, the right verdict, and what to reach.
 
-    ``share`` is the least share decided right and ``wrong`` the most that may be wrong; None where
-    it is only reported.
+    At least ``share`` must be decided right, and at most ``wrong`` may be wrong; None where it is
+    only reported.
     """
 
     host: str
@@ -106,7 +106,7 @@ _DECIDED = [
         for share in (0.95, 0.90, 0.85)
     ),
 ]
-#: "All of the above" with a truth 5 % off: at most 4 in 2,000 wrong.
+#: All hosts with a truth 5 % off: at most 4 in 2,000 wrong.
 _FALSE = [
     Row(host, relative, right, None, 4 / 2000)
     for host in HOSTS
@@ -181,7 +181,7 @@ def control(task: tuple[str, float, int]) -> GateResult:
     host, slower, seed = task
     world = SharedMachine(f"control {host} {slower} {seed}", **HOSTS[host])
     world.seconds[COPY.arm] = world.seconds[AMX.arm] * slower
-    (found,) = run_trial(world, [gate(1 / 1.025, Versus.COPY)], arms=(AMX, COPY)).gates
+    (found,) = run_trial(world, [gate(1 / 1.025, Versus.CONTROL)], arms=(AMX, COPY)).gates
     return found
 
 

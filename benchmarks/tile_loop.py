@@ -43,13 +43,9 @@ void loop(const void *config, const char *operands, int64_t iterations) {
 def main() -> int:
     """Measure and print; 3 where AMX is not usable."""
     from amx_suite.host import detect
-    from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+    from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
     from amx_suite.tmul.instructions import INSTRUCTIONS
-    from amx_suite.tmul.loops import (
-        DOTS_PER_ITERATION,
-        THROUGHPUT_OPERAND_BYTES,
-        throughput_loop,
-    )
+    from amx_suite.tmul.loops import throughput_loop
     from amx_suite.tmul.xcomp import request_tiles
 
     in_c = _compiled()
@@ -59,15 +55,13 @@ def main() -> int:
         return 3
     request_tiles()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    instruction = INSTRUCTIONS["tdpbf16ps"]
-    config = ctypes.create_string_buffer(tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES))
-    operands = ctypes.create_string_buffer(THROUGHPUT_OPERAND_BYTES)
-    loops = {"ours": throughput_loop(instruction), "C": in_c}
-    work = instruction.operations(MAX_ROWS, MAX_ROW_BYTES, MAX_ROW_BYTES) * DOTS_PER_ITERATION
+    config, operands = tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES), bytes(4 * TILE_BYTES)
+    ours, work = throughput_loop(INSTRUCTIONS["tdpbf16ps"])
+    loops = {"ours": ours, "C": lambda passes: in_c(config, operands, passes)}
 
     def rate(name: str) -> float:
         start = time.perf_counter()
-        loops[name](ctypes.addressof(config), ctypes.addressof(operands), _ITERATIONS)
+        loops[name](_ITERATIONS)
         return work * _ITERATIONS / (time.perf_counter() - start)
 
     rng = random.Random(0)

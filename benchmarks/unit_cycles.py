@@ -1,12 +1,10 @@
-"""What each unit of a core gives per cycle, by a clock made of dependent additions.
+"""How much each unit of a core does per cycle, as a share of theory.
 
 ``python benchmarks/unit_cycles.py [SECONDS] [--load KIND]`` pins itself to the last CPU it may use
-and takes windows of about a millisecond. In each a chain of dependent additions, one a cycle on
-every x86 core, runs before and after the unit's loop; their rate is the core's frequency, whatever
-the governor and turbo do. It prints the quantiles of the frequency and of each unit's share of what
-it does per cycle in theory. ``--load fma``, ``tile`` or ``chain`` keeps the other CPUs busy with
-that loop meanwhile; what a neighbour outside this machine does cannot be chosen, but shows in the
-lower quantiles.
+and takes windows of about a millisecond (``amx_suite.tmul.cycles``). It prints the quantiles of the
+core's frequency and of each unit's share of theory. ``--load fma``, ``tile`` or ``chain`` keeps the
+other CPUs busy with that loop meanwhile. A neighbour outside this machine shows in the lower
+quantiles.
 
 In theory a core with two 512-bit units does 64 FP32 operations a cycle, and its tile unit 1024 in
 BF16 and 2048 in INT8 (Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter on
@@ -36,7 +34,8 @@ def main() -> int:
     asked = parser.parse_args()
     from amx_suite.core.units import Unit
     from amx_suite.host import detect
-    from amx_suite.worker.probing import counting_chain, units_of_a_core
+    from amx_suite.tmul.loops import chain_loop
+    from amx_suite.worker.unit_probe import units_of_a_core
 
     _, support = detect()
     if not support.usable:
@@ -46,7 +45,7 @@ def main() -> int:
     stop = threading.Event()
     if asked.load != "none":
         units = units_of_a_core()
-        loops = {"fma": units[Unit.FMA], "tile": units[Unit.TILE], "chain": counting_chain()}
+        loops = {"fma": units[Unit.FMA], "tile": units[Unit.TILE], "chain": chain_loop()}
         for cpu in others:
             threading.Thread(target=_burn, args=(cpu, loops[asked.load].run, stop)).start()
     os.sched_setaffinity(0, {own})
@@ -67,20 +66,21 @@ def _burn(cpu: int, run: Callable[[int], object], stop: threading.Event) -> None
 def _measure(seconds: float) -> None:
     from amx_suite.core.units import PER_CYCLE, Unit
     from amx_suite.tmul.cycles import CycleReader
-    from amx_suite.worker.probing import counting_chain, units_of_a_core
+    from amx_suite.tmul.loops import chain_loop
+    from amx_suite.worker.unit_probe import units_of_a_core
 
     units = units_of_a_core()
-    reader = CycleReader(units, counting_chain())
+    reader = CycleReader(units, chain_loop())
     series: dict[str, list[float]] = {"GHz": [], **{str(unit): [] for unit in units}}
     tiles: list[tuple[float, bool]] = []
     taken, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         taken += len(units)
-        for unit, per_cycle, hertz in reader.read():
-            series["GHz"].append(hertz / 1e9)
-            share = per_cycle / PER_CYCLE[unit]
-            series[unit].append(share)
-            if unit is Unit.TILE:
+        for window in reader.read():
+            series["GHz"].append(window.hertz / 1e9)
+            share = window.per_cycle / PER_CYCLE[window.unit]
+            series[window.unit].append(share)
+            if window.unit is Unit.TILE:
                 tiles.append((time.perf_counter(), share >= _QUIET_SHARE))
     print(f"{'quantile':<12}" + "".join(f"{q:>8.0%}" for q in _QUANTILES) + f"{'best':>8}")
     for name, found in series.items():
@@ -99,7 +99,7 @@ def _measure(seconds: float) -> None:
 
 
 def _spells(windows: list[tuple[float, bool]], quiet: bool) -> list[float]:
-    """Seconds of each run of windows that are all quiet, or all busy; 0.0 if there is none."""
+    """Seconds of each run of quiet, or of busy, windows; 0.0 if there is none."""
     found, began = [], None
     for when, is_quiet in windows:
         if is_quiet is quiet:

@@ -1,8 +1,17 @@
-"""Figures of how near one array is to another, in double precision, and whether to trust them."""
+"""How close one array is to another, in double precision, and whether to trust the arrays."""
 
 from __future__ import annotations
 
-__all__ = ["Array", "cosine", "mistrusted", "rmse", "root_mean_square", "sqnr_db", "wide"]
+__all__ = [
+    "Array",
+    "cosine",
+    "mistrusted",
+    "rmse",
+    "root_mean_square",
+    "rounded",
+    "sqnr_db",
+    "wide",
+]
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -14,8 +23,8 @@ if TYPE_CHECKING:
 else:
     Array = Any
 
-#: Of the elements that should not be zero, the share that may be before a result is mistrusted, and
-#: the fewest elements of which a share says anything (oneDNN tests/benchdnn/utils/compare.cpp).
+#: A result is mistrusted if more than this share of its elements is zero where the reference is
+#: not; in fewer elements a share means nothing (oneDNN tests/benchdnn/utils/compare.cpp).
 _MOST_ZEROS, _FEWEST = 0.3, 10
 
 
@@ -54,11 +63,24 @@ def cosine(result: Array, reference: Array) -> float:
     return float(x @ r) / lengths if lengths > 0 else math.nan
 
 
+def rounded(array: Array, bits: int) -> Array:
+    """FP32 numbers rounded to that many significant bits, ties to even; finite values only."""
+    import numpy as np
+
+    dropped = np.finfo(np.float32).nmant + 1 - bits
+    if dropped == 0:
+        return np.asarray(array, dtype=np.float32)
+    stored = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    nearest = stored + (1 << (dropped - 1)) - 1 + ((stored >> dropped) & 1)
+    kept: Array = nearest & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)
+    return kept.view(np.float32)
+
+
 def mistrusted(result: Array, reference: Array) -> str | None:
     """Why a comparison of these arrays would prove nothing, or None.
 
-    Arrays of differing shape, not finite, or zero where they should not be can pass a tolerance by
-    accident; no figure is taken of them (benchdnn's MISTRUSTED).
+    Arrays of other shapes, infinities, NaNs, or zeros in the wrong place can pass a tolerance by
+    accident, so they have no figure (benchdnn's MISTRUSTED).
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Judgements: a figure held against its limit, unless the arrays cannot be trusted."""
+"""Judgements: a figure compared with its limit, unless the arrays cannot be trusted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = [
     "exact",
     "loss_gap",
     "nan_contained",
-    "repeated",
     "same",
     "signal_to_noise",
     "top1",
 ]
 
 import math
+import operator
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -35,7 +35,7 @@ from amx_suite.accuracy.limits import Threshold
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """A judgement: the figure, the limit it was held against, and the limit's source.
+    """A judgement: the figure, the limit and its source.
 
     ``figure`` is NaN where the arrays could not be trusted; ``note`` then says why.
     """
@@ -58,41 +58,27 @@ class Agreement(msgspec.Struct, frozen=True):
         )
 
 
-def exact(result: Array, expected: Array) -> Agreement:
-    """No element differs. For fills whose every sum the format holds exactly."""
+def exact(result: Array, expected: Array, limit: Threshold = limits.EXACT) -> Agreement:
+    """No element differs."""
 
     def figure() -> float:
         return float((wide(result) != wide(expected)).sum())
 
-    return _judge("elements that differ", figure, limits.EXACT, _at_most, (result, expected))
+    return _judge("elements that differ", figure, operator.le, limit, (result, expected))
 
 
-def repeated(first: Array, second: Array) -> Agreement:
-    """The same bits twice: one arm's run and rerun at a fixed thread count."""
-
-    def figure() -> float:
-        return float((wide(first).view("u8") != wide(second).view("u8")).sum())
-
-    return _judge("elements whose bits differ", figure, limits.RERUN, _at_most, (first, second))
-
-
-def close(
-    result: Array,
-    reference: Array,
-    rtol: Threshold = limits.BF16_RTOL,
-    atol: Threshold = limits.BF16_ATOL,
-) -> Agreement:
-    """Every element within ``atol + rtol * |reference|``; the figure is the worst in those."""
+def close(result: Array, reference: Array, rounding: limits.Rounding) -> Agreement:
+    """Every element is within ``atol + rtol * |reference|``; the figure is the largest share."""
     import numpy as np
 
-    source = f"rtol {rtol.value:g}, atol {atol.value:g}: {rtol.source}"
+    rtol, atol = rounding.rtol, rounding.atol
+    limit = Threshold(1.0, f"rtol {rtol.value:g}, atol {atol.value:g}: {rtol.source}")
 
     def figure() -> float:
         r = wide(reference)
         return float(np.max(np.abs(wide(result) - r) / (atol.value + rtol.value * np.abs(r))))
 
-    limit = Threshold(1.0, source)
-    return _judge("largest error in tolerances", figure, limit, _at_most, (result, reference))
+    return _judge("largest error in tolerances", figure, operator.le, limit, (result, reference))
 
 
 def signal_to_noise(result: Array, reference: Array, least: Threshold) -> Agreement:
@@ -101,76 +87,63 @@ def signal_to_noise(result: Array, reference: Array, least: Threshold) -> Agreem
     def figure() -> float:
         return min(sqnr_db(x, r) for x, r in zip(wide(result), wide(reference), strict=True))
 
-    return _judge("SQNR in dB of the worst item", figure, least, _at_least, (result, reference))
+    return _judge("SQNR in dB of the worst item", figure, operator.ge, least, (result, reference))
 
 
-def cosine_similarity(
-    result: Array, reference: Array, least: Threshold = limits.BF16_COSINE
-) -> Agreement:
+def cosine_similarity(result: Array, reference: Array, least: Threshold) -> Agreement:
     """Cosine of the whole arrays. Blind to a wrong scale, so never the only judgement."""
-
-    def figure() -> float:
-        return cosine(result, reference)
-
-    return _judge("cosine", figure, least, _at_least, (result, reference))
+    return _judge(
+        "cosine", lambda: cosine(result, reference), operator.ge, least, (result, reference)
+    )
 
 
-def error_ratio(
-    result: Array,
-    peer: Array,
-    arbiter: Array,
-    *,
-    floor: float,
-    most: Threshold = limits.ERROR_RATIO,
-) -> Agreement:
-    """RMSE of the result over that of a peer of the same precision, both against the arbiter.
+def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agreement:
+    """RMSE of the result over that of a peer of the same precision, both against FP64.
 
-    ``floor`` is the RMSE below which differences mean nothing, in the arrays' unit and above 0: it
-    stands in for the peer's where that is smaller, as where the peer happens to be exact.
+    ``floor``, above 0 and in the arrays' unit, replaces a smaller RMSE of the peer: below it
+    differences mean nothing, and the peer may even be exact.
     """
 
     def figure() -> float:
-        return rmse(result, arbiter) / max(rmse(peer, arbiter), floor)
+        return rmse(result, fp64) / max(rmse(peer, fp64), floor)
 
-    compared = (result, arbiter), (peer, arbiter)
-    return _judge("RMSE over the peer's RMSE", figure, most, _at_most, *compared)
+    return _judge(
+        "RMSE over the peer's RMSE",
+        figure,
+        operator.le,
+        limits.ERROR_RATIO,
+        (result, fp64),
+        (peer, fp64),
+    )
 
 
-def same(
-    result: Array,
-    peer: Array,
-    arbiter: Array,
-    *,
-    scale: float | None = None,
-    multiplier: Threshold = limits.SAME_MULTIPLIER,
-    tolerance: Threshold = limits.SAME_TOLERANCE,
-) -> Agreement:
+def same(result: Array, peer: Array, fp64: Array, *, scale: float | None = None) -> Agreement:
     """PyTorch CI's rule: RMSE(result) <= multiplier * RMSE(peer) + tolerance / 10, against FP64.
 
-    There the tolerance is absolute; a large model's gradients are far smaller than it, and zeros
-    would pass. Here it is relative to ``scale``, in the arrays' unit: the arbiter's root mean
-    square, or that of the whole of which the arrays are a part, where a part's right value is zero
-    (as is the gradient of a key's bias in attention). The figure is the left side over the right.
+    There the tolerance is absolute. A large model's gradients are far smaller, so that zeros would
+    pass. Here it is relative to ``scale``, in the arrays' unit: by default the reference's root
+    mean square. Where the right value of a part is zero, as of the gradient of a key's bias in
+    attention, ``scale`` is that of the whole. The figure is the left side over the right.
     """
-    limit = Threshold(1.0, f"multiplier {multiplier.value:g}, {tolerance.source}")
+    multiplier, tolerance = limits.SAME_MULTIPLIER, limits.SAME_TOLERANCE
 
     def figure() -> float:
-        unit = root_mean_square(arbiter) if scale is None else scale
-        allowed = multiplier.value * rmse(peer, arbiter) + tolerance.value / 10 * unit
-        return rmse(result, arbiter) / allowed
+        unit = root_mean_square(fp64) if scale is None else scale
+        allowed = multiplier.value * rmse(peer, fp64) + tolerance.value / 10 * unit
+        return rmse(result, fp64) / allowed
 
-    compared = (result, arbiter), (peer, arbiter)
-    return _judge("RMSE over the allowed RMSE", figure, limit, _at_most, *compared)
+    limit = Threshold(1.0, f"multiplier {multiplier.value:g}, {tolerance.source}")
+    return _judge(
+        "RMSE over the allowed RMSE", figure, operator.le, limit, (result, fp64), (peer, fp64)
+    )
 
 
-def top1(
-    result: Array, reference: Array, error: float, least: Threshold = limits.TOP1_SHARE
-) -> Agreement | None:
+def top1(result: Array, reference: Array, error: float) -> Agreement | None:
     """Share of items (axis 0) whose largest score (axis 1) is that of the reference.
 
-    Only items count whose reference margin exceeds twice ``error``, an error that is *expected* of
-    a score, such as a peer's largest. (With the result's own largest error the check could not
-    fail: no item that counts can change its answer.) None if no item counts.
+    Only items count whose reference margin exceeds twice ``error``, the largest error to expect of
+    a score, such as a peer's. (The result's own largest error would not do: no item that counts
+    could change its answer.) None if no item counts.
     """
     import numpy as np
 
@@ -184,10 +157,10 @@ def top1(
         return float(agree[counts].mean())
 
     measure = f"top-1 share of {int(counts.sum())} decided items"
-    return _judge(measure, figure, least, _at_least, (result, reference))
+    return _judge(measure, figure, operator.ge, limits.TOP1_SHARE, (result, reference))
 
 
-def loss_gap(losses: Array, reference: Array, most: Threshold = limits.LOSS_GAP) -> Agreement:
+def loss_gap(losses: Array, reference: Array) -> Agreement:
     """Mean over the steps of |loss - reference| / |reference|."""
     import numpy as np
 
@@ -195,13 +168,15 @@ def loss_gap(losses: Array, reference: Array, most: Threshold = limits.LOSS_GAP)
         r = wide(reference)
         return float(np.mean(np.abs(wide(losses) - r) / np.abs(r)))
 
-    return _judge("mean relative loss gap", figure, most, _at_most, (losses, reference))
+    return _judge(
+        "mean relative loss gap", figure, operator.le, limits.LOSS_GAP, (losses, reference)
+    )
 
 
 def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
-    """Of the rows along axis 0, exactly the given ones hold NaN, and they hold nothing else.
+    """The given rows along axis 0 hold nothing but NaN, and all others hold none.
 
-    The figure counts the rows for which that is not so.
+    The figure is the number of rows that do not.
     """
     import numpy as np
 
@@ -221,19 +196,11 @@ def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
     )
 
 
-def _at_least(figure: float, threshold: float) -> bool:
-    return figure >= threshold
-
-
-def _at_most(figure: float, threshold: float) -> bool:
-    return figure <= threshold
-
-
 def _judge(
     measure: str,
     figure: Callable[[], float],
-    limit: Threshold,
     is_within: Callable[[float, float], bool],
+    limit: Threshold,
     *compared: tuple[Array, Array],
 ) -> Agreement:
     """Take the figure, unless one of the compared (result, reference) pairs is mistrusted."""

@@ -1,4 +1,4 @@
-"""Failures that a library's own defect explains: they say nothing against the machine."""
+"""Failures that are a defect of a library, and no finding about the machine."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""How messages cross the socket: one length-prefixed msgpack envelope, then the arrays' raw bytes.
+"""Messages on the socket: a length-prefixed msgpack envelope, then the arrays' raw bytes.
 
 Layout of a frame, little endian::
 
     u32 length of the envelope | envelope | bytes of array 0 | bytes of array 1 | ...
 
-The envelope holds the message and each array's name, dtype and shape, so the bytes need no framing
-of their own and are read straight into the arrays' memory. Arrays hold numbers only: nothing that
-arrives is ever executed.
+The envelope holds the message and each array's name, dtype and shape, so the bytes are read
+straight into the arrays' memory. Arrays hold numbers only: nothing that arrives is executed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ else:
 LENGTH = struct.Struct("<I")
 _LARGEST_ENVELOPE_BYTES = 64 * 2**20
 _LARGEST_ARRAY_BYTES = 4 * 2**30
-#: Booleans, integers, floating point, complex: no objects, no texts, no records.
+#: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
 
 
@@ -40,7 +39,7 @@ class ChannelClosedError(Exception):
 
 
 class FrameError(Exception):
-    """What arrived is not a frame of this protocol."""
+    """The bytes received are not a frame of this protocol."""
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True):
@@ -55,10 +54,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class Channel:
-    """One end of the conversation; both ends use the same class.
-
-    A time limit of None waits as long as it takes.
-    """
+    """One end of the socket; both ends use this class. A time limit of None waits forever."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -69,10 +65,10 @@ class Channel:
         arrays: ArrayMap | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Send a message and the arrays that belong to it, all within ``seconds``.
+        """Send a message and its arrays within ``seconds``.
 
-        Raises ChannelClosedError if nobody listens, TimeoutError if it is not taken in time, and
-        TypeError for an array that holds anything but numbers.
+        Raises ChannelClosedError if the other end is gone, TimeoutError if it does not read in
+        time, and TypeError for an array that holds anything but numbers.
         """
         deadline = _Deadline(seconds)
         contiguous = {name: _contiguous(name, array) for name, array in (arrays or {}).items()}
@@ -88,13 +84,13 @@ class Channel:
                 self._send(array.data.cast("B"), deadline)
 
     def send_bytes(self, frame: bytes, seconds: float) -> None:
-        """Send a frame that is made already, as the first one is; raises as ``send`` does."""
+        """Send a finished frame, such as the first; raises as ``send`` does."""
         self._send(frame, _Deadline(seconds))
 
     def receive(self, kind: Any, seconds: float | None = None) -> tuple[Any, ArrayMap]:
-        """The next message, of type ``kind``, and its arrays, all of it within ``seconds``.
+        """The next message, of type ``kind``, and its arrays, within ``seconds``.
 
-        Raises ChannelClosedError, TimeoutError, or FrameError if it is no such message.
+        Raises ChannelClosedError, TimeoutError, or FrameError for anything but such a message.
         """
         deadline = _Deadline(seconds)
         (length,) = LENGTH.unpack(self._read_exactly(LENGTH.size, deadline))
@@ -110,7 +106,7 @@ class Channel:
 
     def _send(self, data: bytes | memoryview, deadline: _Deadline) -> None:
         try:
-            # The limit is on the whole of it (documentation of socket.sendall).
+            # The limit is for all the data (documentation of socket.sendall).
             self._socket.settimeout(deadline.left())
             self._socket.sendall(data)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""The parent's handle of one child: start it, ask it, and know what became of it."""
+"""The parent's side of a child process: start it, send requests, and report how it ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ __all__ = ["Child", "scratch_folder"]
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,11 +16,11 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from amx_suite.child import main as program
 from amx_suite.child.channel import LENGTH, ArrayMap, Channel, ChannelClosedError, FrameError
-from amx_suite.child.imports import module_path, without_working_folder
+from amx_suite.child.inherited import QUIET, module_path, without_working_folder
 from amx_suite.child.limits import oom_kills, process_is_stopped, raise_descriptor_limit
 from amx_suite.child.messages import Failed, FailureKind, Ready, Reply, Request
 from amx_suite.child.processes import Process, start_program
@@ -32,21 +33,25 @@ from amx_suite.errors import (
     UsageError,
 )
 
-#: For an interpreter and the handler's imports on a loaded machine.
+#: Time for the interpreter and the handler's imports on a loaded machine.
 _START_SECONDS = 60.0
 _SECONDS_TO_DIE = 5.0
-_TAIL_BYTES = 4000
+#: Progress bars may fill most of a log's end.
+_BYTES_READ = 1 << 18
+_TAIL_CHARACTERS = 4000
+#: A bar of tqdm up to its times, such as ``50%|###  | 1/2 [00:01<00:01, 1.0it/s]``.
+_BAR = re.compile(r"^.*?\[\d+:\d\d[^\]]*\]")
 _MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
 
 _R = TypeVar("_R", bound=Reply)
 
 
 class Child:
-    """One child process and the conversation with it; may be used from several threads.
+    """A child process that answers requests; several threads may share it.
 
-    Use it as a context manager. ``environment`` is the child's, this process's own if left out, and
-    ``folder`` its temporary folder, which must not exist. ``pid`` is the worker's. Raises
-    LostChildError if the child does not come up within ``start_seconds``.
+    Use it as a context manager. ``environment`` defaults to this process's own. ``folder`` is the
+    child's temporary folder, which must not exist yet. ``pid`` is the worker's process id. Raises
+    LostChildError if the child is not ready within ``start_seconds``.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Child:
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
         raise_descriptor_limit()
-        # Until the worker writes to a file of its own.
+        # Holds the output until the worker writes to its own file.
         with tempfile.TemporaryFile() as start_log:
             self._start_log: IO[bytes] | None = start_log
             variables = os.environ if environment is None else environment
@@ -97,12 +102,12 @@ class Child:
         *,
         seconds: float | None = None,
     ) -> tuple[_R, ArrayMap]:
-        """Send the request with its arrays; the reply with its own.
+        """Send the request and its arrays; returns the reply and its arrays.
 
-        ``seconds`` is the time for the answer, the request's own if left out. Raises LostChildError
-        if the child dies, falls silent, or answers anything else; what it reports raises
-        NotApplicableError, EngineUnavailableError, UsageError, OutOfMemoryError or
-        ChildFailedError, and it lives on.
+        ``seconds`` limits the wait for the reply and defaults to the request's own limit. Raises
+        LostChildError if the child dies, does not reply in time, or sends another reply. A failure
+        that the child reports raises NotApplicableError, EngineUnavailableError, UsageError,
+        OutOfMemoryError or ChildFailedError, and the child lives on.
         """
         name, limit = type(request).__name__, seconds or request.seconds_to_answer
         with self._lock:
@@ -117,7 +122,7 @@ class Child:
         return answer, results
 
     def close(self) -> None:
-        """End the child and all that it started, at once; safe to call twice."""
+        """Kill the child and everything it started; safe to call twice."""
         self._end()
         self._gone = self._gone or self._lost("it was ended by the suite before")
 
@@ -131,7 +136,7 @@ class Child:
         ours, theirs = socket.socketpair()
         descriptor = theirs.fileno()
         command = [sys.executable, program.__file__, str(descriptor), self.label]
-        environment = {**without_working_folder(variables), "TMPDIR": str(self._folder)}
+        environment = {**QUIET, **without_working_folder(variables), "TMPDIR": str(self._folder)}
         try:
             with theirs:
                 return start_program(command, environment, descriptor, log), Channel(ours)
@@ -140,12 +145,12 @@ class Child:
             raise self._lost(f"it could not be started: {error}") from error
 
     def _end(self) -> int | None:
-        """Have the keeper end everything; the exit code, minus the signal, None if not known."""
+        """Let the keeper kill everything; returns the exit code (-N for signal N), or None."""
         self._channel.close()
         for _ in range(2):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self._process.wait(_SECONDS_TO_DIE)
-            # The keeper itself is stuck. Its end is the worker's too.
+            # The keeper is stuck. The worker dies with it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -153,7 +158,7 @@ class Child:
 
     @contextlib.contextmanager
     def _losing(self, too_late: str) -> Iterator[None]:
-        """Turn each way in which a conversation can break into a LostChildError, and end it."""
+        """Turn a broken conversation into a LostChildError, and kill the child."""
         try:
             yield
         except ChannelClosedError:
@@ -162,18 +167,18 @@ class Child:
         except TimeoutError:
             stopped = process_is_stopped(self.pid) if self._start_log is None else False
             why = " (it was stopped: SIGSTOP or a debugger)" if stopped else ""
-            self._gone = self._given_up(f"{too_late}{why}; it has been killed", silent=True)
+            self._gone = self._kill(f"{too_late}{why}", silent=True)
             raise self._gone from None
         except FrameError as error:
-            self._gone = self._given_up(f"its answer cannot be read: {error}; it has been killed")
+            self._gone = self._kill(f"its answer cannot be read: {error}")
             raise self._gone from None
         except BaseException as error:
-            if not isinstance(error, Exception):  # Ctrl-C: the answer will come to nobody
+            if not isinstance(error, Exception):  # Ctrl-C: nobody reads the reply
                 self.close()
             raise
 
     def _died(self) -> LostChildError:
-        """What became of a child that closed its end without an answer."""
+        """How a child ended that closed its end of the socket without a reply."""
         tail = self._log_tail()
         code = self._end()
         tail = self._start_text() + tail
@@ -183,40 +188,22 @@ class Child:
         if code >= 0:
             return self._lost(f"it ended {when} with exit code {code}", tail, exit_code=code)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        killed_for_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills_before
         what = f"it was killed by {name}"
+        killed_for_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills_before
         if killed_for_memory:
             what += f": the kernel ran out of memory; {_MEMORY_REMEDY}"
         return self._lost(what, tail, signal=-code, out_of_memory=killed_for_memory)
 
-    def _given_up(self, what: str, *, silent: bool = False) -> LostChildError:
+    def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
         tail = self._log_tail()
         self._end()
-        return self._lost(what, self._start_text() + tail, silent=silent)
+        return self._lost(f"{why}; it has been killed", self._start_text() + tail, silent=silent)
 
-    def _lost(
-        self,
-        what: str,
-        tail: str = "",
-        *,
-        exit_code: int | None = None,
-        signal: int | None = None,
-        silent: bool = False,
-        out_of_memory: bool = False,
-    ) -> LostChildError:
-        return LostChildError(
-            self.label,
-            what,
-            tail,
-            cpus=self.cpus,
-            exit_code=exit_code,
-            signal=signal,
-            silent=silent,
-            out_of_memory=out_of_memory,
-        )
+    def _lost(self, what: str, tail: str = "", **how: Any) -> LostChildError:
+        return LostChildError(self.label, what, tail, cpus=self.cpus, **how)
 
     def _failure(self, reply: Failed) -> Exception:
-        """The exception that stands for what the child reported."""
+        """The exception for a failure that the child reported."""
         match reply.kind:
             case FailureKind.NOT_APPLICABLE:
                 return NotApplicableError(reply.message)
@@ -230,25 +217,41 @@ class Child:
         return ChildFailedError(self.label, reply.message, reply.traceback)
 
     def _log_tail(self) -> str:
-        """The end of what the worker wrote; it must not be ended yet."""
+        """The end of what the worker wrote; read it before the child ends."""
         try:
             with (self._folder / program.LOG).open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                return log.read().decode(errors="replace")
+                return _end_of(log)
         except OSError:
             return ""
 
     def _start_text(self) -> str:
-        """What was said before the worker was ready; complete once the child is ended."""
-        if self._start_log is None:
-            return ""
-        self._start_log.seek(0)
-        return self._start_log.read(_TAIL_BYTES).decode(errors="replace")
+        """What the child wrote before the worker was ready; complete once the child has ended."""
+        return _end_of(self._start_log) if self._start_log is not None else ""
+
+
+def _end_of(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _BYTES_READ))
+    return without_progress_bars(log.read().decode(errors="replace"))[-_TAIL_CHARACTERS:]
+
+
+def without_progress_bars(text: str) -> str:
+    """The text without what a later carriage return overwrites, and without tqdm's bars.
+
+    A message that was written right behind a bar stays.
+    """
+    lines = []
+    for line in text.split("\n"):
+        _, overwrites, shown = line.rstrip("\r").rpartition("\r")
+        if overwrites:
+            shown = _BAR.sub("", shown).strip()
+        if shown or not overwrites:
+            lines.append(shown)
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
 def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in ``beside`` that is gone afterwards, even if this process is killed."""
+    """A new folder in ``beside``, removed afterwards even if this process is killed."""
     folder = beside / f"{prefix}{os.urandom(6).hex()}"
     handler = "amx_suite.child.serving:Idle"
     with Child(handler, label=f"keeps {folder.name}", folder=folder):

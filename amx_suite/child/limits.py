@@ -1,4 +1,4 @@
-"""What the system allows and has done to children: descriptors, memory, stopped processes."""
+"""Limits of the system on children: descriptors, memory kills, stopped processes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ __all__ = ["most_children", "oom_kills", "process_is_stopped", "raise_descriptor
 import resource
 from pathlib import Path
 
-#: Descriptors of the parent for one child, and what the rest of the parent may need.
-_DESCRIPTORS_OF_A_CHILD = 1
+#: Descriptors for the rest of this process. Each child takes one more.
 _DESCRIPTORS_OF_THE_PARENT = 64
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one; returns the limit in force."""
+    """Raise the soft limit of open files to the hard limit; returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -26,13 +25,13 @@ def most_children() -> int:
     if limit == resource.RLIM_INFINITY:
         limit = 1 << 20
     taken = sum(1 for _ in Path("/proc/self/fd").iterdir())
-    return max(1, (limit - taken - _DESCRIPTORS_OF_THE_PARENT) // _DESCRIPTORS_OF_A_CHILD)
+    return max(1, limit - taken - _DESCRIPTORS_OF_THE_PARENT)
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """How often the kernel's memory killer has struck in this process's control group.
+    """How many processes of this control group the kernel has killed for memory.
 
-    Where the group's files cannot be read it counts the whole machine; 0 where nothing tells.
+    Counts the whole machine where the group's files cannot be read; 0 where nothing can.
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (memory.events) and
     cgroup-v1/memory.rst (memory.oom_control).
     """
@@ -48,7 +47,7 @@ def oom_kills(root: Path = Path("/")) -> int:
 
 
 def _group_files(root: Path) -> list[Path]:
-    """Where the control group of this process counts, version 1 before version 2."""
+    """The files that count this control group's kills, version 1 before version 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -1,11 +1,11 @@
 """The program of a child: ``python amx_suite/child/main.py DESCRIPTOR LABEL``.
 
-It is started by its path, so that nothing of the package is imported before the module path is
-right. The first frame on the socket is a ``Launch``. The process then forks: the fork is the
-worker, and this process stays behind as its keeper. It has one thread and no library that could
-hang, so it can always end the worker.
+It is started by its path, so that nothing of the package is imported before the module path is set.
+The first frame on the socket is a ``Launch``. The process then forks: the fork is the worker, and
+this process is its keeper. The keeper has one thread and no library that could hang, so it can
+always kill the worker.
 
-The label is there for people who look at a list of processes.
+The label is for people who read a list of processes.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
-#: What the worker writes to its standard output and error, in its temporary folder.
+#: The file of the worker's standard output and error, in its temporary folder.
 LOG = "log"
 
-#: Whatever bytes the names of files consist of.
+#: File names may hold any bytes.
 _ENCODING = ("utf-8", "surrogateescape")
 _PR_SET_PDEATHSIG = 1
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 class Launch(NamedTuple):
-    """The first frame: what the worker is to be.
+    """The first frame, which describes the worker.
 
-    ``path`` is the module path, ``folder`` the temporary folder that the child makes and removes,
-    ``handler`` is what makes the handler, as ``module:name``, and ``cpus`` are those to be bound
-    to, none for all. It crosses as texts between zero bytes, which no path contains, so that a
-    keeper needs no library to read it.
+    ``path`` is the module path. ``folder`` is the temporary folder, which the child makes and
+    removes. ``handler`` names what makes the handler: ``module:name``. The worker is bound to
+    ``cpus``, or to none if empty. The frame is text separated by zero bytes, which no path
+    contains, so that the keeper needs no library to read it.
     """
 
     path: tuple[str, ...]
@@ -54,20 +54,20 @@ class Launch(NamedTuple):
 
     @classmethod
     def decode(cls, body: bytes) -> Launch:
-        """The launch whose content this is."""
+        """The launch of a frame's content."""
         folder, handler, cpus, *path = body.decode(*_ENCODING).split("\0")
         numbers = tuple(int(cpu) for cpu in cpus.split(",") if cpu)
         return cls(tuple(path), folder, handler, numbers)
 
 
 def main(argv: list[str]) -> int:
-    """Fork the worker and keep it; the exit code is the worker's, minus the signal if it died."""
+    """Fork the worker and watch it; returns its exit code, -N for signal N."""
     with socket.socket(fileno=int(argv[1])) as sock:
         sock.set_inheritable(False)
         launch = _receive_launch(sock)
         if launch is None:
             return 0
-        # The package comes with the parent's module path, and is not imported before.
+        # The package is found on the parent's module path, so it is imported after this.
         sys.path[:] = launch.path
         from amx_suite.child.processes import fork
 
@@ -91,7 +91,7 @@ def _receive_launch(sock: socket.socket) -> Launch | None:
 
 def _work(sock: socket.socket, launch: Launch, keeper: int) -> int:
     """The worker's life; returns its exit code."""
-    # Tied to the thread that forked, which is the keeper's only one.
+    # The signal comes when the thread that forked ends: the keeper's only one.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper:
         return 1
@@ -109,17 +109,16 @@ def _work(sock: socket.socket, launch: Launch, keeper: int) -> int:
 
 
 def _keep(sock: socket.socket, worker: int) -> int:
-    """Wait for the end of the parent or of the worker, and see that all of the worker ends.
+    """Wait until the parent or the worker ends, then kill everything that the worker started.
 
-    If the worker ends first, the parent reads the end of the conversation, and has the log until it
-    closes its own end of the socket.
+    If the worker ends first, the parent can still read the log until it closes its socket.
     """
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer)
     for number in (*_ENDING, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     poll = select.poll()
-    # No event is asked for, so it is reported for nothing but a closed other end.
+    # Without requested events, poll reports only that the other end has closed.
     poll.register(sock, 0)
     poll.register(reader, select.POLLIN)
     ended = wanted_no_more = False
@@ -137,16 +136,16 @@ def _keep(sock: socket.socket, worker: int) -> int:
 
 
 def _has_ended(worker: int) -> bool:
-    """Whether it is a zombie now; so that its number stays its own until its group is killed.
+    """Whether the worker is a zombie; it keeps its process id until its group is killed.
 
-    A worker that was stopped or goes on again sends the same signal and has not ended.
+    A worker that stops or continues sends SIGCHLD too.
     """
     asked = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, worker, asked) is not None
 
 
 def _remove(folder: str) -> None:
-    """Remove the temporary folder, which most children leave as it was."""
+    """Remove the temporary folder, which is usually empty but for the log."""
     with suppress(OSError):
         os.unlink(f"{folder}/{LOG}")  # noqa: PTH108 - as above
         os.rmdir(folder)  # noqa: PTH106
@@ -159,7 +158,7 @@ def _remove(folder: str) -> None:
 def _kill_group(group: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    # Until the worker has made its group it stands alone.
+    # The worker may not have made its group yet.
     with suppress(ProcessLookupError):
         os.kill(group, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What every child's messages have in common. Arrays travel beside a message, never inside it."""
+"""Base classes of the messages of all children. Arrays are sent beside a message."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
-    """What a parent asks.
+    """A request of the parent.
 
-    Each kind says how long it may take to be sent and to be answered; a child that needs longer
-    counts as hung.
+    Each class sets the limits for sending it and for its reply; a child that takes longer counts
+    as hung.
     """
 
     seconds_to_send: ClassVar[float] = 30.0
@@ -22,11 +22,11 @@ class Request(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reply(msgspec.Struct, frozen=True, tag=True):
-    """What a child answers."""
+    """A reply of the child."""
 
 
 class Ready(Reply, frozen=True, tag=True):
-    """The first reply, to no request: the handler is there."""
+    """The first message of a child, sent once its handler exists."""
 
     pid: int
 
@@ -42,7 +42,7 @@ class FailureKind(StrEnum):
 
 
 class Failed(Reply, frozen=True, tag=True):
-    """The request raised; the child lives on."""
+    """The request raised an exception; the child lives on."""
 
     kind: FailureKind
     message: str

@@ -1,4 +1,4 @@
-"""The only place where a process is started or forked. Standard library only."""
+"""Starts and forks processes; nothing else does. Standard library only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def start_program(
 ) -> Process:
     """Start a program that inherits the descriptor and nothing else.
 
-    It has a session and a process group of its own, so that a terminal's Ctrl-C does not reach it,
-    and no standard input. What it writes goes to ``log``. Raises OSError if it cannot be started.
+    It has its own session and process group, so that Ctrl-C in a terminal does not reach it, and no
+    standard input. Its output goes to ``log``. Raises OSError if it cannot be started.
     """
-    # A child forks and starts nothing, so it does without this import.
+    # Late, because a child imports this module and starts no program.
     import subprocess
 
     return subprocess.Popen(
@@ -39,7 +39,7 @@ def start_program(
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Run ``work`` in a fork of this process, which ends with the exit code that it returns.
+    """Run ``work`` in a fork of this process, whose exit code is what ``work`` returns.
 
     Returns the fork's process id. If ``work`` raises, the fork ends with code 1 and a traceback.
     """
@@ -57,12 +57,12 @@ def fork(work: Callable[[], int]) -> int:
 
         traceback.print_exc()
     finally:
-        # Interpreter shutdown can hang on a library's threads, and nothing is left to be saved.
+        # Without interpreter shutdown, which can hang on a library's threads.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
 
 
 def exit_code_of(pid: int) -> int:
-    """Wait for the process to end; its exit code, or minus the signal that ended it."""
+    """Wait for the process to end; its exit code, -N for signal N."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

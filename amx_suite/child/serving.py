@@ -1,10 +1,11 @@
-"""The worker's side of a conversation: make the handler, then answer until the parent is gone."""
+"""The worker: make the handler, then answer requests until the parent closes the socket."""
 
 from __future__ import annotations
 
 __all__ = ["Handler", "Idle", "serve"]
 
 import importlib
+import logging
 import os
 import re
 import socket
@@ -20,7 +21,7 @@ from amx_suite.errors import (
     UsageError,
 )
 
-#: How PyTorch's allocator and the C++ runtime say that memory ran out; both raise RuntimeError.
+#: Messages of PyTorch's allocator and the C++ runtime when memory runs out; a RuntimeError.
 _OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
     re.IGNORECASE,
@@ -35,29 +36,31 @@ _KIND_OF_ERROR: tuple[tuple[type[Exception], FailureKind], ...] = (
 
 
 class Handler(Protocol):
-    """What answers in a child. ``requests`` is the union of the requests that it knows."""
+    """Answers requests in a child. ``requests`` is the union of the request types it accepts."""
 
     requests: ClassVar[Any]
 
     def handle(self, request: Any, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
-        """Carry out one request. Whatever it raises is told to the parent; the child lives on."""
+        """Carry out one request. An exception is reported to the parent; the child lives on."""
 
 
 class Idle:
-    """The handler of a child that exists for its temporary folder alone."""
+    """The handler of a child that only keeps its temporary folder; see ``scratch_folder``."""
 
     requests: ClassVar[Any] = Request
 
     def handle(self, request: Any, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
-        """Refuse whatever is asked."""
-        raise ValueError(f"nothing can be asked of this child, not even {request}")
+        """Refuse every request."""
+        raise ValueError(f"this child accepts no request, got {request}")
 
 
 def serve(sock: socket.socket, handler_path: str) -> int:
-    """Answer requests until the parent closes its end; returns the exit code.
+    """Answer requests until the parent closes the socket; returns the exit code.
 
-    ``handler_path`` is ``module:name`` of what makes the handler when called without arguments.
+    ``handler_path`` names a callable without arguments that makes the handler: ``module:name``.
     """
+    # It has no variable for this. Its warnings tell of each retry of a download.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     module, _, name = handler_path.partition(":")
     handler: Handler = getattr(importlib.import_module(module), name)()
     channel = Channel(sock)
@@ -67,7 +70,7 @@ def serve(sock: socket.socket, handler_path: str) -> int:
             request, arrays = channel.receive(handler.requests)
             try:
                 reply, results = handler.handle(request, arrays)
-            except Exception as error:  # noqa: BLE001 - the parent is told of every one
+            except Exception as error:  # noqa: BLE001 - each is reported to the parent
                 reply, results = _failed(error), {}
             channel.send(reply, results)
     except ChannelClosedError:

@@ -1,1 +1,1 @@
-"""Floor 0: the suite's vocabulary as frozen values. No input, no output, no torch."""
+"""The suite's vocabulary as frozen values. No input, no output, no torch."""

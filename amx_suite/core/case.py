@@ -1,8 +1,8 @@
-"""What is run: workload, precision, shape, and the run case that names one arm."""
+"""What runs: workload, precision, shape, and the run case that names one arm."""
 
 from __future__ import annotations
 
-__all__ = ["Arm", "Mode", "Precision", "RunCase", "Shape", "Workload"]
+__all__ = ["Arm", "Mode", "RunCase", "Shape", "Workload"]
 
 import re
 from enum import StrEnum
@@ -10,28 +10,15 @@ from enum import StrEnum
 import msgspec
 
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
 
 
 class Mode(StrEnum):
-    """What is done with a model."""
+    """Inference or training."""
 
     INFERENCE = "inference"
     TRAINING = "training"
-
-
-class Precision(StrEnum):
-    """The number format of matrix products; FP64 is the arbiter of accuracy, never timed."""
-
-    FP64 = "fp64"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    INT8 = "int8"
-
-    @property
-    def element_bytes(self) -> int:
-        """Bytes of one number."""
-        return {Precision.FP64: 8, Precision.FP32: 4, Precision.BF16: 2, Precision.INT8: 1}[self]
 
 
 class Shape(msgspec.Struct, frozen=True, order=True):
@@ -53,7 +40,7 @@ class Shape(msgspec.Struct, frozen=True, order=True):
 
 
 class Workload(msgspec.Struct, frozen=True, order=True):
-    """A model and what is done with it."""
+    """A model and its mode."""
 
     model: str
     mode: Mode
@@ -63,10 +50,10 @@ class Workload(msgspec.Struct, frozen=True, order=True):
 
 
 class RunCase(msgspec.Struct, frozen=True):
-    """One thing that a worker can run; hashable.
+    """What one worker runs; hashable.
 
-    ``threads`` counts compute threads. ``weights`` is ``random`` (seeded) or the user's file,
-    folder or name.
+    ``threads`` is the number of compute threads. ``weights`` is ``random`` (seeded) or the user's
+    file, folder or name.
     """
 
     workload: Workload
@@ -96,7 +83,7 @@ class RunCase(msgspec.Struct, frozen=True):
 
     @property
     def conditions(self) -> dict[str, str]:
-        """Under what the case runs: the part of its identity that a comparison must hold fixed."""
+        """The part of its identity that two compared runs must share."""
         return {
             "engine": self.engine,
             "shape": str(self.shape),
@@ -109,20 +96,19 @@ class RunCase(msgspec.Struct, frozen=True):
 class Arm(RunCase, frozen=True):
     """A run case inside a trial, in a process of its own.
 
-    Two arms may measure the same case: ``copy`` tells them apart, and any difference between them
-    is the method's own.
+    In an A/A control two arms measure the same case; ``copy`` tells them apart.
     """
 
     copy: int = 1
 
     @classmethod
     def of(cls, case: RunCase, copy: int = 1) -> Arm:
-        """The arm that measures the case, or so many of them later."""
+        """The arm number ``copy`` that measures the case."""
         return cls(**{**msgspec.structs.asdict(case), "copy": copy})
 
     @property
     def is_copy(self) -> bool:
-        """Whether another arm of the same trial measures the same case."""
+        """Whether it is the second arm of an A/A control."""
         return self.copy > 1
 
     @property

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from amx_suite.errors import ResultsFileError
 
-#: The kinds of difference, each of which a user may allow. ``machine`` is the host's fingerprint
-#: and ``software`` the versions of the packages; the rest are parts of a run case.
+#: The kinds of difference; a user may allow each. ``machine`` is the host's fingerprint and
+#: ``software`` the versions of the packages; the rest are parts of a run case.
 CONDITIONS = ("machine", "software", "engine", "shape", "threads", "seed", "weights")
 
 
 class Difference(NamedTuple):
-    """One thing that two runs do not have in common: its kind and a few words that name it."""
+    """One difference between two runs: its kind and a few words that name it."""
 
     kind: str
     words: str
@@ -24,7 +24,7 @@ class Difference(NamedTuple):
 def differences(
     base: Mapping[str, object], new: Mapping[str, object], kind: str | None = None
 ) -> tuple[Difference, ...]:
-    """What two mappings do not share, by name; each name is its own kind unless one is given."""
+    """The differences between two mappings, by name; the name is the kind unless one is given."""
     return tuple(
         Difference(kind or name, f"{name} was '{base.get(name)}', is '{new.get(name)}'")
         for name in sorted({*base, *new})
@@ -37,7 +37,7 @@ def admit(
 ) -> tuple[str, ...]:
     """The differences that the user allowed, one sentence for each kind.
 
-    Raises ResultsFileError that names all others; ``option`` is how the user may allow them.
+    Raises ResultsFileError, which names all others and the ``option`` that allows them.
     """
     by_kind: dict[str, dict[str, None]] = {}
     for difference in found:

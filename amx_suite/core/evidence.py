@@ -13,7 +13,7 @@ from amx_suite.core.numbers import Count, Duration
 
 
 class Jail(StrEnum):
-    """Whether the kernel was told to refuse the tile permission to this process."""
+    """Whether a filter makes the kernel refuse this process the tile permission."""
 
     HELD = "held"
     UNAVAILABLE = "unavailable"
@@ -36,10 +36,9 @@ class Family(StrEnum):
 class KernelUse(msgspec.Struct, frozen=True):
     """Executions of one primitive kind on one implementation: count and total milliseconds.
 
-    Of oneDNN, or of MKL, whose routines are implementations of ``matmul`` such as ``mkl:sgemm``.
-
-    ``data_type`` is the source operand's, in oneDNN's words (``f32``, ``bf16``, ``u8``), with
-    ``/fpm:MODE`` behind it where a lower math mode was allowed; empty where the log does not say.
+    A routine of MKL is an implementation of ``matmul``, such as ``mkl:sgemm``. ``data_type`` is the
+    source operand's in oneDNN's words (``f32``, ``bf16``, ``u8``), with ``/fpm:MODE`` behind it
+    where a lower math mode was allowed; empty where the log does not say.
     """
 
     kind: str
@@ -53,10 +52,10 @@ class KernelUse(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """Proof of what ran in one arm, taken in an untimed step.
 
-    ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM read after the work: False proves that no
-    instruction in the process can have used a tile. None: the kernel does not know the question.
-    ``step_milliseconds`` is the evidence step's wall time, kernel log and all. ``read_back`` is
-    what each library reports as its own ceiling.
+    ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM, read after the work. False proves that no
+    instruction in the process used a tile; None means that the kernel does not know the request.
+    ``step_milliseconds`` is the wall time of the evidence step, logging included. ``read_back``
+    maps each library to the ceiling that it reports.
     """
 
     isa: Isa
@@ -67,7 +66,7 @@ class Evidence(msgspec.Struct, frozen=True):
     step_milliseconds: Duration = 0.0
     read_back: dict[str, str] = {}
 
-    #: Primitive kinds that AMX can serve; the share is taken over these.
+    #: Primitive kinds that can run on AMX; ``amx_share`` is taken over these.
     MATRIX_KINDS = ("convolution", "deconvolution", "inner_product", "matmul")
 
     @property
@@ -83,10 +82,9 @@ class Evidence(msgspec.Struct, frozen=True):
 
     @property
     def unseen_share(self) -> float:
-        """Share of the step's wall time that no logged primitive covers, 0 to 1.
+        """Share of the step's wall time in no logged primitive, 0 to 1: Python and other libraries.
 
-        Kernels of other libraries and Python's own time are in it. Executions of oneDNN Graph are
-        left out, since the primitives inside them are logged as well.
+        Executions of oneDNN Graph do not count, since the primitives inside them are logged too.
         """
         if self.step_milliseconds <= 0:
             return 0.0

@@ -8,11 +8,11 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a script that runs the suite goes by. Not having measured is never ``OK``."""
+    """What scripts rely on. Not having measured is never ``OK``."""
 
-    #: A bad option, file or folder: nothing was asked of the machine.
+    #: A bad option, file or folder: nothing ran.
     USAGE = 2
-    #: A check failed, a gate got worse, a stored fault came again, or the suite itself broke down.
+    #: A check failed, a gate got worse, a stored fault recurred, or the suite itself crashed.
     FAILED = 1
     #: AMX is not usable here.
     NOT_USABLE = 3

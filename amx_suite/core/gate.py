@@ -1,4 +1,4 @@
-"""A gate: the least speedup that is accepted, where it applies, and where the figure is from."""
+"""A gate: a minimum speedup, its scope, and its source."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from enum import StrEnum
 
 import msgspec
 
-from amx_suite.core.case import Arm, Precision, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
+from amx_suite.core.case import Arm, RunCase, Shape, Workload
+from amx_suite.core.precision import Precision
 
 #: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
 DEFAULT_AMX_SHARE = 0.5
 
 
 class Versus(StrEnum):
-    """What the AMX arm is compared with."""
+    """The baseline that the AMX arm is compared with."""
 
     FP32 = "fp32"
     NO_AMX = "no-amx"
-    #: The very same case, started once more: an A/A control, which no table may ask for.
-    COPY = "copy"
+    #: An A/A control: the same case in another process. No gate table has it.
+    CONTROL = "control"
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """Least accepted speedup of an AMX arm over its baseline, for one scope.
+    """Minimum speedup of an AMX arm over its baseline, for one scope.
 
-    ``minimum`` is a ratio of seconds, baseline over candidate. ``amx_share`` is the share of its
-    matrix primitives' time, 0 to 1, that the arm must spend on AMX kernels, and exceed. ``engine``
-    None means every engine.
+    ``minimum`` is a ratio of seconds, baseline over candidate. The arm must spend more than
+    ``amx_share`` (0 to 1) of its matrix primitives' time on AMX kernels. ``engine`` None means
+    every engine.
     """
 
     workload: Workload
@@ -49,10 +49,10 @@ class Gate(msgspec.Struct, frozen=True):
 
     def covers(self, case: RunCase) -> bool:
         """Whether this gate judges the given candidate arm."""
-        control = self.versus is Versus.COPY
+        control = self.versus is Versus.CONTROL
         return (
             (isinstance(case, Arm) and case.is_copy) is control
-            and (control or case.isa is Isa.AMX)
+            and (control or case.isa.allows_amx)
             and case.workload == self.workload
             and case.precision is self.precision
             and case.shape == self.shape
@@ -60,8 +60,8 @@ class Gate(msgspec.Struct, frozen=True):
         )
 
     def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
-        """Whether a case of the same trial is what this gate compares the candidate with."""
-        if self.versus is Versus.COPY:
+        """Whether a case of the same trial is the candidate's baseline."""
+        if self.versus is Versus.CONTROL:
             return case == Arm.of(candidate)
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32

@@ -1,8 +1,8 @@
-"""Instruction-set ceilings: what a process may use, and how each library is told so."""
+"""Instruction-set ceilings: what a process may use, and each library's name for it."""
 
 from __future__ import annotations
 
-__all__ = ["ISA_SPECS", "Isa", "IsaSpec"]
+__all__ = ["AMX_FLAGS", "ISA_SPECS", "Isa", "IsaSpec"]
 
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ import msgspec
 class Isa(StrEnum):
     """A ceiling: the most capable instruction set a process may use.
 
-    AVX2 is no arm's: A/A controls take it where there is no AVX-512 (``benchmarks/aa_control.py``).
+    No arm has AVX2. A/A controls use it where there is no AVX-512 (``benchmarks/aa_control.py``).
     """
 
     AVX2 = "avx2"
@@ -23,23 +23,23 @@ class Isa(StrEnum):
 
     @property
     def spec(self) -> IsaSpec:
-        """How each library is told of this ceiling."""
+        """Its names and needs."""
         return ISA_SPECS[self]
 
     @property
     def allows_amx(self) -> bool:
         """Whether tile instructions may run; otherwise the process is jailed."""
-        return self is Isa.AMX
+        return self.spec.tiles
 
 
 class IsaSpec(msgspec.Struct, frozen=True):
-    """One ceiling in each library's own words.
+    """One ceiling, named as in each library.
 
     Sources: ``onednn`` oneDNN dispatcher_control.md; ``aten`` IPEX csrc/cpu/dyndisp (stock PyTorch
     knows only ``default``, ``avx2`` and ``avx512``); ``mkl`` oneMKL developer guide,
     MKL_ENABLE_INSTRUCTIONS (E4 includes AMX, E3 is BF16 without, E2 is VNNI). ``vectors`` is the
-    nearest level that stock PyTorch has a name for.
-    ``cpu_flags`` are the names in /proc/cpuinfo without which the ceiling cannot be reached.
+    nearest level that stock PyTorch has a name for. ``cpu_flags`` are the flags in /proc/cpuinfo
+    that the ceiling needs, and ``tiles`` says whether tile instructions may run under it.
     """
 
     onednn: str
@@ -47,8 +47,11 @@ class IsaSpec(msgspec.Struct, frozen=True):
     mkl: str
     cpu_flags: tuple[str, ...]
     vectors: str = "avx512"
+    tiles: bool = False
 
 
+#: What every CPU with AMX has.
+AMX_FLAGS = ("amx_tile", "amx_bf16", "amx_int8")
 _AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 
 ISA_SPECS: dict[Isa, IsaSpec] = {
@@ -67,6 +70,7 @@ ISA_SPECS: dict[Isa, IsaSpec] = {
         "DEFAULT",
         "amx",
         "AVX512_E4",
-        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"),
+        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16", *AMX_FLAGS),
+        tiles=True,
     ),
 }

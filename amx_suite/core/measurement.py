@@ -1,4 +1,4 @@
-"""Raw timings of a trial, with the environment they were taken in."""
+"""Raw timings of a trial, and the environment in which they were taken."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from amx_suite.core.evidence import Evidence
 from amx_suite.core.numbers import Count, Duration, Seconds
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import Reading, Reference
-from amx_suite.core.roofline import Product, operations_in
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """One arm's turn: ``iterations`` steps that together took ``seconds``, by the child's clock.
+    """One arm's turn: ``iterations`` steps in ``seconds``, by the child's clock.
 
-    ``before`` and ``after`` are the probe's readings around it; None where none was taken.
+    ``before`` and ``after`` are the readings around it, None where none was taken.
     """
 
     arm_id: str
@@ -42,17 +41,17 @@ class Slice(msgspec.Struct, frozen=True):
 
     @property
     def readings(self) -> tuple[Reading, ...]:
-        """The readings around it, as many as were taken."""
+        """The readings around it."""
         return tuple(reading for reading in (self.before, self.after) if reading is not None)
 
 
 class Round(msgspec.Struct, frozen=True):
     """One quiet slice of each arm, in the order in which they ran.
 
-    ``disturbed`` are the slices that were not quiet and were taken again; they count for nothing.
-    Of the round's ``seconds``, by the parent's clock, ``lost_seconds`` went into them and into
-    waiting for quiet. ``launch`` is 1 in the second launch that a FAIL asks for, else 0. The last
-    round of a launch may have run out of time before every arm had its slice.
+    ``disturbed`` are the slices that were not quiet and were repeated; no speedup uses them. The
+    round took ``seconds`` by the parent's clock; ``lost_seconds`` of them were disturbed slices and
+    waiting for quiet. ``launch`` is 1 in the second launch, which a FAIL needs, else 0. The last
+    round of a launch may lack arms, because time ran out.
     """
 
     index: int
@@ -71,7 +70,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 def lost_share(rounds: Iterable[Round]) -> float:
-    """Share of the rounds' time that went into waiting and into disturbed slices, 0 to 1."""
+    """Share of the rounds' time in waiting and disturbed slices, 0 to 1."""
     rounds = tuple(rounds)
     total = sum(round_.seconds for round_ in rounds)
     return sum(round_.lost_seconds for round_ in rounds) / total if total else 0.0
@@ -80,9 +79,9 @@ def lost_share(rounds: Iterable[Round]) -> float:
 class Environment(msgspec.Struct, frozen=True):
     """Where a measurement was taken.
 
-    ``versions`` maps package to version; ``removed_variables`` are the user's variables that were
-    kept from the workers, with the values they had; ``cpus`` are those the workers were bound to,
-    and ``peaks`` what these gave at most, None where that was not read.
+    ``versions`` maps package to version; ``removed_variables`` are the user's variables, with
+    their values, that the workers did not get; ``cpus`` are those that the workers were bound to,
+    and ``peaks`` their highest rates, None where these were not read.
     """
 
     host: dict[str, str]
@@ -95,35 +94,30 @@ class Environment(msgspec.Struct, frozen=True):
 class ArmFacts(msgspec.Struct, frozen=True):
     """What is known of one arm besides its timings.
 
-    ``items_per_step`` counts ``unit`` (``images`` or ``tokens``) in one step,
-    ``products`` are its matrix products; ``data`` says what the inputs were; ``variables`` is the
-    part of the child's environment that the case set.
+    One step processes ``items_per_step`` items of ``unit`` (``images`` or ``tokens``).
+    ``operations_per_step`` are the multiplications and additions of its matrix products, 0 in files
+    without them. ``data`` describes the inputs; ``variables`` are the environment variables that
+    the case set.
     """
 
     case: Arm
     prepare_seconds: float
     iterations: int
     items_per_step: int
-    products: tuple[Product, ...]
     unit: str
     peak_bytes: int
     data: str
     variables: dict[str, str]
     evidence: Evidence | None = None
-
-    @property
-    def operations_per_step(self) -> int:
-        """Multiplications and additions of one step's matrix products."""
-        return operations_in(self.products)
+    operations_per_step: int = 0
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """Everything a trial measured, before any judgement.
+    """Everything a trial measured, without verdicts.
 
-    ``notes`` are sentences for the report. ``beyond_ceiling`` maps the ids of arms whose process
-    the kernel killed for an instruction beyond their ceiling to how it died. ``reference`` is what
-    quiet was judged by, None where speed was not judged. ``engines`` are those that the trial
-    compares, the first that of all baselines; empty for the arms of a single engine.
+    ``notes`` are sentences for the report. ``beyond_ceiling`` maps the id of each arm that the
+    kernel killed for an instruction beyond its ceiling to how it died. ``reference`` is what quiet
+    meant, None where speed was not judged.
     """
 
     trial: str
@@ -135,7 +129,6 @@ class Measurement(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     beyond_ceiling: dict[str, str] = {}
     reference: Reference | None = None
-    engines: tuple[str, ...] = ()
 
     def launch(self, number: int) -> tuple[Round, ...]:
         """The rounds of the first launch (0), or of the second (1)."""
@@ -152,7 +145,7 @@ class Measurement(msgspec.Struct, frozen=True):
         return tuple((b, c) for b, c in found if b is not None and c is not None)
 
     def series(self, arm_id: str) -> tuple[float, ...]:
-        """Seconds per step of the arm's quiet slices, or of disturbed ones where none was quiet."""
+        """Seconds per step of the arm's quiet slices, or of of all if none was quiet."""
         quiet = [piece for round_ in self.rounds for piece in round_.slices]
         disturbed = [piece for round_ in self.rounds for piece in round_.disturbed]
         for slices in (quiet, disturbed):

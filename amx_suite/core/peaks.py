@@ -1,4 +1,4 @@
-"""The most that each unit of this machine gives, and the share of it that an arm reaches."""
+"""The highest rate of each unit of this machine, and the share of it that an arm reaches."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ __all__ = ["CpuCycles", "Peaks", "Spread"]
 
 import msgspec
 
-from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.case import RunCase
 from amx_suite.core.numbers import Rate
 from amx_suite.core.units import Unit
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Median, least and greatest of repeated readings of a rate."""
+    """Median, minimum and maximum of repeated readings of a rate."""
 
     median: Rate
     low: Rate
@@ -20,7 +20,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class CpuCycles(msgspec.Struct, frozen=True):
-    """The most that each unit of a CPU did per cycle, and the highest frequency seen in hertz."""
+    """The best rate of each unit of a CPU per cycle, and the highest frequency seen in hertz."""
 
     cpu: int
     best: dict[Unit, Rate]
@@ -37,9 +37,9 @@ class CpuCycles(msgspec.Struct, frozen=True):
 
 
 class Peaks(msgspec.Struct, frozen=True):
-    """What each unit gives on ``cpus`` all at once, summed over them: operations or bytes a second.
+    """Rate of each unit summed over ``cpus``, all running at once: operations or bytes a second.
 
-    Read by loops that do nothing else (``tmul.loops``), so no program can do better.
+    Read by loops that do nothing else (``tmul.loops``), so no program is faster.
     """
 
     cpus: tuple[int, ...]
@@ -48,10 +48,12 @@ class Peaks(msgspec.Struct, frozen=True):
     def of_unit(self, case: RunCase) -> float | None:
         """Operations a second of the unit that the arm may use.
 
-        None where no such unit was read, as for BF16 and INT8 without AMX.
+        None where that unit was not read, and for BF16 and INT8 without AMX.
         """
-        unit = _unit_of(case)
-        return None if unit is None or unit not in self.rates else self.rates[unit].median
+        spec = case.precision.spec
+        if spec.unit not in self.rates or case.isa is not spec.isas[-1]:
+            return None
+        return self.rates[spec.unit].median
 
     def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
         """Operations a second over the peak of the unit; None where that was not read."""
@@ -59,11 +61,3 @@ class Peaks(msgspec.Struct, frozen=True):
         if peak is None or seconds <= 0:
             return None
         return operations / seconds / peak
-
-
-def _unit_of(case: RunCase) -> Unit | None:
-    if case.precision is Precision.FP32:
-        return Unit.FMA
-    if not case.isa.allows_amx:
-        return None
-    return {Precision.BF16: Unit.TILE, Precision.INT8: Unit.TILE_INT8}.get(case.precision)

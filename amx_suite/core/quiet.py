@@ -1,4 +1,4 @@
-"""What quiet means: readings of the machine's units, and what each unit gives undisturbed."""
+"""What quiet means: readings of the machine's units, and the rates of an undisturbed machine."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ QUIET_WITHIN = 1.10
 #: a standard deviation of 17 %, and drifts for minutes (docs/measured.md).
 MEMORY_WITHIN = 1.25
 
-#: The best of a series of readings is this quantile, so that no single odd reading makes it. The
-#: best of memory are spikes, so its reference is what it usually gives: the median.
+#: The best of a series of readings is this quantile, so that no single odd reading decides. The
+#: best readings of memory are spikes, so its reference is the median.
 _BEST_QUANTILE = 0.98
 _MEMORY_QUANTILE = 0.5
 
@@ -37,19 +37,19 @@ CALIBRATION_SCHEMA = 3
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What each unit gave within about 20 ms, all bound CPUs at once: the slowest CPU's rate.
+    """Rate of each unit on the slowest of the bound CPUs, all read at once within about 20 ms.
 
-    Operations per cycle of its core, whatever the frequency; of memory, bytes a second.
+    In operations per core cycle, so that frequency does not matter; memory in bytes a second.
     """
 
     rates: dict[Unit, Rate]
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What each unit gives when nobody contends for it, in the units of ``Reading``.
+    """Rate of each unit when nobody contends for it, as in ``Reading``.
 
-    ``below`` maps a unit that never reached its theory to the best share of it that was read: its
-    reference is that best, and a neighbour who never leaves looks just the same.
+    ``below`` maps each unit that never reached its theory to the best share of it that was read.
+    That best is then its rate. A neighbour who never leaves looks the same.
     """
 
     rates: dict[Unit, Rate]
@@ -57,24 +57,26 @@ class Reference(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, readings: Sequence[Reading], theory: Mapping[Unit, float]) -> Reference:
-        """The theory of a unit where the readings reach it, within ``QUIET_WITHIN``; else the best.
+        """Each unit's theory where the readings reach it within ``QUIET_WITHIN``, else their best.
 
-        ``theory`` lacks the units of which it is not known. Memory has none: it has the median.
-        Raises ValueError without a reading.
+        A unit that is not in ``theory`` has the best reading; memory, which is never in it, has
+        the median. Raises ValueError without a reading.
         """
         if not readings:
             raise ValueError("a reference needs at least one reading")
         best = {unit: _upper(readings, unit) for unit in readings[0].rates}
         rates, below = dict(best), {}
-        for unit in best.keys() & theory.keys():
-            if best[unit] * QUIET_WITHIN >= theory[unit]:
+        for unit, rate in best.items():
+            if unit not in theory:
+                continue
+            if rate * QUIET_WITHIN >= theory[unit]:
                 rates[unit] = theory[unit]
             else:
-                below[unit] = best[unit] / theory[unit]
+                below[unit] = rate / theory[unit]
         return cls(rates, below)
 
     def only(self, units: Iterable[Unit]) -> Reference:
-        """The same for fewer units."""
+        """The same reference for these units only."""
         wanted = set(units)
         return Reference(
             {unit: rate for unit, rate in self.rates.items() if unit in wanted},
@@ -86,11 +88,11 @@ class Reference(msgspec.Struct, frozen=True):
         return reading.rates.get(unit, 0.0) / self.rates[unit]
 
     def is_quiet(self, reading: Reading) -> bool:
-        """Whether every unit is near enough to its reference."""
+        """Whether every unit is close enough to its reference."""
         return all(self._is_free(reading, unit) for unit in self.rates)
 
     def busiest(self, readings: Iterable[Reading]) -> tuple[Unit, float] | None:
-        """The unit that most often fell short, with its least share; None if none did."""
+        """The unit that fell short most often, with its least share; None if none did."""
         short: dict[Unit, list[float]] = {unit: [] for unit in self.rates}
         for reading in readings:
             for unit, shares in short.items():
@@ -113,8 +115,8 @@ def _upper(readings: Sequence[Reading], unit: Unit) -> float:
 class Calibration(msgspec.Struct, frozen=True):
     """A stored reference, with the machine it belongs to.
 
-    ``machine`` are its traits (``host.host_traits``), ``threads`` the CPUs that were read at once,
-    ``quiet_share`` the share of the ``readings`` that were quiet.
+    ``machine`` are its traits (``host.host_traits``), ``threads`` the number of CPUs that were
+    read at once, ``quiet_share`` the share of the ``readings`` that were quiet.
     """
 
     machine: dict[str, str]

@@ -1,4 +1,4 @@
-"""A whole run: every check's outcome, every trial, and the one line that follows from them."""
+"""A whole run: every check's outcome, every trial, and whether the machine qualifies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from amx_suite.core.verdict import Verdict
 #: Raised whenever what the suite writes into results.json changes its meaning or layout.
 SCHEMA_VERSION = 5
 
-#: From this level on a run has gates; below it, presence and exactness are all that is asked.
+#: Below this level a run checks presence and exactness, and has no gates.
 _FIRST_LEVEL_WITH_GATES = 2
 
 
 class CheckOutcome(StrEnum):
-    """How one test ended; a known defect is a library's, and says nothing against the machine."""
+    """How one test ended. A known defect is a library's, and no finding about the machine."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -30,7 +30,7 @@ class CheckOutcome(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One conformance test: its id, how it ended, and why (one line, empty if it passed)."""
+    """One conformance test: its id, its outcome, and the reason in one line, empty if it passed."""
 
     test_id: str
     outcome: CheckOutcome
@@ -38,7 +38,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Qualification(StrEnum):
-    """The answer to "may this machine be accepted?"."""
+    """Whether this machine may be accepted."""
 
     QUALIFIED = "QUALIFIED"
     NOT_QUALIFIED = "NOT QUALIFIED"
@@ -47,7 +47,7 @@ class Qualification(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command that asks ends with."""
+        """The exit code of ``amx-suite qualify``."""
         return exit_code(
             failed=self is Qualification.NOT_QUALIFIED,
             not_usable=self is Qualification.NOT_USABLE,
@@ -76,26 +76,21 @@ class RunSummary(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:
-        """The checks that ended so."""
+        """The checks with this outcome."""
         return tuple(check for check in self.checks if check.outcome is outcome)
 
     @property
-    def gates_decided(self) -> int:
-        """How many gates were decided, for or against."""
-        return sum(
+    def unmeasured(self) -> bool:
+        """Whether this level measures speed and no gate was decided, for or against."""
+        return self.level >= _FIRST_LEVEL_WITH_GATES and not any(
             result.verdict in (Verdict.PASS, Verdict.FAIL, Verdict.NO_EVIDENCE)
             for trial in self.trials
             for result in trial.gates
         )
 
     @property
-    def unmeasured(self) -> bool:
-        """Whether this level asks for speed and no gate was decided."""
-        return self.level >= _FIRST_LEVEL_WITH_GATES and self.gates_decided == 0
-
-    @property
     def qualification(self) -> Qualification:
-        """The answer. Not having measured is never QUALIFIED."""
+        """Whether the machine qualifies. Not having measured is never QUALIFIED."""
         if self.checks_that(CheckOutcome.FAILED):
             return Qualification.NOT_QUALIFIED
         if not self.amx_usable:

@@ -1,4 +1,4 @@
-"""The parts of a core that arms contend for, and what each does in a cycle in theory."""
+"""The units that arms and neighbours contend for, and their theoretical rates."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from enum import StrEnum
 
 
 class Unit(StrEnum):
-    """A part of the machine that arms contend for with their neighbours."""
+    """A part of the machine that neighbours can slow down."""
 
     TILE = "tile"
     TILE_INT8 = "tile int8"
     FMA = "fma"
     MEMORY = "memory"
-
-    @property
-    def rate_unit(self) -> str:
-        """What a rate of this unit counts, of one CPU."""
-        return "bytes/s" if self is Unit.MEMORY else "operations/cycle"
 
 
 #: Operations that one core with AMX does in a cycle: two 512-bit FMA units, and one tile unit,

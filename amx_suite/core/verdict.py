@@ -1,4 +1,4 @@
-"""What the suite says of a gate, and of a whole run."""
+"""The verdict on a gate, with its reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from amx_suite.core.gate import Gate
 
 
 class Verdict(StrEnum):
-    """The five answers. A fast ratio without evidence is NO_EVIDENCE, never PASS."""
+    """The five verdicts. A fast arm without evidence is NO_EVIDENCE, never PASS."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -30,15 +30,15 @@ class Verdict(StrEnum):
 class Lack(StrEnum):
     """What an INCONCLUSIVE verdict lacked."""
 
-    #: Quiet: the time went into waiting.
+    #: Quiet: the trial spent its time waiting.
     QUIET = "quiet"
-    #: Time: there were too few rounds, and hardly any was waited for.
+    #: Time: there were too few rounds, though the machine was quiet.
     TIME = "time"
     #: Distance: the interval holds the minimum.
     DISTANCE = "distance"
-    #: Agreement: a second launch did not say so too.
+    #: Agreement: the second launch did not confirm a FAIL.
     AGREEMENT = "agreement"
-    #: Knowledge of what this machine gives when nobody contends for it.
+    #: A reference: the rates of the undisturbed machine are not known.
     REFERENCE = "reference"
 
 
@@ -54,8 +54,7 @@ class Decision(NamedTuple):
 class Speedup(msgspec.Struct, frozen=True):
     """Paired speedup, baseline seconds over candidate seconds, with its interval.
 
-    ``low`` and ``high`` bound the ratio at ``confidence``; both None where there are too few pairs
-    for an interval at that confidence.
+    ``low`` and ``high`` bound the ratio at ``confidence``; both are None with too few pairs.
     """
 
     ratio: float
@@ -68,8 +67,8 @@ class Speedup(msgspec.Struct, frozen=True):
 class GateResult(msgspec.Struct, frozen=True):
     """One gate's verdict with its reason and what to do next (empty on PASS).
 
-    ``speedup`` is that of the first launch, and ``second`` of the second, which only an interval
-    below the minimum asks for. ``lack`` says what an INCONCLUSIVE verdict lacked.
+    ``speedup`` is from the first launch, ``second`` from the second, which takes place only if
+    the first is below the minimum. ``lack`` says what an INCONCLUSIVE verdict lacked.
     """
 
     gate: Gate

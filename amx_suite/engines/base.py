@@ -1,7 +1,7 @@
 """What an engine is: the software stack that prepares a model.
 
-An engine knows nothing of particular models; it takes a module and example inputs, so the same code
-prepares ResNet50, BERT and a single operator. torch is imported inside the methods only.
+An engine knows no particular model: it takes a module and example inputs, so the same code prepares
+ResNet50, BERT and a single operator. torch is imported inside functions only.
 """
 
 from __future__ import annotations
@@ -11,29 +11,38 @@ __all__ = [
     "Engine",
     "Forward",
     "PreparedTraining",
-    "ask_engine",
-    "plain_gradients",
-    "require",
-    "require_calibration",
+    "autocast",
+    "installed",
+    "torch_series",
+    "upstream_limits",
 ]
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amx_suite.core.case import Mode, Precision
+from packaging.version import Version
+
+from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.errors import EngineUnavailableError, NotApplicableError
 
 if TYPE_CHECKING:
     import torch
 
-#: A prepared forward pass: the example inputs' shapes in, the model's output out.
+#: A prepared forward pass: inputs of the example inputs' shapes in, the model's output out.
 Forward = Callable[..., Any]
+
+_ATEN_VARIABLE = "ATEN_CPU_CAPABILITY"
+_LONGEST_REASON = 300
 
 
 class Ceiling(NamedTuple):
-    """What a library should report as its ceiling, and the variable that told it so."""
+    """What a library must report as its ceiling, and the variable that sets it."""
 
     report: str
     variable: str
@@ -47,29 +56,61 @@ class PreparedTraining(NamedTuple):
     autocast: Callable[[], AbstractContextManager[Any]]
 
 
-class Engine(Protocol):
-    """One software stack. Instances are stateless; one row each in ``engines.ENGINES``."""
+class Engine(ABC):
+    """One software stack; one row each in ``engines.ENGINES``. Instances have no state.
+
+    The methods here describe PyTorch as it is installed; a stack overrides what it does otherwise.
+    ``distributions`` are the installed packages that its results depend on, as named in the index.
+    ``compiles`` says that each shape is compiled by itself, which takes seconds: checks then use
+    few shapes.
+    """
 
     name: str
-    #: The installed packages that this engine's results depend on, as named in the index.
-    distributions: tuple[str, ...]
-
-    #: Whether it compiles each shape by itself, which takes seconds: checks then take few shapes.
-    compiles: bool
+    distributions: tuple[str, ...] = ("torch",)
+    compiles = False
 
     def why_unavailable(self) -> str | None:
         """A sentence with the remedy if the engine cannot be used here, else None; no torch."""
+        if installed("torch") is None:
+            return "PyTorch is not installed: install it with: pip install torch torchvision"
+        return None
 
     def why_not(self, mode: Mode, precision: Precision) -> str | None:
         """The reason if this engine has no such arm, else None; no torch."""
+        if not precision.spec.isas:
+            return f"{precision.upper()} is the reference of accuracy and no engine's arm"
+        if mode is Mode.TRAINING and not precision.spec.trains:
+            return f"there is no {precision.upper()} training: the format is for inference"
+        return None
+
+    def require(self, mode: Mode, precision: Precision) -> None:
+        """Raise EngineUnavailableError or NotApplicableError if the engine has no such arm."""
+        if (reason := self.why_unavailable()) is not None:
+            raise EngineUnavailableError(reason)
+        if (reason := self.why_not(mode, precision)) is not None:
+            raise NotApplicableError(reason)
 
     def variables(self, isa: Isa) -> dict[str, str]:
         """Environment variables that a child of this engine needs under a ceiling; no torch.
 
-        Beside those that every engine's child gets: how the engine's own libraries are told of the
-        ceiling, and where they may keep what they compile.
+        Those that every child gets are set elsewhere. PyTorch ignores a level that it does not know
+        with a warning, so it gets the nearest one: its own kernels know AVX2 and AVX512
+        (aten/src/ATen/native/DispatchStub.cpp). The products of higher levels are those of oneDNN
+        and MKL.
         """
+        return {_ATEN_VARIABLE: isa.spec.vectors}
 
+    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
+        """What ``read_back`` must hold under a ceiling, by library."""
+        return {"torch": Ceiling(isa.spec.vectors.upper(), _ATEN_VARIABLE)}
+
+    def read_back(self) -> dict[str, str]:
+        """The ceiling that each of the engine's own libraries reports."""
+        import torch
+
+        return {"torch": torch.backends.cpu.get_cpu_capability()}
+
+    @abstractmethod
     def prepare_inference(
         self,
         module: torch.nn.Module,
@@ -77,58 +118,69 @@ class Engine(Protocol):
         precision: Precision,
         calibration: Sequence[tuple[torch.Tensor, ...]],
     ) -> Forward:
-        """Prepare an evaluation-mode module; ``calibration`` serves INT8's observers.
+        """Prepare an evaluation-mode module, which the engine may change in place.
 
-        The engine owns the module from here on and may change it in place.
+        ``calibration`` are the inputs that static quantization observes, empty for other formats.
+        Raises EngineUnavailableError or NotApplicableError if the stack cannot do it.
         """
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
     ) -> PreparedTraining:
-        """Prepare a training-mode module together with its optimizer, both owned from here on."""
+        """Prepare a training-mode module with its optimizer; the engine may change both in place.
+
+        Raises EngineUnavailableError or NotApplicableError if the stack cannot do it.
+        """
+        return PreparedTraining(module, optimizer, partial(autocast, precision))
 
     def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
         """Each parameter's gradient after a backward pass, by the model's own parameter names.
 
         In the layout of the unprepared model: an engine that packs weights unpacks here.
         """
-
-    def read_back(self) -> dict[str, str]:
-        """What the engine's own libraries report as their effective ceiling, by library."""
-
-    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
-        """What ``read_back`` must hold under a ceiling, for the libraries that can express it."""
-
-
-def ask_engine(engine: Engine) -> None:
-    """Ask all that the parent will ask of an engine, so that one that raises does so here."""
-    engine.why_unavailable()
-    for mode in Mode:
-        for precision in Precision:
-            engine.why_not(mode, precision)
-    for isa in Isa:
-        engine.variables(isa)
-        engine.ceilings(isa)
+        return {
+            name: parameter.grad
+            for name, parameter in prepared.module.named_parameters()
+            if parameter.grad is not None
+        }
 
 
-def require(engine: Engine, mode: Mode, precision: Precision) -> None:
-    """Raise EngineUnavailableError or NotApplicableError if the engine cannot serve."""
-    if (reason := engine.why_unavailable()) is not None:
-        raise EngineUnavailableError(reason)
-    if (reason := engine.why_not(mode, precision)) is not None:
-        raise NotApplicableError(reason)
+def autocast(precision: Precision) -> AbstractContextManager[None]:
+    """PyTorch's autocast to the type of a precision; it does nothing if there is none."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, precision.spec.autocast or "bfloat16")
+    return torch.autocast("cpu", dtype, enabled=bool(precision.spec.autocast))
 
 
-def require_calibration(calibration: Sequence[tuple[torch.Tensor, ...]]) -> None:
-    """Raise NotApplicableError if there is nothing for INT8's observers to see."""
-    if not calibration:
-        raise NotApplicableError("static INT8 quantization needs calibration inputs: none given")
+def installed(distribution: str) -> str | None:
+    """The installed version of a package, or None; does not import it."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def plain_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The gradients of a module whose parameters are in their ordinary layout, by name."""
-    return {
-        name: parameter.grad
-        for name, parameter in module.named_parameters()
-        if parameter.grad is not None
-    }
+def torch_series() -> tuple[int, ...]:
+    """Major and minor version of the installed PyTorch, ``(0,)`` without it; no torch."""
+    return Version(installed("torch") or "0").release[:2]
+
+
+@contextmanager
+def upstream_limits(what: str, *limits: type[Exception]) -> Iterator[None]:
+    """Turn what this version of PyTorch says it cannot do into a NotApplicableError of one line.
+
+    ``limits`` are the errors that say so, beside a missing module or implementation. Any other
+    error is a defect of that version and passes through: it must not look like a limit.
+    """
+    said: tuple[type[Exception], ...] = (ImportError, NotImplementedError, *limits)
+    try:
+        yield
+    except said as error:
+        import torch
+
+        lines = (line.strip() for line in str(error).splitlines())
+        first = next((line for line in lines if line), type(error).__name__)
+        raise NotApplicableError(
+            f"torch {torch.__version__} cannot {what}: {first[:_LONGEST_REASON]}"
+        ) from error

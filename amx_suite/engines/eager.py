@@ -8,15 +8,20 @@ from __future__ import annotations
 
 __all__ = ["Eager"]
 
-import importlib.metadata
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amx_suite.core.case import Mode, Precision
-from amx_suite.engines.base import Forward, PreparedTraining, require_calibration
-from amx_suite.engines.stock import StockTorch, upstream_limits
+from amx_suite.core.case import Mode
+from amx_suite.core.precision import Precision
+from amx_suite.engines.base import (
+    Engine,
+    Forward,
+    autocast,
+    installed,
+    torch_series,
+    upstream_limits,
+)
 from amx_suite.errors import NotApplicableError
 
 if TYPE_CHECKING:
@@ -32,15 +37,22 @@ _LAST_WITH_INT8 = (2, 8)
 _UNTRACEABLE = (AttributeError, RuntimeError, TypeError, ValueError)
 
 
-class Eager(StockTorch):
+class Eager(Engine):
     """Module calls as they are. torch is imported in methods only."""
 
     name = "eager"
 
     def why_not(self, mode: Mode, precision: Precision) -> str | None:
-        """As for stock PyTorch; and INT8 only where it is worth timing."""
-        reason = super().why_not(mode, precision)
-        return reason or (_why_no_int8() if precision is Precision.INT8 else None)
+        """As for every engine, and static quantization where it is too slow to time."""
+        if (reason := super().why_not(mode, precision)) is not None:
+            return reason
+        if precision.spec.is_quantized and torch_series() > _LAST_WITH_INT8:
+            fast = ".".join(map(str, _LAST_WITH_INT8))
+            return (
+                f"torch {installed('torch')} runs eager quantized linear layers on oneDNN's "
+                f"reference kernel (ref_int8:any), unlike {fast}: use engine inductor"
+            )
+        return None
 
     def prepare_inference(
         self,
@@ -49,54 +61,23 @@ class Eager(StockTorch):
         precision: Precision,
         calibration: Sequence[tuple[torch.Tensor, ...]],
     ) -> Forward:
-        """The module itself, under autocast for BF16, quantized for INT8.
+        """The module itself, under autocast where the precision has it, or quantized.
 
-        Raises EngineUnavailableError, or NotApplicableError for FP64, for INT8 without calibration
-        inputs, and for what this version of PyTorch cannot quantize.
+        Raises NotApplicableError for what this version of PyTorch cannot quantize.
         """
         import torch
 
-        self.require(Mode.INFERENCE, precision)
-        if precision is Precision.INT8:
-            require_calibration(calibration)
+        if precision.spec.is_quantized:
             with torch.no_grad(), upstream_limits("quantize this model eagerly"):
                 return _quantized(module, example_inputs, calibration)
-        if precision is Precision.FP32:
+        if not precision.spec.autocast:
             return module
 
         def forward(*inputs: torch.Tensor) -> Any:
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast(precision):
                 return module(*inputs)
 
         return forward
-
-    def prepare_training(
-        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> PreparedTraining:
-        """Module and optimizer as they are; BF16 trains under autocast.
-
-        Raises EngineUnavailableError, or NotApplicableError for FP64 and INT8.
-        """
-        import torch
-
-        self.require(Mode.TRAINING, precision)
-        bf16 = precision is Precision.BF16
-        autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=bf16)
-        return PreparedTraining(module, optimizer, autocast)
-
-
-def _why_no_int8() -> str | None:
-    """Why this version of PyTorch has no INT8 worth timing; None where it has, or is absent."""
-    try:
-        found = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    if tuple(map(int, found.split(".")[:2])) <= _LAST_WITH_INT8:
-        return None
-    return (
-        f"torch {found} runs eager quantized linear layers on oneDNN's reference kernel "
-        f"(ref_int8:any), unlike {'.'.join(map(str, _LAST_WITH_INT8))}: use engine inductor"
-    )
 
 
 def _quantized(
@@ -115,7 +96,7 @@ def _quantized(
     tools: Any = quantization
     graph: Any = quantize_fx
     with warnings.catch_warnings():
-        # That torchao is to replace this one day; the line would end each arm's stderr.
+        # It announces torchao as the successor, once an arm, at the end of the child's stderr.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             mapping = tools.get_default_qconfig_mapping(_BACKEND)
@@ -125,7 +106,7 @@ def _quantized(
         for inputs in calibration:
             observed(*inputs)
         converted: torch.nn.Module = convert(observed)
-    # Quantized layers and operators say so in their names, be they modules or a graph's code.
+    # Quantized layers and operators have it in their names, in modules and in a graph's code.
     if "quantized" not in str(converted).lower():
         raise NotApplicableError(
             "PyTorch's eager quantization knows layers with weights only, and this model has none"

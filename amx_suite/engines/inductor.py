@@ -4,10 +4,10 @@ Sources: PyTorch's documentation of AOTInductor ("Ahead-Of-Time Compilation for 
 Models") with freezing, for which inductor packs weights into oneDNN's layouts, and its tutorial
 "PyTorch 2 Export Quantization with X86 Backend through Inductor".
 
-Both are one compiler and write the same kernels; what is compiled ahead of time can be kept whole,
-packed weights and all, and a later preparation takes seconds. FP32 linear layers are the one
-difference: ``torch.compile`` has MKL compute them, from a packing that cannot be kept, and
-AOTInductor has oneDNN, whose log names the kernel.
+Both are one compiler and write the same kernels. A model that is compiled ahead of time can be kept
+with its packed weights, so a later preparation takes seconds. They differ in FP32 linear layers:
+``torch.compile`` has MKL compute them, from a packing that cannot be kept, and AOTInductor has
+oneDNN, whose log names the kernel.
 """
 
 from __future__ import annotations
@@ -16,49 +16,47 @@ __all__ = ["Inductor"]
 
 import hashlib
 import importlib
-import importlib.metadata
 import os
 import shutil
 import sysconfig
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amx_suite.core.case import Mode, Precision
+from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.engines import libraries
-from amx_suite.engines.base import Ceiling, Forward, PreparedTraining, require_calibration
-from amx_suite.engines.stock import StockTorch, upstream_limits
+from amx_suite.engines.base import (
+    Ceiling,
+    Engine,
+    Forward,
+    PreparedTraining,
+    autocast,
+    installed,
+    torch_series,
+    upstream_limits,
+)
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
-    from torch.utils._pytree import TreeSpec
 
-_QUANTIZERS = (
-    # PyTorch's own until 2.8; from then on torchao is its home.
-    (
-        "torch.ao.quantization.quantize_pt2e",
-        "torch.ao.quantization.quantizer.x86_inductor_quantizer",
-    ),
-    (
-        "torchao.quantization.pt2e.quantize_pt2e",
-        "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer",
-    ),
-)
+#: The last series of PyTorch that has the x86 quantizer itself; torchao has it since.
+_LAST_WITH_QUANTIZER = (2, 8)
 _ID_LENGTH = 12
 _LIBRARY = "model.so"
 
 
-class Inductor(StockTorch):
+class Inductor(Engine):
     """Whole-graph compilation, static shapes. torch is imported in methods only."""
 
     name = "inductor"
-    distributions: tuple[str, ...] = ("torch", "torchao")
+    distributions = ("torch", "torchao")
     compiles = True
 
     def why_unavailable(self) -> str | None:
@@ -79,78 +77,47 @@ class Inductor(StockTorch):
             )
         return None
 
+    def why_not(self, mode: Mode, precision: Precision) -> str | None:
+        """As for every engine, and quantization without a quantizer; imports none."""
+        if (reason := super().why_not(mode, precision)) is not None:
+            return reason
+        if precision.spec.is_quantized and not _has_quantizer():
+            return (
+                f"torch {installed('torch')} has no quantizer of its own and torchao is not "
+                "installed: pip install 'amx-suite[stock]'"
+            )
+        return None
+
     def variables(self, isa: Isa) -> dict[str, str]:
-        """Beside the level, where compiled code is kept: no two ceilings or CPUs share a folder.
+        """Beside the level, the folder of compiled code, one for each ceiling, CPU and version.
 
         Inductor's keys hold neither the instruction set that it found nor the CPU that the C++
-        compiler tuned for, so that code with tile instructions could be loaded where none may run.
-        The CPU's vector instructions are looked up; only the trial compilation that inductor adds
-        is left out, since it starts a second PyTorch in each child.
+        compiler tuned for, so code with tile instructions could be loaded where none may run.
+        TORCHINDUCTOR_VEC_ISA_OK leaves out a trial compilation, which starts a second PyTorch in
+        each child; the CPU's vector instructions are looked up all the same.
         """
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         flags = " ".join(read_cpuinfo().flags)
         cpu = hashlib.sha256(flags.encode()).hexdigest()[:_ID_LENGTH]
-        torch_folder = f"torch-{_version('torch')}"
-        folder = Path(home, "amx-suite", "inductor", torch_folder, f"{isa}-{cpu}")
+        version = f"torch-{installed('torch')}"
+        folder = Path(home, "amx-suite", "inductor", version, f"{isa}-{cpu}")
         return {
             **super().variables(isa),
             "TORCHINDUCTOR_CACHE_DIR": str(folder),
             "TORCHINDUCTOR_VEC_ISA_OK": "1",
         }
 
-    def prepare_inference(
-        self,
-        module: torch.nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        precision: Precision,
-        calibration: Sequence[tuple[torch.Tensor, ...]],
-    ) -> Forward:
-        """Load the model as it was compiled before, or quantize (INT8), compile and keep it.
+    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
+        """Beside PyTorch's own, no code with tiles under a ceiling without AMX.
 
-        Raises EngineUnavailableError, or NotApplicableError for FP64, for INT8 without calibration
-        inputs, and for what this version of PyTorch cannot compile.
+        Inductor asks the kernel for the tile permission and writes no tiles where it is refused.
+        Below AMX it knows vector widths only, and its own code holds no product of low precision.
+        Under AMX nothing is expected: its own tiles need a recent compiler, and oneDNN's do not.
         """
-        import torch
-        from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-        self.require(Mode.INFERENCE, precision)
-        quantized = precision is Precision.INT8
-        if quantized:
-            require_calibration(calibration)
-        bf16 = precision is Precision.BF16
-        folder = Path(cache_dir(), "models")
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16), _limits():
-            exported = torch.export.export(module, example_inputs, strict=False)
-            key = _key(exported, example_inputs, precision, calibration if quantized else ())
-            output = exported.call_spec.out_spec
-            if (kept := libraries.find(folder, key)) is not None:
-                try:
-                    return _loaded(kept, output)
-                except RuntimeError:  # whole, and yet of no use here
-                    shutil.rmtree(kept, ignore_errors=True)
-            if quantized:
-                module = _quantized(module, example_inputs, calibration)
-                exported = torch.export.export(module, example_inputs, strict=False)
-            with libraries.scratch(folder) as scratch:
-                made = _compiled(exported, example_inputs, scratch)
-                return _loaded(libraries.keep(folder, key, made), output)
-
-    def prepare_training(
-        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> PreparedTraining:
-        """Compile the module in place, so that its parameters keep their names.
-
-        Forward and backward graphs are both compiled by the first forward pass. Raises
-        EngineUnavailableError, or NotApplicableError for FP64 and INT8.
-        """
-        self.require(Mode.TRAINING, precision)
-        import torch
-
-        # After a few models that share code the compiler would give up and run them uncompiled.
-        torch._dynamo.reset()
-        compiling: Any = module
-        compiling.compile(fullgraph=True, dynamic=False, options=_options())
-        return PreparedTraining(module, optimizer, partial(_forward_pass, precision))
+        found = super().ceilings(isa)
+        if not isa.allows_amx:
+            found["inductor"] = found["torch"]
+        return found
 
     def read_back(self) -> dict[str, str]:
         """Beside PyTorch's own level, the instruction set that inductor writes code for."""
@@ -160,18 +127,50 @@ class Inductor(StockTorch):
         level = "AMX" if "amx" in written else written.split()[0].upper()
         return {**super().read_back(), "inductor": level}
 
-    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
-        """No code with tiles under a ceiling without AMX.
+    def prepare_inference(
+        self,
+        module: torch.nn.Module,
+        example_inputs: tuple[torch.Tensor, ...],
+        precision: Precision,
+        calibration: Sequence[tuple[torch.Tensor, ...]],
+    ) -> Forward:
+        """Load the model as it was compiled before, or quantize, compile and keep it.
 
-        Inductor asks the kernel for the tile permission and writes none where it is refused.
-        Below AMX it knows vector widths only, and its own code holds no product of low precision.
-        Where AMX is allowed, inductor's own tiles need a recent compiler, and oneDNN's do not:
-        nothing is expected.
+        The model must return one tensor. Raises NotApplicableError for what this version of PyTorch
+        cannot compile.
         """
-        found = super().ceilings(isa)
-        if not isa.allows_amx:
-            found["inductor"] = found["torch"]
-        return found
+        import torch
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+        folder = Path(cache_dir(), "models")
+        with torch.no_grad(), autocast(precision), _limits():
+            exported = torch.export.export(module, example_inputs, strict=False)
+            observed = calibration if precision.spec.is_quantized else ()
+            key = _key(exported, example_inputs, precision, observed)
+            if (kept := libraries.find(folder, key)) is not None:
+                return _loaded(kept)
+            if precision.spec.is_quantized:
+                module = _quantized(module, example_inputs, calibration)
+                exported = torch.export.export(module, example_inputs, strict=False)
+            with libraries.scratch(folder) as scratch:
+                made = _compiled(exported, example_inputs, scratch)
+                return _loaded(libraries.keep(folder, key, made))
+
+    def prepare_training(
+        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
+    ) -> PreparedTraining:
+        """Compile the module in place, so that its parameters keep their names.
+
+        Forward and backward graphs are both compiled by the first forward pass, which raises
+        NotApplicableError for what this version of PyTorch cannot compile.
+        """
+        import torch
+
+        # After a few models that share code the compiler would give up and run them uncompiled.
+        torch._dynamo.reset()
+        compiling: Any = module
+        compiling.compile(fullgraph=True, dynamic=False, options=_options())
+        return PreparedTraining(module, optimizer, partial(_forward_pass, precision))
 
 
 def _compiler() -> str:
@@ -179,15 +178,12 @@ def _compiler() -> str:
     return os.environ.get("CXX", "g++")
 
 
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
+def _has_quantizer() -> bool:
+    return torch_series() <= _LAST_WITH_QUANTIZER or installed("torchao") is not None
 
 
 def _options() -> dict[str, Any]:
-    """What inductor is told: the thread count is compiled in, and older keys do not hold it."""
+    """The thread count is compiled in, and inductor's own keys have not always held it."""
     import torch
 
     return {"cpp.threads": torch.get_num_threads()}
@@ -199,7 +195,7 @@ def _key(
     precision: Precision,
     calibration: Sequence[tuple[torch.Tensor, ...]],
 ) -> str:
-    """All that a compiled model is made from, but the ceiling and the CPU, which have a folder."""
+    """Digest of all that a compiled model depends on, except what its folder is named by."""
     import torch
 
     compiler = Path(shutil.which(_compiler()) or "").resolve()
@@ -212,7 +208,7 @@ def _key(
         [_layout(tensor) for tensor in example_inputs],
         precision,
         _options(),
-        (torch.__version__, torch.version.git_version, _version("torchao")),
+        (torch.__version__, torch.version.git_version, installed("torchao")),
         (compiler, compiler.stat().st_size, compiler.stat().st_mtime_ns),
         Path(__file__).read_text(),
     ):
@@ -220,11 +216,8 @@ def _key(
     tensors: list[tuple[str, Any]] = [*exported.state_dict.items(), *exported.constants.items()]
     tensors += [("", tensor) for batch in calibration for tensor in batch]
     for name, tensor in tensors:
-        if not isinstance(tensor, torch.Tensor):
-            raise NotApplicableError(f"the model's constant {name} is no tensor")
         digest.update(f"{name} {_layout(tensor)}\n".encode())
-        content: Any = tensor.detach().reshape(-1).view(torch.uint8).numpy()
-        digest.update(content)
+        digest.update(tensor.detach().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -248,29 +241,29 @@ def _compiled(
     made = scratch / "made"
     made.mkdir()
     library.rename(made / _LIBRARY)
-    # Calls of operators that inductor neither writes nor has a C function for, if there are any.
+    # It lists calls of operators that inductor neither writes nor has a C function for, if any.
     calls = library.with_suffix(".json")
     if calls.exists():
         calls.rename(made / Path(_LIBRARY).with_suffix(".json"))
     return made
 
 
-def _loaded(model: Path, output: TreeSpec) -> Forward:
-    """The model in that folder, from flat inputs to an output of that structure."""
+def _loaded(model: Path) -> Forward:
+    """The model in that folder."""
     import torch
-    from torch.utils import _pytree
 
     # PyTorch's loader of packages unpacks each into a folder that a killed process leaves behind.
     native: Any = torch._C
     runner = native._aoti.AOTIModelContainerRunnerCpu(str(model / _LIBRARY), 1)
 
     def forward(*inputs: torch.Tensor) -> Any:
-        return _pytree.tree_unflatten(runner.run(list(inputs)), output)
+        (output,) = runner.run(list(inputs))
+        return output
 
     return forward
 
 
-def _limits() -> Any:
+def _limits() -> AbstractContextManager[None]:
     from torch._dynamo import exc
 
     return upstream_limits("compile this model", exc.Unsupported, exc.UserError)
@@ -278,10 +271,7 @@ def _limits() -> Any:
 
 @contextmanager
 def _forward_pass(precision: Precision) -> Iterator[None]:
-    import torch
-
-    bf16 = precision is Precision.BF16
-    with _limits(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with _limits(), autocast(precision):
         yield
 
 
@@ -311,12 +301,15 @@ def _quantized(
 
 def _quantizer() -> tuple[Any, Any]:
     """The modules with the steps of PT2E quantization and with its rules for x86."""
-    missing: ImportError | None = None
-    for steps, rules in _QUANTIZERS:
-        try:
-            return importlib.import_module(steps), importlib.import_module(rules)
-        except ImportError as error:
-            missing = error
-    raise NotApplicableError(
-        f"INT8 needs torchao with this version of PyTorch ({missing}): pip install torchao"
-    )
+    own = torch_series() <= _LAST_WITH_QUANTIZER
+    home = "torch.ao.quantization" if own else "torchao.quantization.pt2e"
+    try:
+        return (
+            importlib.import_module(f"{home}.quantize_pt2e"),
+            importlib.import_module(f"{home}.quantizer.x86_inductor_quantizer"),
+        )
+    except Exception as error:  # a torchao for another PyTorch may raise anything
+        raise NotApplicableError(
+            f"{home} does not load with torch {installed('torch')} ({error}): install a torchao "
+            "for it, see torchao's table of compatible versions"
+        ) from error

@@ -1,9 +1,8 @@
-"""Compiled models on disk, each under the key of all that it was made from.
+"""Compiled models on disk, each in a folder named ``KEY-DIGEST``.
 
-A model is a folder named ``KEY-DIGEST``, of a shared library and what must lie beside it. The key
-says what it computes, the digest (SHA-256) what its files hold, so that a model that was cut short,
-changed or made from something else is never loaded, and one renaming puts it in its place, whoever
-else does the same.
+The key says what a model was compiled from, the digest (SHA-256) what its files hold. So a model
+that was cut short or changed is never loaded, and one rename puts a model in its place, even if
+another process compiles the same one.
 """
 
 from __future__ import annotations
@@ -13,21 +12,18 @@ __all__ = ["find", "keep", "scratch"]
 import contextlib
 import hashlib
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from amx_suite.child.handle import scratch_folder
 
-#: Of all models under a ceiling; a large one holds its weights. The longest unused go first.
+#: For all models under one ceiling; BERT-base's weights alone are 440 MB. The longest unused go
+#: first.
 _MOST_BYTES = 6 * 2**30
-_SCRATCH = "compiling-"
-#: After which a folder of scratch files belongs to no compilation that still runs.
-_SECONDS_OF_SCRATCH = 24 * 3600.0
 
 
 def find(folder: Path, key: str) -> Path | None:
-    """The model of this key, whole as it was kept, or None; what is not whole is removed."""
+    """The model of this key as it was kept, or None; a damaged one is removed."""
     for path in folder.glob(f"{key}-*"):
         with contextlib.suppress(OSError):
             if path.name == _name(key, path):
@@ -52,9 +48,9 @@ def keep(folder: Path, key: str, made: Path) -> Path:
 
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """A new folder, on the same file system, for what a compilation leaves behind."""
+    """A new folder for a compilation, on the same file system; it is removed afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder, _SCRATCH) as made:
+    with scratch_folder(folder, "compiling-") as made:
         yield made
 
 
@@ -67,18 +63,15 @@ def _name(key: str, path: Path) -> str:
 
 
 def _make_room(folder: Path, newest: Path) -> None:
-    """Remove the longest unused models beyond the limit, and what killed compilations left.
+    """Remove the longest unused models beyond the limit.
 
-    Another process may do the same, and may have a removed model loaded: it keeps it.
+    Another process may do the same; a model that it has loaded stays loaded.
     """
     found = []
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
-            seconds = path.stat().st_mtime
-            if not path.name.startswith(_SCRATCH):
-                found.append((seconds, sum(part.stat().st_size for part in path.iterdir()), path))
-            elif time.time() - seconds > _SECONDS_OF_SCRATCH:
-                shutil.rmtree(path)
+            size = sum(part.stat().st_size for part in path.iterdir())
+            found.append((path.stat().st_mtime, size, path))
     total = 0
     for _, size, path in sorted(found, reverse=True):
         total += size

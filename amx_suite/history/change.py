@@ -2,15 +2,15 @@
 
 1. A run's speedup at a gate is the Hodges-Lehmann estimate of its quiet rounds' log ratios, with
    its 99 % signed-rank interval (``trial.interval``).
-2. The change is the log of the new run's speedup less the mean of the base runs' logs.
-3. Two launches of the same thing differ by more than their rounds tell. One or two base runs:
-   ``ASSUMED_SPREAD`` is taken, and what the rounds of each run scatter is added to it. Three or
-   more measure it: each gate's logs scatter about their own mean, and the variance is pooled over
-   all gates and with the assumed one, which counts for ``ASSUMED_DEGREES``, since two degrees of
-   freedom alone would find nothing. What was measured already holds the scatter of the rounds; if
-   the new run's own is greater, that counts.
-4. The interval of the change has a confidence of 99 %: Student's t with the pooled degrees of
-   freedom where the spread was measured, else the normal distribution.
+2. The change is the log of the new run's speedup minus the mean of the base runs' logs.
+3. Two launches of the same thing differ by more than their rounds show. With one or two base runs
+   this spread is assumed to be ``ASSUMED_SPREAD``, and the scatter of each run's rounds is added.
+   Three or more base runs measure it: each gate's logs scatter about their own mean, and the
+   variance is pooled over all gates. The assumed variance is pooled with it and counts for
+   ``ASSUMED_DEGREES``, since two degrees of freedom alone would find nothing. The measured spread
+   includes the scatter of the rounds; if the new run's own scatter is greater, that counts.
+4. The interval of the change has a confidence of 99 %. It uses Student's t with the pooled degrees
+   of freedom where the spread was measured, else the normal distribution.
 5. Worse or better: the interval excludes no change, and the change exceeds the margin. Unchanged:
    neither, and the interval excludes every change of twice the margin.
 6. Anything else is inconclusive.
@@ -40,25 +40,24 @@ import msgspec
 
 from amx_suite.core.verdict import Speedup
 
-#: Of the interval of each change.
 CONFIDENCE = 0.99
 
-#: Standard deviation of the log ratio of two launches of the same thing. Source: measured on shared
-#: hosts 0.65 to 4 %; docs/verdicts.md.
+#: Standard deviation of the log ratio of two launches of the same thing. Source: 0.65 to 4 % was
+#: measured on shared hosts; docs/verdicts.md.
 ASSUMED_SPREAD = 0.02
 
-#: Degrees of freedom for which the assumption counts beside what was measured. Simulated
-#: (benchmarks/simulate_compare.py): without it 10 % slower is found in 26 % against three base runs
-#: of one gate, with 4 in 93 %; with more, hosts on which launches differ by more than that are
-#: called changed too often.
+#: Degrees of freedom that the assumption counts for beside what was measured. Source: simulation
+#: (benchmarks/simulate_compare.py). Against three base runs of one gate, 10 % slower is found in
+#: 26 % of comparisons with 0 and in 93 % with 4. With more, too many comparisons find a change on
+#: hosts whose launches differ by more than the assumption.
 ASSUMED_DEGREES = 4
 
-#: Base runs from which on the spread is measured: two give one difference a gate, which is too few.
+#: Base runs that it takes to measure the spread: two give only one difference for each gate.
 _FEWEST_FOR_SPREAD = 3
 
 
 class Change(StrEnum):
-    """What can be said of a gate's speedup since the base runs."""
+    """What happened to a gate's speedup since the base runs."""
 
     WORSE = "worse"
     BETTER = "better"
@@ -68,9 +67,8 @@ class Change(StrEnum):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How much launches differ.
+    """Standard deviation of the log ratio of two launches of the same thing.
 
-    ``deviation`` is the standard deviation of the log ratio of two launches of the same thing.
     ``degrees`` are its degrees of freedom, None where it was only assumed.
     """
 
@@ -87,7 +85,7 @@ class Estimate(NamedTuple):
 
 
 def spread_between(gates: Iterable[Sequence[Speedup]]) -> Spread:
-    """The spread between base runs, from the speedups that they all have of each gate."""
+    """The spread between base runs, from the speedups of each gate that all of them have."""
     samples = [
         [math.log(base.ratio) for base in bases]
         for bases in gates
@@ -104,14 +102,14 @@ def spread_between(gates: Iterable[Sequence[Speedup]]) -> Spread:
 def change_between(bases: Sequence[Speedup], new: Speedup, spread: Spread) -> Estimate:
     """The change of one gate; every speedup needs its interval."""
     log = math.log(new.ratio) - statistics.fmean(math.log(base.ratio) for base in bases)
-    # The spread is that of a difference of two launches, so of one launch half.
+    # The spread belongs to the difference of two launches, so one launch has half its variance.
     of_launch = spread.deviation**2 / 2
     if spread.degrees is None:
         variance = of_launch * (1 + 1 / len(bases))
-        variance += _within(new) + sum(map(_within, bases)) / len(bases) ** 2
+        variance += _variance(new) + sum(map(_variance, bases)) / len(bases) ** 2
         quantile = _normal_quantile(CONFIDENCE)
     else:
-        variance = of_launch / len(bases) + max(of_launch, _within(new))
+        variance = of_launch / len(bases) + max(of_launch, _variance(new))
         quantile = _t_quantile(CONFIDENCE, spread.degrees)
     half = quantile * math.sqrt(variance)
     return Estimate(log, log - half, log + half)
@@ -129,8 +127,8 @@ def verdict_on(change: Estimate, margin: float) -> Change:
     return Change.INCONCLUSIVE
 
 
-def _within(speedup: Speedup) -> float:
-    """Variance of the log speedup as far as the rounds of its run tell."""
+def _variance(speedup: Speedup) -> float:
+    """Variance of the log speedup that the scatter of its rounds gives."""
     assert speedup.low is not None  # there are enough rounds
     assert speedup.high is not None
     half = math.log(speedup.high / speedup.low) / 2

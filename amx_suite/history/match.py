@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from amx_suite.core.conditions import Difference, admit, differences
 from amx_suite.errors import ResultsFileError
-from amx_suite.history.store import Night, RatioRow
+from amx_suite.history.store import RatioRow, StoredRun
 
 _OPTION = "--across"
 _REMEDY = "name runs that have this in common"
@@ -24,21 +24,21 @@ class GateRows(NamedTuple):
 
     @property
     def found(self) -> tuple[RatioRow, ...]:
-        """The rows that there are: first that of a base run, which names the gate."""
+        """The rows without the gaps; the first is a base run's and names the gate."""
         return tuple(row for row in (*self.bases, self.new) if row is not None)
 
 
 def base_name(index: int, bases: Sequence[object]) -> str:
-    """What a sentence calls a base run."""
+    """The name of a base run in a sentence."""
     return "the base run" if len(bases) == 1 else f"base run {index + 1}"
 
 
 def match(
-    bases: Sequence[Night], new: Night, across: Collection[str]
+    bases: Sequence[StoredRun], new: StoredRun, across: Collection[str]
 ) -> tuple[tuple[GateRows, ...], tuple[str, ...]]:
-    """The gates that a base run has, and sentences on what differs all the same.
+    """The gates that some base run has, and notes on allowed differences.
 
-    Raises ResultsFileError that names every difference which ``across`` does not allow, and where
+    Raises ResultsFileError that names every difference that ``across`` does not allow, and where
     two files hold the same run: a job that failed to write its new file must not look unchanged.
     """
     runs = (*bases, new)
@@ -48,9 +48,9 @@ def match(
                 f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
                 "name each run once"
             )
-    with_engine = _share_an_engine(runs, across)
+    across_engines = _across_engines(runs, across)
     *base_rows, new_rows = (
-        {row.name if with_engine else row.name_without_engine: row for row in run.rows.values()}
+        {row.name_without_engine if across_engines else row.name: row for row in run.rows.values()}
         for run in runs
     )
     gates = tuple(
@@ -58,38 +58,35 @@ def match(
         for key in dict.fromkeys(itertools.chain.from_iterable(base_rows))
     )
     found = [difference for gate in gates for difference in _differences(gate)]
-    notes = admit(found, across, option=_OPTION, remedy=_REMEDY)
-    notes += tuple(
-        f"{base_name(index, bases)} is later than the new run: {base.summary.started}"
-        for index, base in enumerate(bases)
-        if base.summary.started > new.summary.started
-    )
+    notes = [*admit(found, across, option=_OPTION, remedy=_REMEDY)]
+    for index, base in enumerate(bases):
+        if base.summary.started > new.summary.started:
+            name = base_name(index, bases)
+            notes.append(f"{name} is later than the new run: {base.summary.started}")
     matched = {gate.new.name for gate in gates if gate.new is not None}
-    return gates, notes + tuple(
-        f"only the new run has {name}" for name in new.rows if name not in matched
-    )
+    notes += [f"only the new run has {name}" for name in new.rows if name not in matched]
+    return gates, tuple(notes)
 
 
-def _share_an_engine(runs: Sequence[Night], across: Collection[str]) -> bool:
-    """Whether there is an engine that every run has; if not, each must be of a single one."""
-    first, *others = [run for run in runs if run.rows] or [runs[0]]
-    if set(first.engines).intersection(*(run.engines for run in others)) or not others:
-        return True
-    for other in others:
-        ours, theirs = ", ".join(first.engines), ", ".join(other.engines)
-        found = differences({"engine": ours}, {"engine": theirs})
-        admit(found, across, option=_OPTION, remedy=_REMEDY)
-    for run in (first, *others):
+def _across_engines(runs: Sequence[StoredRun], across: Collection[str]) -> bool:
+    """Whether the runs have no engine in common, so that gates are matched without it."""
+    measured = [run for run in runs if run.rows]
+    if not measured or set.intersection(*(set(run.engines) for run in measured)):
+        return False
+    first, *others = ({"engine": ", ".join(run.engines)} for run in measured)
+    found = [difference for other in others for difference in differences(first, other)]
+    admit(found, across, option=_OPTION, remedy=_REMEDY)
+    for run in measured:
         if len(run.engines) > 1:
             raise ResultsFileError(
-                f"{run.path} ran {', '.join(run.engines)}, of which another run has none: to "
+                f"{run.path} ran {', '.join(run.engines)}, and no engine is in every run: to "
                 "compare across engines, name runs of one engine each"
             )
-    return False
+    return True
 
 
 def _differences(gate: GateRows) -> Iterator[Difference]:
-    """In what the other rows differ from the first."""
+    """What the other rows do not share with the first."""
     first, *others = gate.found
     for other in others:
         yield from differences(first.environment.host, other.environment.host, "machine")

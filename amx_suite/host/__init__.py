@@ -1,7 +1,7 @@
-"""Floor 1: what this machine offers, and whether AMX can be used on it.
+"""What this machine offers, and whether AMX can be used on it.
 
-``facts`` observes, ``support`` judges, ``doctor`` words the answer; ``cpuid``, ``cpuinfo``,
-``permission`` and ``topology`` are what the facts are made of, ``reasons`` the codes and remedies,
+``facts`` collects what ``cpuid``, ``cpuinfo``, ``permission`` and ``topology`` read. ``support``
+decides, with the codes and remedies of ``reasons``. ``doctor`` writes the report, and
 ``fingerprint`` tells machines apart.
 """
 
@@ -29,7 +29,7 @@ from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.host.support import judge
 
 
-def detect(*, run_tiles: bool = True) -> tuple[HostFacts, Support]:
-    """Observe this host and judge it; see ``collect`` for what it costs."""
-    facts = collect(run_tiles=run_tiles)
+def detect() -> tuple[HostFacts, Support]:
+    """Collect the facts of this host and decide; ``collect`` says how long it takes."""
+    facts = collect()
     return facts, judge(facts)

@@ -1,7 +1,6 @@
 """CPUID and XCR0 as this processor, or its hypervisor, reports them.
 
-The bits that matter to AMX are a table; see Intel's instruction set extensions reference, "CPUID",
-leaves 7, 1D and 1E.
+Source of the bits: Intel's instruction set extensions reference, "CPUID", leaves 7, 1D and 1E.
 """
 
 from __future__ import annotations
@@ -43,40 +42,23 @@ _HYPERVISORS = {
     "ACRNACRNACRN": "ACRN",
 }
 
-_CPUID_FUNCTIONS = """
-define void @read_cpuid(i32 %leaf, i32 %subleaf, ptr %out) {
-  %r = call { i32, i32, i32, i32 } asm sideeffect "cpuid",
-    "={ax},={bx},={cx},={dx},{ax},{cx},~{dirflag},~{fpsr},~{flags}"(i32 %leaf, i32 %subleaf)
-  %a = extractvalue { i32, i32, i32, i32 } %r, 0
-  %b = extractvalue { i32, i32, i32, i32 } %r, 1
-  %c = extractvalue { i32, i32, i32, i32 } %r, 2
-  %d = extractvalue { i32, i32, i32, i32 } %r, 3
-  %out1 = getelementptr i32, ptr %out, i32 1
-  %out2 = getelementptr i32, ptr %out, i32 2
-  %out3 = getelementptr i32, ptr %out, i32 3
-  store i32 %a, ptr %out
-  store i32 %b, ptr %out1
-  store i32 %c, ptr %out2
-  store i32 %d, ptr %out3
-  ret void
-}
-
-define i64 @read_xcr0() {
-  %r = call { i32, i32 } asm sideeffect "xgetbv",
-    "={ax},={dx},{cx},~{dirflag},~{fpsr},~{flags}"(i32 0)
-  %low32 = extractvalue { i32, i32 } %r, 0
-  %high32 = extractvalue { i32, i32 } %r, 1
-  %low = zext i32 %low32 to i64
-  %high = zext i32 %high32 to i64
-  %shifted = shl i64 %high, 32
-  %all = or i64 %low, %shifted
-  ret i64 %all
-}
-"""
+#: Arguments: leaf, subleaf, address of four 32-bit words. ``assemble`` gives the syntax.
+_READ_CPUID = (
+    "mov rax, $0",
+    "mov rcx, $1",
+    "cpuid",
+    "mov [$2], eax",
+    "mov [$2 + 4], ebx",
+    "mov [$2 + 8], ecx",
+    "mov [$2 + 12], edx",
+)
+#: Argument: address of a 64-bit word.
+_READ_XCR0 = ("xor ecx, ecx", "xgetbv", "mov [$0], eax", "mov [$0 + 4], edx")
+_CLOBBERED = ("rax", "rbx", "rcx", "rdx")
 
 
 class Registers(msgspec.Struct, frozen=True):
-    """What one CPUID leaf left in the four registers, 32 bits each."""
+    """The four 32-bit registers that one CPUID leaf returns."""
 
     eax: int = 0
     ebx: int = 0
@@ -97,8 +79,8 @@ class Palette(msgspec.Struct, frozen=True):
 class Cpuid(msgspec.Struct, frozen=True):
     """Observed leaves by ``LEAF.SUBLEAF`` in hexadecimal, such as ``1D.1``, and XCR0.
 
-    ``xcr0`` is None where the operating system does not let it be read; ``error`` says why nothing
-    could be read at all.
+    ``xcr0`` is None where the operating system forbids reading it. ``error`` says why nothing could
+    be read.
     """
 
     leaves: dict[str, Registers] = {}
@@ -106,7 +88,7 @@ class Cpuid(msgspec.Struct, frozen=True):
     error: str = ""
 
     def leaf(self, name: str) -> Registers:
-        """The leaf's registers; all zero, as CPUID has it, for one that does not exist."""
+        """The leaf's registers, all zero if it does not exist."""
         return self.leaves.get(name, Registers())
 
     def has(self, where: tuple[str, str, int]) -> bool:
@@ -127,7 +109,7 @@ class Cpuid(msgspec.Struct, frozen=True):
 
     @property
     def virtual(self) -> bool:
-        """Whether a hypervisor says that it is there."""
+        """Whether CPUID reports a hypervisor."""
         return self.has(_HYPERVISOR)
 
     @property
@@ -174,10 +156,10 @@ def _text(*registers: int) -> str:
 
 
 def survey(cpuid: Callable[[int, int], Registers], xcr0: Callable[[], int]) -> Cpuid:
-    """Ask for every leaf that exists and tells of AMX.
+    """Read every leaf about AMX that exists.
 
-    A leaf beyond the highest one answers with another leaf's registers, so each is asked for only
-    where the one that announces it does.
+    Beyond the highest leaf CPUID returns another leaf's registers, so a leaf is read only where the
+    highest leaf or subleaf says that it exists.
     """
     found: dict[str, Registers] = {}
 
@@ -203,20 +185,23 @@ def survey(cpuid: Callable[[int, int], Registers], xcr0: Callable[[], int]) -> C
 
 
 def read_cpuid() -> Cpuid:
-    """Read the CPU that this thread is on; without CPUID, an empty Cpuid with ``error`` set."""
-    # Late, because it is what costs: LLVM is loaded only by those who ask.
+    """Read the CPU of this thread; where that is impossible, ``error`` says why."""
+    # Late, because loading LLVM takes time.
     try:
-        from amx_suite.tmul.jit import load
+        from amx_suite.tmul.jit import assemble
 
-        library = load(_CPUID_FUNCTIONS, features=())
+        run = assemble(_READ_CPUID, ("i64", "i64", "ptr"), _CLOBBERED)
+        read_xcr0 = assemble(_READ_XCR0, ("ptr",), _CLOBBERED)
     except (AmxSuiteError, ImportError, OSError) as error:
         return Cpuid(error=str(error))
-    words = (ctypes.c_uint32 * 4)()
-    run = library.function("read_cpuid", ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)
-    xcr0: Callable[[], int] = library.function("read_xcr0", restype=ctypes.c_uint64)
+    words, word = (ctypes.c_uint32 * 4)(), ctypes.c_uint64()
 
     def cpuid(leaf: int, subleaf: int) -> Registers:
         run(leaf, subleaf, words)
         return Registers(*words)
+
+    def xcr0() -> int:
+        read_xcr0(ctypes.byref(word))
+        return word.value
 
     return survey(cpuid, xcr0)

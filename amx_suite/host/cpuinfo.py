@@ -1,4 +1,4 @@
-"""The first processor of /proc/cpuinfo: what the kernel makes of the CPU."""
+"""The first processor of /proc/cpuinfo: how the kernel describes the CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 
 
 class CpuInfo(msgspec.Struct, frozen=True):
-    """The kernel's description of the first CPU; empty or -1 where it says nothing.
+    """The kernel's description of the first CPU; empty or -1 where a field is missing.
 
-    The names are for people: nothing is decided by them.
+    The names are for people and decide nothing.
     """
 
     vendor: str = ""
@@ -27,7 +27,7 @@ class CpuInfo(msgspec.Struct, frozen=True):
 
 
 def parse_cpuinfo(lines: Iterable[str]) -> CpuInfo:
-    """Read the lines up to the first blank one, which ends the first processor."""
+    """Read the first processor, which ends at the first blank line."""
     first = itertools.takewhile(str.strip, lines)
     fields = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in first)}
 

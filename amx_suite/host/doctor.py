@@ -1,4 +1,4 @@
-"""The doctor's answer for people, for programs and for pytest's header. Pure functions."""
+"""The doctor's report as text, as JSON and for pytest's header; pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.tmul.tile_probe import TileStatus
 from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
 
-#: Raised whenever the JSON changes its meaning or layout.
+#: Increase it when the meaning or layout of the JSON changes.
 SCHEMA_VERSION = 1
 
 _WIDTH = 100
@@ -23,7 +23,7 @@ _LABEL_WIDTH = 13
 
 
 class DoctorReport(msgspec.Struct, frozen=True):
-    """The doctor's answer as ``amx-suite doctor --json`` writes it."""
+    """What ``amx-suite doctor --json`` writes."""
 
     usable: bool
     reason: Reason | None
@@ -48,7 +48,7 @@ def render_json(facts: HostFacts, support: Support) -> str:
 
 
 def render_text(facts: HostFacts, support: Support) -> str:
-    """The verdict, every finding with its code and remedy, then the facts that matter."""
+    """The verdict, every finding with its code and remedy, then the main facts."""
     lines = [_verdict(support), ""]
     for finding in support.findings:
         lines += _render_finding(finding)
@@ -88,7 +88,7 @@ def _render_finding(finding: Finding) -> Iterator[str]:
 
 
 def _wrap(text: str, indent: str) -> list[str]:
-    # Commands and options must survive to be copied.
+    # Unbroken, so that commands and options can be copied.
     return textwrap.wrap(
         text,
         _WIDTH,
@@ -99,7 +99,7 @@ def _wrap(text: str, indent: str) -> list[str]:
 
 
 def _fact_lines(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """What a reader needs to check the verdict, as (label, value)."""
+    """The facts by which a reader can check the verdict, as (label, value)."""
     yield "CPU", facts.cpu_name
     if facts.cpuinfo.microcode:
         yield "microcode", facts.cpuinfo.microcode

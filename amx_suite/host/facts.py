@@ -1,4 +1,4 @@
-"""Everything that was observed of a host, before any judgement."""
+"""Everything observed on a host, before any decision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from amx_suite.host.permission import Permission, ask_permission
 from amx_suite.host.topology import Topology, read_topology
 from amx_suite.tmul.tile_probe import TileResult, probe_tiles
 
-#: Variables by which a library lowers its own ceiling. Sources: oneDNN dispatcher_control.md,
+#: Variables that lower a library's own ceiling. Sources: oneDNN dispatcher_control.md,
 #: ATen and IPEX dispatch, oneMKL developer guide.
 WATCHED_VARIABLES = (
     "ONEDNN_MAX_CPU_ISA",
@@ -27,16 +27,16 @@ WATCHED_VARIABLES = (
     "MKL_ENABLE_INSTRUCTIONS",
 )
 
-#: The build stamp that every gVisor sandbox shows as its kernel's (pkg/sentry/syscalls/linux).
+#: The build date that gVisor always reports as its kernel's (pkg/sentry/syscalls/linux).
 _GVISOR_STAMP = "Sun Jan 10 15:06:54 PST 2016"
 
 
 class HostFacts(msgspec.Struct, frozen=True):
-    """One host as observed; ``judge`` tells what it means.
+    """One host as observed; ``judge`` decides.
 
     ``system`` is ``sys.platform`` and ``machine`` the kernel's name of the architecture.
-    ``runtimes`` are hints of a container or of a kernel that is not Linux itself. ``permission`` is
-    None where there is no such question, ``tiles`` None where no tile instruction was tried.
+    ``runtimes`` names containers and kernels that only stand in for Linux. ``permission`` is None
+    on other systems, and ``tiles`` is None where no tile instruction was run.
     """
 
     system: str
@@ -52,7 +52,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
     @property
     def is_x86_64_linux(self) -> bool:
-        """Whether AMX can exist here at all."""
+        """Whether the system is x86-64 Linux; no other supports AMX."""
         return self.system == "linux" and self.machine == "x86_64"
 
     @property
@@ -62,7 +62,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
     @property
     def cpu_name(self) -> str:
-        """The CPU for people: brand, family, model and stepping. Nothing is decided by it."""
+        """Brand, family, model and stepping, to be shown; they decide nothing."""
         info = self.cpuinfo
         vendor = info.vendor or self.cpuid.vendor
         if info.family < 0:
@@ -72,7 +72,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
 
 def runtime_hints(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Names of containers and stand-in kernels that left a trace here."""
+    """Names of the containers and stand-in kernels that left a trace here."""
     try:
         version = (root / "proc/version").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -91,11 +91,11 @@ def runtime_hints(root: Path = Path("/"), environment: Mapping[str, str] = os.en
     return [*found, named] if named and named not in found else found
 
 
-def collect(*, run_tiles: bool = True) -> HostFacts:
-    """Observe this host; takes well under a second where no CPU misbehaves.
+def collect() -> HostFacts:
+    """Observe this host; takes well under a second where every CPU works.
 
-    The tile instruction is run on every allowed CPU, in a child process, but only where the kernel
-    grants the permission; ``run_tiles=False`` leaves it out.
+    Where the kernel grants the permission, a child process runs a tile instruction on every allowed
+    CPU.
     """
     system, machine = sys.platform, platform.machine()
     facts = HostFacts(
@@ -110,7 +110,5 @@ def collect(*, run_tiles: bool = True) -> HostFacts:
     if not facts.is_x86_64_linux:
         return facts
     permission = ask_permission()
-    tiles = None
-    if run_tiles and permission.granted:
-        tiles = probe_tiles(facts.allowed_cpus)
+    tiles = probe_tiles(facts.allowed_cpus) if permission.granted else None
     return msgspec.structs.replace(facts, cpuid=read_cpuid(), permission=permission, tiles=tiles)

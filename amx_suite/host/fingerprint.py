@@ -1,6 +1,6 @@
-"""What makes two measurements comparable: the machine's traits, and a short id made of them.
+"""The traits that make two measurements comparable, and a short machine id made of them.
 
-Nothing volatile is in it: no clock frequency, load, free memory, host name or CPU number.
+They hold nothing volatile: no clock frequency, load, free memory, host name or CPU number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _GIB = 1 << 30
 
 
 def host_traits(facts: HostFacts) -> dict[str, str]:
-    """The traits of a host by name, all as text; the same host gives the same traits."""
+    """The traits of a host by name, as text; the same host gives the same traits."""
     info, topology = facts.cpuinfo, facts.topology
     return {
         "cpu_vendor": info.vendor or facts.cpuid.vendor,
@@ -43,7 +43,7 @@ def host_traits(facts: HostFacts) -> dict[str, str]:
 
 
 def machine_id(traits: Mapping[str, str]) -> str:
-    """12 hexadecimal digits that change with any trait and with nothing else."""
+    """12 hexadecimal digits that depend on every trait and on nothing else."""
     text = json.dumps(dict(traits), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
 
@@ -54,10 +54,9 @@ def _describe(cache: Cache) -> str:
 
 
 def _round_memory_gib(size_bytes: int) -> int:
-    """Up to the next eighth of its own power of two.
+    """Rounded up to an eighth of its power of two.
 
-    The kernel keeps a share to itself that changes from boot to boot; what it leaves of 512 GiB
-    must stay 512.
+    The kernel reserves a part that changes from boot to boot; 512 GiB must stay 512 GiB.
     """
     gib = -(-size_bytes // _GIB)
     step = max(1, (1 << gib.bit_length()) // 16)

@@ -1,4 +1,4 @@
-"""What a CPU's units should do per cycle, and whether its tile unit does."""
+"""Do the tile units do per cycle what theory says?"""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.host.facts import HostFacts
 
-#: A neighbour on the same core leaves 0.40 to 0.42 of the tile unit, and alone it reaches 0.93 to
-#: 1.0 (docs/measured.md); this lies between.
+#: Between the share that a neighbour on the same core leaves (0.40 to 0.42) and the share without
+#: one (0.93 to 1.0); see docs/measured.md.
 LEAST_SHARE = 0.6
-#: Where every unit has been seen at this share of theory there is nothing left to wait for.
+#: Once every unit has reached this share of theory, the test stops.
 ENOUGH = 0.9
 _TILES = (Unit.TILE, Unit.TILE_INT8)
 
@@ -24,9 +24,9 @@ Best = Mapping[int, Mapping[Unit, float]]
 def judge_tiles(best: Best, cpus: Iterable[int], *, virtual: bool) -> tuple[Verdict, str, str]:
     """The verdict on the tile units of all the CPUs, its reason and remedy.
 
-    ``best`` holds the most operations per cycle of each CPU's units. In a guest (``virtual``) a
-    unit that is never fast is INCONCLUSIVE: whoever shares its core cannot be seen from here, not
-    even by the FMA units of the same core, which may not slow down. Elsewhere it is FAIL.
+    ``best`` holds the most operations per cycle of each CPU's units. A slow unit is FAIL on bare
+    metal. In a guest (``virtual``) it is INCONCLUSIVE: another guest on the same core is invisible
+    from here, and the FMA units of the core need not slow down.
     """
     shares = _shares(best, cpus)
     slow = {place: share for place, share in shares.items() if share < LEAST_SHARE}
@@ -41,9 +41,9 @@ def judge_tiles(best: Best, cpus: Iterable[int], *, virtual: bool) -> tuple[Verd
 
 
 def theory_of(facts: HostFacts) -> dict[Unit, float]:
-    """What each unit of a core does per cycle in theory; empty for a CPU without AMX.
+    """Operations per cycle of each unit of a core in theory; empty for a CPU without AMX.
 
-    Every CPU with AMX has two 512-bit FMA units a core; others may have one, or narrower ones.
+    Every CPU with AMX has two 512-bit FMA units a core; others have fewer or narrower ones.
     """
     return dict(PER_CYCLE) if "amx_tile" in facts.cpuinfo.flags else {}
 

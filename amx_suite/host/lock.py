@@ -1,8 +1,7 @@
 """One lock for each machine, so that two runs that measure never disturb each other.
 
-It is the kernel's lock on a file (flock(2)), which ends with its process, so nothing can be left
-behind. Nothing is written into the file: who holds it is read from /proc. A container that has a
-/tmp of its own has a lock of its own.
+The kernel drops a file lock (flock(2)) when its process ends, so no stale lock remains. The file
+stays empty; the holder is read from /proc. A container with its own /tmp has its own lock.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ _MOST_CHARACTERS = 200
 
 
 class MachineLock:
-    """The lock of this machine; it holds until ``release`` or the end of the process.
+    """The lock of this machine, held until ``release`` or the end of the process.
 
-    ``path`` is ``LOCK_PATH`` unless it is given.
+    ``path`` defaults to ``LOCK_PATH``.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -40,11 +39,11 @@ class MachineLock:
         self._descriptor: int | None = None
 
     def acquire(self, wait: bool, say: Callable[[str], None]) -> Self:
-        """Take the lock, for a ``with`` statement or until ``release``; held already, it is kept.
+        """Take the lock, for a ``with`` statement or until ``release``; keeps it if held already.
 
-        With ``wait`` it says once who holds it, and waits; Ctrl-C ends that. Raises
-        MachineLockError where another run holds it and ``wait`` is False, where this very process
-        holds it by another object, and where the file cannot be used.
+        With ``wait`` it says once who holds the lock, and waits; Ctrl-C ends the wait. Raises
+        MachineLockError if another run holds it and ``wait`` is False, if another object of this
+        process holds it, and if the file cannot be used.
         """
         try:
             while self._descriptor is None:
@@ -54,9 +53,9 @@ class MachineLock:
         return self
 
     def release(self) -> None:
-        """Let the next run go on; does nothing if the lock is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._descriptor is not None:
-            # Closing is not enough: a child that starts now has a copy until its program runs.
+            # Closing is not enough: a child that is starting has a copy until its exec.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
@@ -73,7 +72,7 @@ class MachineLock:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise self._unusable("it is no ordinary file")
             _lock(descriptor, wait, say)
-            # Whoever removed the file meanwhile took the lock away: the next run makes a new one.
+            # A removed file locks nothing: the next run would create a new one.
             if os.fstat(descriptor).st_nlink:
                 self._descriptor = descriptor
         finally:
@@ -81,12 +80,12 @@ class MachineLock:
                 os.close(descriptor)
 
     def _open(self) -> int:
-        """A descriptor that can only read, which suffices for flock; children do not inherit it.
+        """A read-only descriptor, which flock accepts; children do not inherit it.
 
         The file may be another user's, and then Linux (fs.protected_regular) refuses O_CREAT in
-        /tmp even where it is there, so that it is created only where it is not.
+        /tmp even if the file exists. So it is created only if it is missing.
         """
-        # Without O_NONBLOCK a pipe in the file's place would block.
+        # O_NONBLOCK, because opening a pipe would block.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
             try:
@@ -128,7 +127,7 @@ def _lock(descriptor: int, wait: bool, say: Callable[[str], None]) -> None:
 
 
 def _holder(descriptor: int) -> int | None:
-    """The process that holds the lock on the file; None if this cannot be seen.
+    """The process that holds the lock on the file, or None.
 
     The kernel does not list processes outside this PID namespace.
     """
@@ -156,6 +155,6 @@ def _described(pid: int | None) -> str:
         return _UNKNOWN
     if len(command) > _MOST_CHARACTERS:
         command = f"{command[:_MOST_CHARACTERS]} ..."
-    # It may be another user's, who is not to steer this terminal.
+    # Another user's command line must not control this terminal.
     shown = "".join(letter if letter.isprintable() else "?" for letter in command)
     return f"process {pid} (`{shown}`, started {began:%Y-%m-%d %H:%M})"

@@ -1,4 +1,4 @@
-"""Whether the kernel lets a process use tiles: asked in a child, so that nobody here gains it."""
+"""Does the kernel permit tiles? Asked in a child, because a permission cannot be returned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from amx_suite.child.handle import Child
 from amx_suite.errors import ChildError, LostChildError
 from amx_suite.tmul import xcomp
 from amx_suite.tmul.kernel_calls import signal_name
-from amx_suite.tmul.questions import Answered, Ask
+from amx_suite.tmul.tile_probe import Answered, Ask
 
 _START_SECONDS = 20.0
 
@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def has_tiles(self) -> bool:
-        """Whether the value is a mask with XTILEDATA in it."""
+        """Whether the value is a mask that contains XTILEDATA."""
         return self.value is not None and bool(self.value >> xcomp.XTILEDATA & 1)
 
 
@@ -59,7 +59,7 @@ class Permission(msgspec.Struct, frozen=True):
 
 def start_questions() -> Child:
     """A child that answers ``Ask``."""
-    handler = "amx_suite.tmul.questions:Questions"
+    handler = "amx_suite.tmul.tile_probe:Questions"
     return Child(handler, label="tile permission", start_seconds=_START_SECONDS)
 
 
@@ -85,9 +85,9 @@ def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:
 
 
 def amx_permission_held() -> bool | None:
-    """Whether this very process may use tiles; None where the kernel does not know the question.
+    """Whether this process may use tiles; None where the kernel does not know the question.
 
-    False proves that no instruction in this process has used a tile: a permission is never lost.
+    False proves that this process has never used a tile, because a permission is never lost.
     """
     mask = xcomp.permitted().value
     return None if mask is None else bool(mask >> xcomp.XTILEDATA & 1)

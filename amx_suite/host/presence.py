@@ -1,7 +1,7 @@
-"""The checks behind "AMX is present": each returns its complaints as sentences.
+"""The checks behind "AMX is present"; each returns its faults as sentences.
 
-They ask more than ``judge`` does, which only has to say whether AMX can be used: every CPU is read,
-and every number that Intel fixes is compared.
+They are stricter than ``judge``, which decides whether AMX can be used: they read every CPU and
+compare every number that Intel fixes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CPUINFO_FLAGS = {"amx_tile": "AMX-TILE", "amx_bf16": "AMX-BF16", "amx_int8": "A
 
 
 def read_each_cpu(cpus: Iterable[int], read: Callable[[], Cpuid] = read_cpuid) -> dict[int, Cpuid]:
-    """CPUID and XCR0 of each CPU, read by moving this thread there and back.
+    """CPUID and XCR0 of each CPU; moves this thread to each CPU and back.
 
     Raises OSError for a CPU that this process may not use.
     """
@@ -79,7 +79,7 @@ def palette_faults(cpuid: Cpuid) -> list[str]:
     if cpuid.palette1 != PALETTE_1:
         faults.append(f"palette 1 is {cpuid.palette1}, expected {PALETTE_1}")
     dimensions = cpuid.leaf("1E.0").ebx
-    # A hypervisor may hide the leaf, which has a note of its own; it may not make it up.
+    # A hidden leaf is a note of ``judge``; only a wrong value is a fault.
     if dimensions not in (0, _TMUL_DIMENSIONS):
         faults.append(f"CPUID 1E.0 EBX is {dimensions:#x}, expected {_TMUL_DIMENSIONS:#x}")
     return faults

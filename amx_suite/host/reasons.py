@@ -1,4 +1,4 @@
-"""Why AMX cannot be used, or what else is worth knowing: the codes, and what to do about each."""
+"""Why AMX cannot be used, and notes: the codes, and what to do about each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """Codes of findings; they do not change once published."""
+    """Codes of findings; a published code does not change."""
 
     # AMX cannot be used
     NOT_LINUX = "not-linux"
@@ -78,9 +78,7 @@ REMEDIES: dict[Reason, str] = {
         "without the library that sets it up too small (see LD_PRELOAD)."
     ),
     Reason.KERNEL_REFUSES: "Look for AMX and xstate messages in dmesg, and try a newer kernel.",
-    Reason.PERMISSION_UNKNOWN: (
-        "Run the child by hand to see why it fails: python -m amx_suite.tmul.xcomp"
-    ),
+    Reason.PERMISSION_UNKNOWN: "Solve what the message names, then run `amx-suite doctor` again.",
     Reason.FIRST_USE_FAILS: (
         "Update the kernel and, in a guest, the hypervisor; if only some CPUs fail, take them "
         "offline and have the processor replaced."
@@ -90,7 +88,7 @@ REMEDIES: dict[Reason, str] = {
         "the processor replaced."
     ),
     Reason.FIRST_USE_UNTRIED: (
-        "Run `python -m amx_suite.tmul.tile_child CPU` for a CPU named here to see what stops it."
+        "Solve what stands beside each CPU, then run `amx-suite doctor` again."
     ),
     Reason.CAPPED_BY_ENVIRONMENT: (
         "Nothing to do here: the suite gives each worker its own ceiling. Other programs started "
@@ -104,12 +102,12 @@ REMEDIES: dict[Reason, str] = {
 }
 
 
-#: AMX is there and does not work: a defect of this machine, not a thing it lacks.
+#: AMX is present and does not work, so the machine has a defect.
 _DEFECTS = (Reason.FIRST_USE_FAILS, Reason.WRONG_RESULT)
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing found. ``blocking`` findings keep AMX from being used, the others are notes."""
+    """``blocking`` findings keep AMX from being used, the others are notes."""
 
     reason: Reason
     message: str
@@ -118,7 +116,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Support(msgspec.Struct, frozen=True):
-    """Whether AMX can be used, and every finding; the first one is the root cause if it cannot."""
+    """Whether AMX can be used, and all findings; if not, the first is the root cause."""
 
     usable: bool
     findings: tuple[Finding, ...] = ()
@@ -135,13 +133,8 @@ class Support(msgspec.Struct, frozen=True):
 
     @property
     def defective(self) -> bool:
-        """Whether AMX is there and does not work, which disqualifies rather than excuses."""
+        """Whether AMX is present and does not work: tests then fail instead of being skipped."""
         return any(finding.reason in _DEFECTS for finding in self.findings)
-
-    @property
-    def notes(self) -> tuple[Finding, ...]:
-        """Findings that do not keep AMX from being used."""
-        return tuple(finding for finding in self.findings if not finding.blocking)
 
     @property
     def explanation(self) -> str:

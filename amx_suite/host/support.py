@@ -1,8 +1,8 @@
-"""From what was observed to whether AMX can be used, and if not, why: the root cause first.
+"""Can AMX be used on the observed host, and if not, why? The root cause comes first.
 
-The stages follow each other as causes do: a CPU without AMX makes the kernel refuse as well, so
-only the first stage that fails is reported. Nothing is decided by the CPU's name or the kernel's
-version: guests carry other names, and distributions carry AMX support back.
+The stages are in the order of cause and effect: without AMX in the CPU the kernel refuses too. So
+only the first stage that fails is reported. The CPU's name and the kernel's version decide nothing:
+guests report other names, and distributions back-port AMX support.
 """
 
 from __future__ import annotations
@@ -12,31 +12,58 @@ __all__ = ["judge"]
 from collections.abc import Iterator
 
 from amx_suite.host.facts import HostFacts
-from amx_suite.host.notes import notes_on
 from amx_suite.host.permission import Answer
 from amx_suite.host.reasons import REMEDIES, Finding, Reason, Support
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
-#: What a system-call filter may answer in place of the kernel. Sources: Docker's, Podman's and
-#: systemd's default profiles (EPERM, ENOSYS), LSM hooks (EACCES).
+#: Errors that a system-call filter may return instead of the kernel. Sources: the default profiles
+#: of Docker, Podman and systemd (EPERM, ENOSYS), LSM hooks (EACCES).
 _FILTER_ERRNOS = ("EPERM", "EACCES", "ENOSYS")
 _STAND_IN_KERNELS = ("gvisor", "gramine", "wsl")
+
+#: What every CPU with AMX has.
+_BASE_TYPES = ("AMX-TILE", "AMX-BF16", "AMX-INT8")
+
+#: Values that keep AMX off, in capitals. Sources: oneDNN dispatcher_control.md, oneMKL developer
+#: guide. Values that are in neither list are ignored by the libraries, or allow AMX.
+_ONEDNN_CAPS = (
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+    "AVX512_CORE_BF16",
+    "AVX512_CORE_FP16",
+    "AVX10_1_512",
+    "AVX10_2_512",
+)
+_MKL_CAPS = ("SSE4_2", "AVX", "AVX2", "AVX2_E1", "AVX512", "AVX512_E1", "AVX512_E2", "AVX512_E3")
+#: ATen's and IPEX's own levels (IPEX csrc/cpu/dyndisp); the ones that begin with AMX allow it.
+_ATEN_CAPS = ("DEFAULT", "AVX2", "AVX2_VNNI", "AVX512", "AVX512_VNNI", "AVX512_BF16")
+_CAPS = {
+    "ONEDNN_MAX_CPU_ISA": _ONEDNN_CAPS,
+    "DNNL_MAX_CPU_ISA": _ONEDNN_CAPS,
+    "ATEN_CPU_CAPABILITY": _ATEN_CAPS,
+    "MKL_ENABLE_INSTRUCTIONS": _MKL_CAPS,
+}
 
 _FAILED = (TileStatus.SIGNAL, TileStatus.TIMEOUT)
 _MOST_CPUS_NAMED = 8
 
 
 def judge(facts: HostFacts) -> Support:
-    """Say whether AMX can be used on the observed host. Pure: the same facts, the same answer."""
+    """Decide whether AMX can be used on the observed host; a pure function."""
     blocking: list[Finding] = []
     for stage in (_platform, _processor, _kernel, _permission, _first_use):
         blocking = list(stage(facts))
         if blocking:
             break
-    # A system-call filter is nobody's consequence: it would stand in the way next.
+    # A system-call filter has a cause of its own: it would block AMX next.
     if blocking and all(f.reason is not Reason.SYSCALL_FILTERED for f in blocking):
         blocking += _filtered(facts)
-    return Support(usable=not blocking, findings=(*blocking, *notes_on(facts)))
+    return Support(usable=not blocking, findings=(*blocking, *_notes(facts)))
 
 
 def _no(reason: Reason, message: str) -> Finding:
@@ -73,7 +100,7 @@ def _processor(facts: HostFacts) -> Iterator[Finding]:
                 "or the firmware keeps it off.",
             )
         return
-    missing = [name for name in ("AMX-BF16", "AMX-INT8") if name not in features]
+    missing = [name for name in _BASE_TYPES if name not in features]
     if missing:
         yield _no(
             Reason.TYPES_MISSING,
@@ -198,6 +225,36 @@ def _first_use(facts: HostFacts) -> Iterator[Finding]:
     if untried or not settled:
         where = _cpus(untried) if untried else "any CPU"
         yield _no(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
+
+
+def _note(reason: Reason, message: str) -> Finding:
+    return Finding(reason, message, REMEDIES[reason], blocking=False)
+
+
+def _notes(facts: HostFacts) -> Iterator[Finding]:
+    cpuid = facts.cpuid
+    extra = [name for name in cpuid.amx_features if name not in _BASE_TYPES]
+    if extra:
+        yield _note(Reason.EXTRA_TYPES, f"The CPU also has {', '.join(extra)}.")
+    if "AMX-TILE" in cpuid.amx_features and cpuid.virtual:
+        # Every CPU with AMX has subleaf 7.1, and leaf 1E with the multiplier's dimensions.
+        hidden = [
+            name
+            for name, seen in (("7.1", cpuid.leaf("7.0").eax), ("1E", cpuid.leaf("1E.0").ebx))
+            if not seen
+        ]
+        if hidden:
+            yield _note(
+                Reason.PARTIAL_MASK,
+                f"The hypervisor ({cpuid.hypervisor}) shows AMX and hides CPUID leaf "
+                f"{' and '.join(hidden)}.",
+            )
+    for name, value in sorted(facts.environment.items()):
+        if value.upper() in _CAPS.get(name, ()):
+            yield _note(
+                Reason.CAPPED_BY_ENVIRONMENT,
+                f"{name}={value} in the environment keeps AMX from programs that read it.",
+            )
 
 
 def _cpus(results: list[TileResult]) -> str:

@@ -1,4 +1,4 @@
-"""CPUs, cores, NUMA nodes, caches and memory, as far as /sys and /proc tell."""
+"""CPUs, cores, NUMA nodes, caches and memory, read from /sys and /proc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class Core(msgspec.Struct, frozen=True):
-    """A physical core: the CPUs on it that this process may use, and all its hardware threads.
+    """A physical core: its CPUs that this process may use, and all its hardware threads.
 
     ``package`` and ``node`` are -1 where unknown.
     """
@@ -36,7 +36,7 @@ class Cache(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """What this process may run on. ``memory_bytes`` is the machine's, 0 where unknown."""
+    """The CPUs this process may use; ``memory_bytes`` is the machine's, 0 if unknown."""
 
     cores: tuple[Core, ...] = ()
     caches: tuple[Cache, ...] = ()
@@ -49,7 +49,7 @@ class Topology(msgspec.Struct, frozen=True):
 
     @property
     def one_cpu_per_core(self) -> tuple[int, ...]:
-        """The first allowed CPU of each core: compute threads placed so share no tile unit."""
+        """The first allowed CPU of each core, so that no two threads share a tile unit."""
         return tuple(core.cpus[0] for core in self.cores)
 
     @property
@@ -75,9 +75,9 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
 
 
 def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/")) -> Topology:
-    """Read it for the allowed CPUs, by default this process's.
+    """Read the topology of the allowed CPUs, by default this process's.
 
-    Files that are missing cost only what they tell: without them every CPU is a core of its own.
+    Missing files are no error; without any, every CPU counts as a core of its own.
     """
     cpus = tuple(sorted(os.sched_getaffinity(0) if allowed is None else allowed))
     system = root / "sys/devices/system"

@@ -1,122 +1,102 @@
-"""Where an arm's time went, for gates that were missed or nearly so.
+"""Where an arm's time went, for gates that were missed or passed by little.
 
-All shares are of the evidence step's wall time; that step runs with the kernel log on, so its
-overheads weigh a little more in it than in a timed step.
+All shares are of the evidence step's wall time. The kernel log is on in that step, so overheads
+weigh a little more in it than in a timed step.
 """
 
 from __future__ import annotations
 
-__all__ = ["Breakdown", "breakdown", "explained", "explanation", "needs_explaining"]
+__all__ = ["explained"]
 
 from collections.abc import Iterator
 from itertools import zip_longest
-
-import msgspec
 
 from amx_suite.core.evidence import Evidence, Family, KernelUse
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Verdict
 
-#: A passed gate is near when the speedup is less than this much above its minimum.
+#: A gate is passed by little when the speedup is less than this factor above its minimum.
 _NEAR = 1.10
 _KERNELS_SHOWN = 5
 
 
-class Breakdown(msgspec.Struct, frozen=True):
-    """Shares of a step's wall time, 0 to 1, that add up to 1."""
+def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
+    """The gates that need an explanation, each with its lines; none without both arms' evidence.
 
-    amx: float
-    other: float
-    reorder: float
-    unseen: float
-
-
-def breakdown(evidence: Evidence) -> Breakdown | None:
-    """Shares on AMX kernels, on other kernels, in reorders, and in what no primitive covers.
-
-    None if the step was not timed or nothing was logged. Executions of oneDNN Graph are left out:
-    the primitives inside them are logged as well.
+    The last line is Amdahl's limit: if the AMX kernels took no time and all else stayed as it is,
+    the speedup would be ``ratio / (1 - share on AMX kernels)``.
     """
-    uses = [use for use in evidence.kernels if not use.kind.startswith("graph:")]
+    arms = {facts.case.id: facts for facts in trial.measurement.arms}
+    for result in trial.gates:
+        candidate, baseline = arms.get(result.candidate_id), arms.get(result.baseline_id)
+        if candidate is None or baseline is None or not _needs_explanation(result):
+            continue
+        ours, theirs = candidate.evidence, baseline.evidence
+        if ours is None or theirs is None:
+            continue
+        lines = (
+            f"{candidate.case.arm}: {_where(ours)}",
+            f"{baseline.case.arm}: {_where(theirs)}",
+            *_kernels(ours, theirs),
+            _limit(result, _shares(ours).get("on AMX kernels", 1.0)),
+        )
+        yield result, tuple(filter(None, lines))
+
+
+def _needs_explanation(result: GateResult) -> bool:
+    if result.verdict is not Verdict.PASS:
+        return result.verdict is not Verdict.NOT_APPLICABLE
+    return result.speedup is not None and result.speedup.ratio < _NEAR * result.gate.minimum
+
+
+def _where(evidence: Evidence) -> str:
+    shares = [f"{share:.0%} {where}" for where, share in _shares(evidence).items()]
+    return ", ".join(shares) or "no primitive was logged, all of its time is unseen"
+
+
+def _shares(evidence: Evidence) -> dict[str, float]:
+    """Shares that add up to 1; none if the step was not timed or nothing was logged."""
+    uses = _primitives(evidence)
     logged = sum(use.milliseconds for use in uses)
     if evidence.step_milliseconds <= 0 or logged <= 0:
-        return None
-    # Primitives that run beside each other can add up to more than the step.
+        return {}
+    # Primitives that run at the same time can add up to more than the step.
     whole = max(evidence.step_milliseconds, logged)
     reorder = sum(use.milliseconds for use in uses if use.kind == "reorder")
     amx = sum(u.milliseconds for u in uses if u.family is Family.AMX and u.kind != "reorder")
-    return Breakdown(
-        amx=amx / whole,
-        other=(logged - reorder - amx) / whole,
-        reorder=reorder / whole,
-        unseen=(whole - logged) / whole,
-    )
+    return {
+        "on AMX kernels": amx / whole,
+        "on other kernels": (logged - reorder - amx) / whole,
+        "in reorders": reorder / whole,
+        "unseen": (whole - logged) / whole,
+    }
 
 
-def needs_explaining(result: GateResult) -> bool:
-    """Whether the gate was missed, not decided, not proven, or passed by little."""
-    if result.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NO_EVIDENCE):
-        return True
-    speedup = result.speedup
-    near = speedup is not None and speedup.ratio < _NEAR * result.gate.minimum
-    return result.verdict is Verdict.PASS and near
+def _kernels(ours: Evidence, theirs: Evidence) -> list[str]:
+    """The largest kernels of both arms side by side."""
+    pairs = zip_longest(_largest(ours), _largest(theirs), fillvalue="nothing")
+    return [f"kernel {n}: {one} | {other}" for n, (one, other) in enumerate(pairs, start=1)]
 
 
-def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
-    """The trial's gates that need explaining and can be, each with its lines."""
-    for result in trial.gates:
-        lines = explanation(trial, result) if needs_explaining(result) else ()
-        if lines:
-            yield result, lines
-
-
-def explanation(trial: TrialResult, result: GateResult) -> tuple[str, ...]:
-    """Lines that say where the candidate's time went, beside its baseline's; empty without both.
-
-    The last line is Amdahl's limit: were the AMX kernels infinitely fast and all else as it is, the
-    speedup could be no more than ``ratio / (1 - share on AMX kernels)``.
-    """
-    arms = {facts.case.id: facts for facts in trial.measurement.arms}
-    if not {result.candidate_id, result.baseline_id} <= arms.keys():
-        return ()
-    candidate, baseline = arms[result.candidate_id], arms[result.baseline_id]
-    if candidate.evidence is None or baseline.evidence is None:
-        return ()
-    lines = [
-        _shares(facts.case.arm, facts.evidence)
-        for facts in (candidate, baseline)
-        if facts.evidence is not None
-    ]
-    pairs = zip_longest(
-        _largest(candidate.evidence), _largest(baseline.evidence), fillvalue="nothing"
-    )
-    lines += [f"kernel {n}: {ours} | {theirs}" for n, (ours, theirs) in enumerate(pairs, start=1)]
-    shares = breakdown(candidate.evidence)
-    if shares is not None and result.speedup is not None and shares.amx < 1:
-        limit = result.speedup.ratio / (1 - shares.amx)
-        lines.append(
-            f"Amdahl: with AMX kernels {shares.amx:.0%} of the step, faster tiles alone could "
-            f"reach {limit:.2f}x at most; the gate asks {result.gate.minimum:g}x"
-        )
-    return tuple(lines)
-
-
-def _shares(arm: str, evidence: Evidence) -> str:
-    shares = breakdown(evidence)
-    if shares is None:
-        return f"{arm}: no primitive was logged, all of its time is unseen"
+def _limit(result: GateResult, amx: float) -> str:
+    if result.speedup is None or amx >= 1:
+        return ""
+    limit = result.speedup.ratio / (1 - amx)
     return (
-        f"{arm}: {shares.amx:.0%} on AMX kernels, {shares.other:.0%} on other kernels, "
-        f"{shares.reorder:.0%} in reorders, {shares.unseen:.0%} unseen"
+        f"Amdahl: with AMX kernels {amx:.0%} of the step, faster tiles alone could reach "
+        f"{limit:.2f}x at most; the gate asks {result.gate.minimum:g}x"
     )
 
 
 def _largest(evidence: Evidence) -> list[str]:
-    uses = [use for use in evidence.kernels if not use.kind.startswith("graph:")]
-    uses.sort(key=lambda use: -use.milliseconds)
-    return [_describe(use) for use in uses[:_KERNELS_SHOWN]]
+    uses = sorted(_primitives(evidence), key=lambda use: -use.milliseconds)
+    return [
+        " ".join(filter(None, (f"{use.count} x", use.kind, use.implementation, use.data_type)))
+        + f" {use.milliseconds:.1f} ms"
+        for use in uses[:_KERNELS_SHOWN]
+    ]
 
 
-def _describe(use: KernelUse) -> str:
-    words = (f"{use.count} x", use.kind, use.implementation, use.data_type)
-    return f"{' '.join(filter(None, words))} {use.milliseconds:.1f} ms"
+def _primitives(evidence: Evidence) -> list[KernelUse]:
+    # The log has the primitives inside an execution of oneDNN Graph as well.
+    return [use for use in evidence.kernels if not use.kind.startswith("graph:")]

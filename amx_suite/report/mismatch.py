@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from amx_suite.errors import ResultsFileError
-from amx_suite.report.files import write_atomically
+from amx_suite.files import write_atomically
 from amx_suite.tmul.batch import BatchResult
 
 _SCHEMA_VERSION = 1
@@ -26,7 +26,7 @@ class StoredMismatch(msgspec.Struct, frozen=True):
 
 
 def store_mismatch(folder: Path, machine: dict[str, str], result: BatchResult) -> Path:
-    """Write a file of its own for this mismatch; raises OutputError."""
+    """Write the mismatch into a new file of the folder; raises OutputError."""
     now = datetime.now(UTC)
     name = f"mismatch-{result.batch.instruction}-cpu{result.cpu}-{now:%Y%m%dT%H%M%S%f}.json"
     stored = StoredMismatch(machine, result, now.isoformat(timespec="seconds"))
@@ -36,7 +36,7 @@ def store_mismatch(folder: Path, machine: dict[str, str], result: BatchResult) -
 
 
 def read_mismatch(path: Path) -> StoredMismatch:
-    """Read such a file; raises ResultsFileError if it is none, or holds no operands."""
+    """Read such a file; raises ResultsFileError if it is another file or holds no operands."""
     try:
         stored = msgspec.json.decode(path.read_bytes(), type=StoredMismatch)
     except OSError as error:

@@ -1,137 +1,97 @@
-"""One row for each arm of a trial: what the terminal table and summary.md both show."""
+"""The rows of a trial: one for each arm with its speedups, and one for each gate."""
 
 from __future__ import annotations
 
-__all__ = [
-    "ArmRow",
-    "Comparison",
-    "arm_rows",
-    "evidence_text",
-    "share_text",
-    "speedup_text",
-    "trial_title",
-    "verdict_text",
-]
+__all__ = ["evidence_text", "gate_table", "speed_table", "speedup_text"]
 
 import statistics
+from collections.abc import Iterable
 
-import msgspec
-
-from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import ArmFacts, Measurement, lost_share
+from amx_suite.core.precision import Precision
 from amx_suite.core.trial import TrialResult
-from amx_suite.core.verdict import GateResult, Speedup
+from amx_suite.core.verdict import GateResult, Speedup, Verdict
+from amx_suite.report.table import Cell, Column, Table
 from amx_suite.trial.interval import paired_speedup
 
+#: A cell with several verdicts has the style of the first of them in this order.
+_STYLES = {
+    Verdict.FAIL: "bold red",
+    Verdict.NO_EVIDENCE: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.PASS: "green",
+    Verdict.NOT_APPLICABLE: "dim",
+}
 
-class Comparison(msgspec.Struct, frozen=True):
-    """An arm against one baseline: its speedup (None without a common round), and its gates."""
+_SPEED_COLUMNS = (
+    Column("arm"),
+    Column("ms/step", align_right=True),
+    Column("throughput", align_right=True),
+    Column("peak", align_right=True),
+    Column("over FP32"),
+    Column("over no AMX"),
+    Column("evidence", wraps=True),
+)
 
-    speedup: Speedup | None
-    gates: tuple[GateResult, ...]
+_GATE_COLUMNS = tuple(
+    Column(name, wraps=True)
+    for name in ("gate", "minimum", "speedup", "verdict", "reason", "source")
+)
 
 
-class ArmRow(msgspec.Struct, frozen=True):
-    """One arm of a trial.
+def speed_table(trial: TrialResult) -> Table:
+    """A row for each arm: median step, throughput, share of peak, speedups and evidence.
 
-    ``seconds`` is its median step and ``throughput`` is in ``unit`` a second; both are None where
-    it had no turn. ``share_of_peak`` is of the unit that it may use, None where that
-    was not read. A comparison is None where the trial has no such baseline.
+    The share of peak is operations a second over what the arm's unit gives in a loop that does
+    nothing else; ``-`` where that was not read. A speedup over a baseline is shown with or without
+    a gate on it.
     """
-
-    arm: str
-    rounds: int
-    seconds: float | None
-    throughput: float | None
-    unit: str
-    share_of_peak: float | None
-    versus_fp32: Comparison | None
-    versus_no_amx: Comparison | None
-    evidence: str
-
-    @property
-    def gates(self) -> tuple[GateResult, ...]:
-        """Every gate on this arm."""
-        both = (self.versus_fp32, self.versus_no_amx)
-        return tuple(gate for one in both if one is not None for gate in one.gates)
-
-
-def arm_rows(result: TrialResult) -> tuple[ArmRow, ...]:
-    """The rows of a trial, in the order of its arms."""
-    return tuple(_row(result, facts) for facts in result.measurement.arms)
-
-
-def _row(result: TrialResult, facts: ArmFacts) -> ArmRow:
-    series = result.measurement.series(facts.case.id)
-    seconds = statistics.median(series) if series else None
-    return ArmRow(
-        arm=facts.case.arm,
-        rounds=len(series),
-        seconds=seconds,
-        throughput=facts.items_per_step / seconds if seconds else None,
-        unit=facts.unit,
-        share_of_peak=_share_of_peak(result.measurement, facts, seconds),
-        versus_fp32=_comparison(result, facts.case, Versus.FP32),
-        versus_no_amx=_comparison(result, facts.case, Versus.NO_AMX),
-        evidence=evidence_text(facts.case, facts.evidence),
+    measurement = trial.measurement
+    return Table(
+        _SPEED_COLUMNS,
+        tuple(
+            (
+                facts.case.arm,
+                *_step(measurement, facts),
+                _speedup_cell(trial, facts.case, Versus.FP32),
+                _speedup_cell(trial, facts.case, Versus.NO_AMX),
+                evidence_text(facts.case, facts.evidence),
+            )
+            for facts in measurement.arms
+        ),
+        empty="No arm of this trial ran.",
+        title=_title(measurement),
     )
 
 
-def _share_of_peak(
-    measurement: Measurement, facts: ArmFacts, seconds: float | None
-) -> float | None:
-    peaks = measurement.environment.peaks
-    if peaks is None or seconds is None:
-        return None
-    return peaks.share(facts.case, facts.operations_per_step, seconds)
-
-
-def _comparison(result: TrialResult, case: RunCase, versus: Versus) -> Comparison | None:
-    gates = tuple(
-        gate for gate in result.gates if gate.candidate_id == case.id and gate.gate.versus is versus
+def gate_table(results: Iterable[GateResult]) -> Table:
+    """A row for each gate: minimum, speedup, verdict, reason with the next step, and source."""
+    return Table(
+        _GATE_COLUMNS,
+        tuple(
+            (
+                result.gate.id,
+                f"{result.gate.minimum:.2f}",
+                speedup_text(result.speedup),
+                Cell(result.verdict, _STYLES[result.verdict]),
+                "; next: ".join(filter(None, (result.reason, result.remedy))),
+                result.gate.source,
+            )
+            for result in results
+        ),
+        empty="No gate applied to what ran.",
     )
-    baseline = _baseline(result.measurement, case, versus)
-    if baseline is None:
-        return Comparison(None, gates) if gates else None
-    if gates and gates[0].speedup is not None:
-        return Comparison(gates[0].speedup, gates)
-    return Comparison(paired_speedup(result.measurement.pairs(baseline.id, case.id)), gates)
-
-
-def _baseline(measurement: Measurement, case: RunCase, versus: Versus) -> RunCase | None:
-    """The arm that ``case`` is compared with, or None: FP32 and arms without AMX have none."""
-    for facts in measurement.arms:
-        other = facts.case
-        if versus is Versus.FP32:
-            if other.precision is Precision.FP32 and case.precision is not Precision.FP32:
-                return other
-        elif case.isa.allows_amx and other.precision is case.precision and not other.isa.allows_amx:
-            return other
-    return None
-
-
-def trial_title(measurement: Measurement) -> str:
-    """The trial's name with its shape, threads, rounds, waiting and seed."""
-    words = [measurement.trial]
-    if measurement.arms:
-        case = measurement.arms[0].case
-        words += [str(case.shape), f"{case.threads} threads"]
-    words.append(f"{len(measurement.rounds)} rounds")
-    waited = lost_share(measurement.rounds)
-    if waited:
-        words.append(f"{waited:.0%} of the time lost to waiting for quiet")
-    words.append(f"seed {measurement.seed}")
-    return ", ".join(words)
 
 
 def evidence_text(case: RunCase, evidence: Evidence | None) -> str:
-    """What is proven of an arm, in a few words; ``none`` where nothing was recorded."""
+    """What is proven about an arm, in a few words; ``none`` where nothing was recorded."""
     if evidence is None:
         return "none"
     if case.isa.allows_amx:
-        # Rounded down: 99.6 % must not read as all of it.
+        # Rounded down: 99.6 % must not read as 100 %.
         return f"AMX {int(evidence.amx_share * 100)} %"
     if evidence.proves_no_amx:
         return "no AMX: " + ("jail held" if evidence.jail is Jail.HELD else "never permitted")
@@ -140,13 +100,8 @@ def evidence_text(case: RunCase, evidence: Evidence | None) -> str:
     return "AMX possible: permission held"
 
 
-def share_text(share: float | None) -> str:
-    """``63 %``; ``-`` where it is not known."""
-    return "-" if share is None else f"{share * 100:.0f} %"
-
-
 def speedup_text(speedup: Speedup | None) -> str:
-    """``3.19x [3.10, 3.30]``; without an interval, the number of rounds; ``-`` without any."""
+    """``3.19x [3.10, 3.30]``; the number of rounds where they give no interval; ``-`` if None."""
     if speedup is None:
         return "-"
     if speedup.low is None or speedup.high is None:
@@ -154,6 +109,53 @@ def speedup_text(speedup: Speedup | None) -> str:
     return f"{speedup.ratio:.2f}x [{speedup.low:.2f}, {speedup.high:.2f}]"
 
 
-def verdict_text(result: GateResult) -> str:
-    """``>= 2.39 PASS``: the minimum and the verdict on it."""
-    return f">= {result.gate.minimum:.2f} {result.verdict}"
+def _title(measurement: Measurement) -> str:
+    words = [measurement.trial]
+    if measurement.arms:
+        case = measurement.arms[0].case
+        words += [str(case.shape), f"{case.threads} threads"]
+    words.append(f"{len(measurement.rounds)} rounds")
+    lost = lost_share(measurement.rounds)
+    if lost:
+        words.append(f"{lost:.0%} of the time lost to waiting for quiet")
+    return ", ".join([*words, f"seed {measurement.seed}"])
+
+
+def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
+    """Milliseconds, items a second and share of peak."""
+    series = measurement.series(facts.case.id)
+    if not series:
+        return "-", "-", "-"
+    seconds, peaks = statistics.median(series), measurement.environment.peaks
+    share = None
+    if peaks is not None and facts.operations_per_step:
+        share = peaks.share(facts.case, facts.operations_per_step, seconds)
+    return (
+        f"{seconds * 1e3:.1f}",
+        f"{facts.items_per_step / seconds:.1f} {facts.unit}/s",
+        "-" if share is None else f"{share * 100:.0f} %",
+    )
+
+
+def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Cell:
+    gates = [g for g in trial.gates if g.candidate_id == case.id and g.gate.versus is versus]
+    baseline = _baseline(trial.measurement, case, versus)
+    if baseline is None and not gates:
+        return ""
+    pairs = () if baseline is None else trial.measurement.pairs(baseline.id, case.id)
+    lines = [speedup_text(paired_speedup(pairs))]
+    lines += [f">= {result.gate.minimum:.2f} {result.verdict}" for result in gates]
+    verdicts = {result.verdict for result in gates}
+    style = next((style for verdict, style in _STYLES.items() if verdict in verdicts), "")
+    return Cell("\n".join(lines), style)
+
+
+def _baseline(measurement: Measurement, case: RunCase, versus: Versus) -> RunCase | None:
+    """The arm to compare with; FP32 has none, and an arm without AMX has only FP32."""
+    for other in (facts.case for facts in measurement.arms):
+        if versus is Versus.FP32:
+            if other.precision is Precision.FP32 and case.precision is not Precision.FP32:
+                return other
+        elif case.isa.allows_amx and other.precision is case.precision and not other.isa.allows_amx:
+            return other
+    return None

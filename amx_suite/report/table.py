@@ -1,94 +1,99 @@
-"""The terminal's table of a trial."""
+"""One table for every report: plain cells that become terminal text or GitHub markdown."""
 
 from __future__ import annotations
 
-__all__ = ["as_text", "render_table", "trial_table"]
+__all__ = ["Cell", "Column", "Table", "bullets", "plain"]
 
 import io
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from rich import box
+from rich import table as rich_table
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from amx_suite.core.trial import TrialResult
-from amx_suite.core.verdict import Verdict
-from amx_suite.report.rows import (
-    ArmRow,
-    Comparison,
-    arm_rows,
-    share_text,
-    speedup_text,
-    trial_title,
-    verdict_text,
-)
 
-_STYLES = {
-    Verdict.PASS: "green",
-    Verdict.FAIL: "bold red",
-    Verdict.NO_EVIDENCE: "bold red",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.NOT_APPLICABLE: "dim",
-}
+class Cell(NamedTuple):
+    """Plain text, which may have several lines, in a style of rich such as ``bold red``."""
+
+    text: str
+    style: str = ""
 
 
-def trial_table(result: TrialResult) -> Table:
-    """One row for each arm; speedups with interval, gates with verdict, and evidence."""
-    table = Table(
-        title=trial_title(result.measurement),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("arm", no_wrap=True)
-    table.add_column("ms/step", justify="right", no_wrap=True)
-    table.add_column("throughput", justify="right", no_wrap=True)
-    table.add_column("peak", justify="right", no_wrap=True)
-    table.add_column("over FP32", no_wrap=True)
-    table.add_column("over no AMX", no_wrap=True)
-    # On a narrow terminal words may wrap, numbers may not.
-    table.add_column("evidence")
-    for row in arm_rows(result):
-        table.add_row(
-            row.arm,
-            "-" if row.seconds is None else f"{row.seconds * 1e3:.1f}",
-            _throughput(row),
-            share_text(row.share_of_peak),
-            _comparison(row.versus_fp32),
-            _comparison(row.versus_no_amx),
-            row.evidence,
+class Column(NamedTuple):
+    """A column's heading. On a narrow terminal only columns that ``wraps`` marks get narrower."""
+
+    name: str
+    align_right: bool = False
+    wraps: bool = False
+
+
+class Table(NamedTuple):
+    """Rows under columns; ``empty`` is shown where there is no row."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str | Cell, ...], ...]
+    empty: str
+    title: str = ""
+
+    def terminal(self, *, width: int, colour: bool = False) -> str:
+        """Text of at most ``width`` columns that ends in a newline, coloured if asked."""
+        if not self.rows:
+            return "\n".join(filter(None, (self.title, self.empty))) + "\n"
+        grid = rich_table.Table(
+            title=Text(self.title) if self.title else None,
+            title_justify="left",
+            box=box.SIMPLE,
+            padding=(0, 1, 0, 0),
         )
-    if not result.measurement.arms:
-        table.caption = "no arm of this trial ran"
-    return table
+        for column in self.columns:
+            grid.add_column(
+                column.name,
+                justify="right" if column.align_right else "left",
+                no_wrap=not column.wraps,
+                # A long id is there to be copied, so it is folded and not cut.
+                overflow="fold",
+            )
+        for row in self.rows:
+            grid.add_row(*(Text(*_cell(cell)) for cell in row))
+        text = io.StringIO()
+        console = Console(
+            file=text, width=width, force_terminal=colour, no_color=not colour, highlight=False
+        )
+        console.print(grid)
+        # rich pads every line to the full width, which git and diff complain about.
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n") + "\n"
+
+    def markdown(self) -> str:
+        """The table under its title, without a newline at the end."""
+        title = f"### {plain(self.title)}\n\n" if self.title else ""
+        if not self.rows:
+            return title + plain(self.empty)
+        rows = [
+            [column.name for column in self.columns],
+            ["---:" if column.align_right else "---" for column in self.columns],
+            *([_markdown_cell(_cell(cell).text) for cell in row] for row in self.rows),
+        ]
+        return title + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def render_table(result: TrialResult, *, width: int = 112, colour: bool = False) -> str:
-    """The table as text of at most ``width`` columns, with terminal colours if asked."""
-    return as_text(trial_table(result), width=width, colour=colour)
+def bullets(lines: Iterable[str]) -> str:
+    """A markdown list of lines of plain text."""
+    return "\n".join(f"- {plain(line)}" for line in lines)
 
 
-def as_text(table: Table, *, width: int, colour: bool = False) -> str:
-    """A table as text of at most ``width`` columns, with terminal colours if asked."""
-    text = io.StringIO()
-    console = Console(
-        file=text, width=width, force_terminal=colour, no_color=not colour, highlight=False
-    )
-    console.print(table)
-    # Padding to the full width is of no use in a log, and git and diff complain of it.
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n") + "\n"
+def plain(text: str) -> str:
+    """One line of markdown that shows the text as it is."""
+    # Underscores inside a word need no escape.
+    special = r"[\\`*<]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
+    return re.sub(special, r"\\\g<0>", " ".join(text.split()))
 
 
-def _throughput(row: ArmRow) -> str:
-    return "-" if row.throughput is None else f"{row.throughput:.1f} {row.unit}/s"
+def _cell(cell: str | Cell) -> Cell:
+    return cell if isinstance(cell, Cell) else Cell(cell)
 
 
-def _comparison(comparison: Comparison | None) -> Text:
-    if comparison is None:
-        return Text("")
-    cell = Text(speedup_text(comparison.speedup))
-    for gate in comparison.gates:
-        cell.append("\n")
-        cell.append(verdict_text(gate), style=_STYLES[gate.verdict])
-    return cell
+def _markdown_cell(text: str) -> str:
+    return "<br>".join(map(plain, text.splitlines())).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""A batch of tile multiplications as a value that can be made again, and what came of it.
+"""A batch of tile multiplications as a value that can be made again, and its result.
 
 No numpy here: messages between processes hold these.
 """
@@ -15,22 +15,22 @@ from amx_suite.tmul.config import TILES
 
 
 class Load(StrEnum):
-    """The instruction that brings tiles in; T1 hints that the data will not be used again."""
+    """The instruction that loads tiles; T1 hints that the data will not be used again soon."""
 
     TILELOADD = "tileloadd"
     TILELOADDT1 = "tileloaddt1"
 
 
 class TileBatch(msgspec.Struct, frozen=True):
-    """``tiles`` multiplications ``C += A x B`` of one shape, in a chain of ``steps``.
+    """``tiles`` multiplications ``C += A x B`` of one shape, each a chain of ``steps``.
 
     A has ``rows`` rows of ``k_bytes``, B has ``k_bytes / 4`` rows of ``n_bytes``, C has ``rows``
-    rows of ``n_bytes``; 1 to 16 rows of 4 to 64 bytes, in multiples of 4. The operands follow from
-    ``fill`` and ``seed``; in a chain C stays in its register while each step brings another A and
+    rows of ``n_bytes``; 1 to 16 rows of 4 to 64 bytes, in multiples of 4. ``fill`` and ``seed``
+    determine the operands. In a chain C stays in its register while each step loads another A and
     B. C, A and B lie in tile registers ``first_register`` and the two after it, 0 coming after 7.
     ``padding`` is the bytes between one row and the next in memory, ``misalignment`` the bytes
     by which every tile starts off a cache line. ``mxcsr`` is set while the instructions run, since
-    it must not matter to them; None leaves it alone.
+    they must ignore it; None leaves it alone.
     """
 
     instruction: str
@@ -63,7 +63,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     """One wrong element, its bits as found and as expected, and the operands of its tile.
 
     ``a`` and ``b`` hold the tiles of every step one after the other, row by row, ``c`` the tile
-    that the chain began with; so that it can be run again though generators may change.
+    that the chain began with, so that it can be run again even if the fills have changed.
     """
 
     tile: int
@@ -79,7 +79,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 class BatchResult(msgspec.Struct, frozen=True):
     """How many elements of a batch were compared on a CPU, how many were wrong, and the first.
 
-    ``stray`` counts bytes between rows that a store changed though they are no part of the tile.
+    ``stray`` counts bytes outside the tiles' rows that a store overwrote.
     """
 
     batch: TileBatch
@@ -91,7 +91,7 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     @property
     def is_exact(self) -> bool:
-        """Whether everything was as the oracle says."""
+        """Whether every element is right and nothing else was overwritten."""
         return not self.wrong and not self.stray
 
     def __str__(self) -> str:
@@ -109,7 +109,7 @@ class BatchResult(msgspec.Struct, frozen=True):
 
 
 class SoakSlice(msgspec.Struct, frozen=True):
-    """What came of some seconds of soaking one CPU.
+    """The result of repeating a batch on one CPU.
 
     ``runs`` of the batch took ``busy_seconds`` of tile work; ``result`` is that of the first run
     that was not exact, else of the last.

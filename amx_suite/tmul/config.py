@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "TILE_BYTES", "UNUSED_TILE", "tile_config"]
+__all__ = ["MAX_ROWS", "MAX_ROW_BYTES", "TILES", "TILE_BYTES", "tile_config"]
 
 import struct
 from collections.abc import Sequence
@@ -18,24 +18,12 @@ _PALETTE = 1
 _LAYOUT = struct.Struct("<BB14x16H16B")
 
 
-#: A tile that is configured only because a later one is used: the least there is.
-UNUSED_TILE = (1, 4)
-
-
 def tile_config(shapes: Sequence[tuple[int, int]]) -> bytes:
     """Configuration of tiles 0, 1, ... as (rows, bytes per row) each; the rest stay unused.
 
-    Raises ValueError for a shape beyond palette 1, which LDTILECFG would answer with a fault.
+    LDTILECFG faults on a shape beyond palette 1.
     """
-    if len(shapes) > TILES:
-        raise ValueError(f"{len(shapes)} tiles asked for: palette 1 has {TILES}")
-    for index, (rows, row_bytes) in enumerate(shapes):
-        if not (0 < rows <= MAX_ROWS and 0 < row_bytes <= MAX_ROW_BYTES):
-            raise ValueError(
-                f"tile {index} of {rows} rows and {row_bytes} bytes per row: palette 1 allows 1 "
-                f"to {MAX_ROWS} rows of 1 to {MAX_ROW_BYTES} bytes"
-            )
-    unused = [0] * (16 - len(shapes))
-    row_bytes_field = [row_bytes for _, row_bytes in shapes] + unused
-    rows_field = [rows for rows, _ in shapes] + unused
-    return _LAYOUT.pack(_PALETTE, 0, *row_bytes_field, *rows_field)
+    padded = (*shapes, *[(0, 0)] * (16 - len(shapes)))
+    row_bytes = (each for _, each in padded)
+    rows = (each for each, _ in padded)
+    return _LAYOUT.pack(_PALETTE, 0, *row_bytes, *rows)

@@ -1,8 +1,8 @@
-"""What a unit does in each cycle of its core, whatever the core's frequency.
+"""How much a unit does per cycle of its core, at any frequency.
 
-A chain of dependent additions takes a cycle for each, so its speed just before and after a unit's
-loop tells the frequency of that moment. A neighbour on the same core hardly slows the chain, and
-takes more than half of the tile unit away (docs/measured.md).
+A chain of dependent additions takes one cycle for each, so its speed just before and after a unit's
+loop gives the core's frequency. A neighbour on the same core hardly slows the chain, but takes more
+than half of the tile unit (docs/measured.md).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from amx_suite.core.units import Unit
 
 Clock = Callable[[], float]
 
-#: Short, so that the frequency of the chains is that of the loop: a core that runs wide vectors for
-#: longer lowers it, and FMA would seem to give 0.9 of its theory instead of 0.98.
+#: Short, so that the chains run at the loop's frequency: a core that runs wide vectors for longer
+#: lowers it, and FMA would seem to give 0.9 of its theory instead of 0.98.
 _LOOP_SECONDS, _CHAIN_SECONDS = 0.001, 0.0002
 _CHAINS_AGREE_WITHIN = 1.05
-#: A loop's speed is found from the fastest of so many calls of at least so long.
+#: A loop's speed is that of its fastest call among up to 20 calls of at least half a millisecond.
 _TRIES = 20
 _LEAST_TRY_SECONDS = 0.0005
 
@@ -38,9 +38,9 @@ MakeLoop = Callable[[], Loop]
 
 
 class Window(NamedTuple):
-    """One unit's operations per cycle in a moment, and the core's frequency meanwhile.
+    """One unit's operations per cycle for a moment, and the core's frequency meanwhile.
 
-    ``interrupted`` where the two chains disagree, so that its frequency is not known.
+    ``interrupted`` if the two chains disagree; then the frequency is not known.
     """
 
     unit: Unit
@@ -52,7 +52,7 @@ class Window(NamedTuple):
 class CycleReader:
     """Takes windows of units on the CPU that the thread is on.
 
-    ``chain`` does one addition of its chain for each of its ``work``. ``clock`` counts seconds.
+    The ``work`` of ``chain`` is its additions. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CycleReader:
         seconds = seconds_of(loop, passes, self._clock)
         after = self._hertz()
         hertz = max(before, after)
-        # Two chains that were both interrupted would make a slow unit look fast.
+        # An interrupted chain would make a slow unit look fast.
         interrupted = min(before, after) < hertz / _CHAINS_AGREE_WITHIN
         return Window(unit, passes * loop.work / seconds / hertz, hertz, interrupted)
 
@@ -91,7 +91,7 @@ class CycleReader:
 
 
 def passes_to_fill(loop: Loop, seconds: float, clock: Clock) -> int:
-    """Passes that take so long at the fastest speed seen."""
+    """Passes that take ``seconds`` at the fastest speed seen."""
     passes = 1
     while (fastest := seconds_of(loop, passes, clock)) < _LEAST_TRY_SECONDS:
         passes *= 2
@@ -101,7 +101,7 @@ def passes_to_fill(loop: Loop, seconds: float, clock: Clock) -> int:
 
 
 def seconds_of(loop: Loop, passes: int, clock: Clock) -> float:
-    """Seconds that so many passes take."""
+    """Seconds that the passes take."""
     start = clock()
     loop.run(passes)
     return clock() - start

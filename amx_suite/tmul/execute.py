@@ -5,7 +5,7 @@ Without the tile permission this ends the process by SIGILL.
 
 from __future__ import annotations
 
-__all__ = ["TileRun", "execute"]
+__all__ = ["TileRun"]
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
@@ -15,26 +15,66 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from amx_suite.tmul.batch import Load, TileBatch
+from amx_suite.tmul.batch import TileBatch
+from amx_suite.tmul.config import TILES, tile_config
 from amx_suite.tmul.fills import Operands
-from amx_suite.tmul.instructions import INSTRUCTIONS
-from amx_suite.tmul.jit import asm_function, load
-from amx_suite.tmul.kernels import TileArguments, chain_kernel, dot_kernel, tile_arguments
+from amx_suite.tmul.jit import assemble
 from amx_suite.tmul.oracle import WordTiles
 
 _CACHE_LINE = 64
-#: What the memory around the rows holds.
+#: The content of the memory around the rows.
 _UNTOUCHED = 0xA5
+#: A tile that is configured only because a later one is used: the smallest.
+_UNUSED_TILE = (1, 4)
 
-_MXCSR = asm_function("load_mxcsr", ("ldmxcsr [$0]",), arguments=("ptr",)) + asm_function(
-    "store_mxcsr", ("stmxcsr [$0]",), arguments=("ptr",)
-)
+
+class TileRun:
+    """A batch laid out in memory, ready to run as often as wanted.
+
+    ``steps`` are the operands of each step; only the first C is used.
+    """
+
+    def __init__(self, batch: TileBatch, steps: Sequence[Operands]) -> None:
+        # The steps of one tile lie one after the other.
+        a, b = (
+            _Scattered(batch, np.stack(each, axis=1).reshape(-1, *each[0].shape[1:]))
+            for each in ([step.a for step in steps], [step.b for step in steps])
+        )
+        c = _Scattered(batch, steps[0].c)
+        self._out = _Scattered(batch, np.zeros_like(steps[0].c))
+        config = [_UNUSED_TILE] * TILES
+        sizes = (
+            (batch.rows, batch.n_bytes),
+            (batch.rows, batch.k_bytes),
+            (batch.k_bytes // 4, batch.n_bytes),
+        )
+        for register, size in zip(batch.registers, sizes, strict=True):
+            config[register] = size
+        self._config = ctypes.create_string_buffer(tile_config(config), 64)
+        self._arguments = _Arguments(ctypes.addressof(self._config), batch.tiles, batch.steps)
+        self._operands = {"a": a, "b": b, "c": c, "out": self._out}
+        for name, tiles in self._operands.items():
+            step, stride, _ = tiles.view.strides
+            setattr(self._arguments, name, tiles.view.ctypes.data)
+            setattr(self._arguments, f"{name}_stride", stride)
+            setattr(self._arguments, f"{name}_step", step)
+        self._kernel = _kernel(batch)
+        self._mxcsr = batch.mxcsr
+
+    def __call__(self) -> None:
+        """Run the whole batch once, from the first C."""
+        with _mxcsr(self._mxcsr):
+            self._kernel(ctypes.byref(self._arguments))
+
+    def result(self) -> tuple[WordTiles, int]:
+        """C after all steps, as bits [tiles, rows, n_bytes / 4], and stray bytes of the stores."""
+        return self._out.view.copy(), self._out.stray_bytes()
 
 
 class _Scattered:
     """Tiles in memory with the batch's padding after each row and its misalignment.
 
-    ``view`` has the shape of ``tiles``, which are copied there.
+    ``view`` has the shape and the content of ``tiles``.
     """
 
     def __init__(self, batch: TileBatch, tiles: npt.NDArray[Any]) -> None:
@@ -49,66 +89,89 @@ class _Scattered:
         self.view[:] = tiles
 
     def stray_bytes(self) -> int:
-        """Bytes outside the rows that are no longer what they were. The rows are lost."""
+        """Bytes outside the rows that were overwritten. The rows are lost."""
         self.view[:] = np.full(self.view.itemsize, _UNTOUCHED, np.uint8).view(self.view.dtype)[0]
         return int(np.count_nonzero(self._memory != _UNTOUCHED))
 
 
-class TileRun:
-    """A batch laid out in memory, ready to run as often as wanted.
+class _Arguments(ctypes.Structure):
+    """What the kernel reads: the address of a configuration, counts, then addresses and bytes.
 
-    Raises ValueError for a chain with a load hint, which no kernel has.
+    A stride leads from one row of a tile to the next, a step from one tile to the next.
     """
 
-    def __init__(self, batch: TileBatch, steps: Sequence[Operands]) -> None:
-        # The steps of one tile lie one after the other; those of C are its start alone.
-        a, b = (
-            _Scattered(batch, np.stack(each, axis=1).reshape(-1, *each[0].shape[1:])).view
-            for each in ([step.a for step in steps], [step.b for step in steps])
+    _fields_ = tuple(
+        (name, ctypes.c_int64)
+        for name in (
+            *("config", "tiles", "steps"),
+            *("a", "b", "c", "out"),
+            *("a_stride", "b_stride", "c_stride", "out_stride"),
+            *("a_step", "b_step", "c_step", "out_step"),
         )
-        c = _Scattered(batch, steps[0].c).view
-        self._out = _Scattered(batch, np.zeros_like(steps[0].c))
-        self._calls = list(_calls(batch, a, b, c, self._out.view))
-        self._kernel = _kernel(batch)
-        self._mxcsr = batch.mxcsr
-
-    def __call__(self) -> None:
-        """Run the whole batch once, from the first C."""
-        with _mxcsr(self._mxcsr):
-            for call in self._calls:
-                self._kernel(call)
-
-    def result(self) -> tuple[WordTiles, int]:
-        """C after all steps, as bits [tiles, rows, n_bytes / 4], and stray bytes of the stores."""
-        return self._out.view.copy(), self._out.stray_bytes()
+    )
 
 
-def execute(batch: TileBatch, steps: Sequence[Operands]) -> tuple[WordTiles, int]:
-    """Lay the batch out and run it once; see TileRun."""
-    run = TileRun(batch, steps)
-    run()
-    return run.result()
+#: Where the kernel keeps the arguments that it uses all the time.
+_REGISTERS = {
+    "tiles": "r12",
+    "a": "rax",
+    "b": "rcx",
+    "c": "rdx",
+    "out": "rbx",
+    "a_stride": "r8",
+    "b_stride": "r9",
+    "c_stride": "r10",
+    "out_stride": "r11",
+}
+_STEPS_LEFT = "r13"
 
 
-def _kernel(batch: TileBatch) -> Callable[[TileArguments], None]:
-    instruction, hint = INSTRUCTIONS[batch.instruction], batch.load is Load.TILELOADDT1
-    if batch.steps == 1:
-        return dot_kernel(instruction, load_hint=hint, registers=batch.registers)
-    if hint:
-        raise ValueError(f"a chain of {batch.steps} steps loads by {Load.TILELOADD} only")
-    return chain_kernel(instruction, batch.registers)
+def _kernel(batch: TileBatch) -> Callable[..., None]:
+    """For each tile: out = C + the sum of ``steps`` products A x B. Argument: ``_Arguments``.
+
+    It is one block of assembly from LDTILECFG to TILERELEASE, because LLVM cannot keep tile
+    registers alive from one block to the next.
+    """
+    c, a, b = (f"tmm{register}" for register in batch.registers)
+    return assemble(
+        (
+            f"mov rax, {_field('config')}",
+            "ldtilecfg [rax]",
+            *(f"mov {register}, {_field(field)}" for field, register in _REGISTERS.items()),
+            # Labels 0 and 1 would be binary numbers in Intel syntax.
+            "2:",
+            f"{batch.load} {c}, {_rows('c')}",
+            f"mov {_STEPS_LEFT}, {_field('steps')}",
+            "3:",
+            f"{batch.load} {a}, {_rows('a')}",
+            f"{batch.load} {b}, {_rows('b')}",
+            f"{batch.instruction} {c}, {a}, {b}",
+            _next("a"),
+            _next("b"),
+            f"dec {_STEPS_LEFT}",
+            "jnz 3b",
+            f"tilestored {_rows('out')}, {c}",
+            _next("c"),
+            _next("out"),
+            f"dec {_REGISTERS['tiles']}",
+            "jnz 2b",
+            "tilerelease",
+        ),
+        ("ptr",),
+        (*_REGISTERS.values(), _STEPS_LEFT, *(f"tmm{tile}" for tile in range(TILES))),
+    )
 
 
-def _calls(
-    batch: TileBatch, a: npt.NDArray[Any], b: npt.NDArray[Any], c: WordTiles, out: WordTiles
-) -> Iterator[TileArguments]:
-    """Arguments of each call: one for all tiles, or one for each tile's chain."""
-    if batch.steps == 1:
-        yield tile_arguments(a, b, c, out, batch.registers)
-        return
-    for tile in range(batch.tiles):
-        chain = slice(tile * batch.steps, (tile + 1) * batch.steps)
-        yield tile_arguments(a[chain], b[chain], c[tile], out[tile], batch.registers)
+def _field(name: str) -> str:
+    return f"[$0 + {getattr(_Arguments, name).offset}]"
+
+
+def _rows(tile: str) -> str:
+    return f"[{_REGISTERS[tile]} + {_REGISTERS[f'{tile}_stride']}*1]"
+
+
+def _next(tile: str) -> str:
+    return f"add {_REGISTERS[tile]}, {_field(f'{tile}_step')}"
 
 
 @contextmanager
@@ -117,8 +180,7 @@ def _mxcsr(value: int | None) -> Iterator[None]:
     if value is None:
         yield
         return
-    library = load(_MXCSR)
-    put, get = (library.function(f"{verb}_mxcsr", ctypes.c_void_p) for verb in ("load", "store"))
+    put, get = (assemble((f"{verb}mxcsr [$0]",), ("ptr",)) for verb in ("ld", "st"))
     before, wanted = ctypes.c_uint32(), ctypes.c_uint32(value)
     get(ctypes.byref(before))
     put(ctypes.byref(wanted))

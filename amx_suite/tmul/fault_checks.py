@@ -1,9 +1,8 @@
 """What must fault: illegal tile configurations, and instructions on tiles that do not fit.
 
-Each check has a legal twin that must return, so that a fault can come only from the illegal part.
-The illegal one must be killed: by SIGSEGV where the instruction raises #GP or a page fault, by
-SIGILL where it raises #UD. Sources: Intel SDM volume 2, LDTILECFG and the exception classes AMX-E1
-to AMX-E4.
+Each check has a legal control that must return. The illegal code must be killed: by SIGSEGV where
+the instruction raises #GP or a page fault, by SIGILL where it raises #UD. Sources: Intel SDM volume
+2, LDTILECFG and the exception classes AMX-E1 to AMX-E4.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Callable
 
 from amx_suite.tmul.check import Check
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
-from amx_suite.tmul.jit import asm_function, load
+from amx_suite.tmul.jit import assemble
 from amx_suite.tmul.state_checks import require_tiles
 
 #: Offsets in the 64 bytes of a configuration (SDM, LDTILECFG).
@@ -47,21 +46,18 @@ def _fault(
 
 
 def _run(config: bytes, *instructions: str) -> None:
-    body = ("ldtilecfg [$0]", *instructions)
     clobbers = ("tmm0", "tmm1", "tmm2", "rdi", "rcx")
-    code = asm_function("run", body, arguments=("ptr",), clobbers=clobbers)
-    load(code).function("run", ctypes.c_char_p)(config)
+    assemble(("ldtilecfg [$0]", *instructions), ("ptr",), clobbers)(config)
 
 
 def _bad_configuration(offset: int, value: int) -> Check:
     good = tile_config([_FULL] * TILES)
     bad = good[:offset] + bytes([value]) + good[offset + 1 :]
-
     return _fault(lambda: _run(good), lambda: _run(bad), signal.SIGSEGV)
 
 
 def _bad_instruction(good: str, bad: str) -> Check:
-    """Both may read a whole tile from where rdi points to."""
+    """Either may read a whole tile at rdi."""
     config = tile_config([_FULL] * 3)
 
     def run(instruction: str) -> Callable[[], None]:

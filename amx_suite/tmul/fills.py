@@ -1,23 +1,22 @@
-"""Operands that bring out what a tile instruction may get wrong, by name, from a given generator.
+"""Operands that show what a tile instruction may get wrong, by name.
 
-A fill is worth what it tells apart, so most results must be ordinary numbers: one NaN or infinity
-spoils every result of its row of A or column of B. Where a fill holds such values, each row and
-column therefore has a density of its own, from almost none to many.
+Most results must be ordinary numbers to show a fault, and one NaN or infinity spoils every result
+of its row of A or column of B. Where a fill holds such values, each row and column therefore has a
+density of its own, from almost none to many.
 """
 
 from __future__ import annotations
 
-__all__ = ["FILLS", "Operands", "fill", "fills_for"]
+__all__ = ["Operands", "fill", "fills_for"]
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from amx_suite.tmul.formats import BF16, FP16, FP32, FloatFormat, random_numbers
-from amx_suite.tmul.instructions import TileInstruction
+from amx_suite.tmul.instructions import Element, TileInstruction
 from amx_suite.tmul.oracle import ByteTiles, WordTiles
 
 _Real: TypeAlias = npt.NDArray[np.float64]
@@ -44,12 +43,7 @@ class _Shape(NamedTuple):
     n: int
 
 
-class _Fill(msgspec.Struct, frozen=True):
-    """How operands are made, and for which instructions."""
-
-    make: Callable[[TileInstruction, np.random.Generator, _Shape], Operands]
-    floats: bool = False
-    integers: bool = False
+_Make: TypeAlias = Callable[[TileInstruction, np.random.Generator, _Shape], Operands]
 
 
 def fill(
@@ -63,25 +57,26 @@ def fill(
 ) -> Operands:
     """A [batch, rows, k_bytes], B [batch, k_bytes / 4, n_bytes], C [batch, rows, n_bytes / 4].
 
-    The same generator state gives the same operands. Raises ValueError where ``fills_for`` does not
-    name the fill for this instruction.
+    The same generator state gives the same operands. Raises ValueError for a fill that
+    ``fills_for`` does not name.
     """
-    if name not in fills_for(instruction):
+    make = _fills(instruction).get(name)
+    if make is None:
         raise ValueError(f"no fill '{name}' makes operands for {instruction.mnemonic}")
-    return FILLS[name].make(instruction, rng, _Shape(batch, rows, k_bytes // 4, n_bytes // 4))
+    return make(instruction, rng, _Shape(batch, rows, k_bytes // 4, n_bytes // 4))
 
 
 def fills_for(instruction: TileInstruction) -> tuple[str, ...]:
-    """Names of the fills that suit the instruction, in the table's order."""
-    return tuple(
-        name
-        for name, row in FILLS.items()
-        if (row.floats if instruction.is_float else row.integers)
-    )
+    """Names of the fills that suit the instruction."""
+    return tuple(_fills(instruction))
+
+
+def _fills(instruction: TileInstruction) -> dict[str, _Make]:
+    return _FLOAT_FILLS if instruction.is_float else _INTEGER_FILLS
 
 
 def _format(instruction: TileInstruction) -> FloatFormat:
-    return FP16 if instruction.a_type == np.float16 else BF16
+    return FP16 if instruction.element is Element.FP16 else BF16
 
 
 def _products(
@@ -89,7 +84,7 @@ def _products(
 ) -> tuple[_Real, _Real]:
     """A and B whose products have about the exponents ``sizes`` [batch, k, 1, 2].
 
-    How an exponent is shared between the two is random, so each has every exponent that it can.
+    Which of the two has how much of an exponent is random, so each has every possible exponent.
     """
     batch, rows, k, n = shape
     lowest = np.maximum(form.lowest, sizes - form.highest)
@@ -125,7 +120,7 @@ def _pack(instruction: TileInstruction, a: _Real, b: _Real, c: _Real) -> Operand
 
 
 def _uniform(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
-    """Every bit pattern alike; for floats, fewer in rows and columns that stay in range."""
+    """Every bit pattern equally likely; for floats, with rows and columns that stay finite."""
     batch, rows, k, n = shape
     a = rng.integers(256, size=(batch, rows, 4 * k), dtype=np.uint8)
     b = rng.integers(256, size=(batch, k, 4 * n), dtype=np.uint8)
@@ -136,7 +131,7 @@ def _uniform(instruction: TileInstruction, rng: np.random.Generator, shape: _Sha
         finite_columns = np.repeat(rng.random((batch, 1, n)) < _FINITE, 2, axis=2)
         for bits, finite in ((a.view(np.uint16), finite_rows), (b.view(np.uint16), finite_columns)):
             bits[((bits & form.infinity) == form.infinity) & finite] ^= form.smallest_normal
-        # Few enough products that not every sum overflows.
+        # Rows of few products, since a sum of many overflows.
         density = rng.random((batch, rows, 1)) ** 3
         a.view(np.uint16)[rng.random((batch, rows, 2 * k)) > density] = 0
     return Operands(a, b, c)
@@ -167,13 +162,13 @@ def _denormals(instruction: TileInstruction, rng: np.random.Generator, shape: _S
     sizes = rng.integers(smallest - 10, smallest + 4, (batch, k, 1, 2))
     a, b = _products(rng, form, shape, np.maximum(sizes, 2 * form.lowest))
     if smallest == FP32.lowest_normal:
-        # Every second tile: the accumulators start at exactly that number, and half a step of it,
-        # up or down, then decides whether a sum is tiny.
+        # In every second tile the accumulators start at exactly that number, and half a step of
+        # it, up or down, decides whether a sum is tiny.
         edge_sizes = rng.integers(smallest - 27, smallest - 22, (batch, k, 1, 2))
         edge = _products(rng, form, shape, edge_sizes)
         a[::2], b[::2] = edge[0][::2], edge[1][::2]
         a[::2, :, 0] = b[::2, 0] = np.ldexp(1.0, smallest // 2)
-    # A row of zeros shows what becomes of C alone.
+    # With a row of zeros the result is C alone.
     a[:, ::4] = 0
     c_exponents = rng.integers(FP32.lowest, FP32.lowest_normal + 4, (batch, rows, n))
     return _pack(instruction, a, b, random_numbers(rng, c_exponents, FP32.fraction_bits))
@@ -198,7 +193,7 @@ def _specials(instruction: TileInstruction, rng: np.random.Generator, shape: _Sh
 def _cancellation(
     instruction: TileInstruction, rng: np.random.Generator, shape: _Shape
 ) -> Operands:
-    """Products that nearly undo the one before, and a C that nearly undoes their sum."""
+    """Products that nearly cancel the one before, and a C that nearly cancels their sum."""
     a, b, c = _normals(rng, shape)
     even = shape.k // 2 * 2
     a[:, :, 1:even:2] = -a[:, :, 0:even:2]
@@ -211,7 +206,7 @@ def _cancellation(
 
 
 def _ties(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
-    """Sums whose last bit counts 1 or 2, to which small multiples of a quarter are added."""
+    """Sums whose last bit is worth 1 or 2, plus small multiples of a quarter."""
     batch, rows, k, n = shape
     form = _format(instruction)
     quarters = rng.integers(-4, 5, (batch, rows, k, 2)) / 4
@@ -222,18 +217,8 @@ def _ties(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape)
     return _pack(instruction, quarters, small, c)
 
 
-def _chain(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
-    """Products of many sizes, so that the order of the steps shows, in one tile and over many."""
-    batch, rows, k, n = shape
-    fraction_bits = _format(instruction).fraction_bits
-    a = random_numbers(rng, rng.integers(-8, 8, (batch, rows, k, 2)), fraction_bits)
-    b = random_numbers(rng, rng.integers(-6, 6, (batch, k, n, 2)), fraction_bits)
-    c = random_numbers(rng, rng.integers(0, 16, (batch, rows, n)), FP32.fraction_bits)
-    return _pack(instruction, a, b, c)
-
-
 def _extremes(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape) -> Operands:
-    """Bytes that are the largest and smallest, signed or not; every second row of A is constant."""
+    """The largest and smallest bytes, signed or not; every second row of A is constant."""
     batch, rows, k, n = shape
     limits = np.array([0x80, 0x7F, 0xFF, 0x00, 0x81, 0x01], np.uint8)
     a = rng.choice(limits, (batch, rows, 4 * k))
@@ -254,15 +239,13 @@ def _wrap(instruction: TileInstruction, rng: np.random.Generator, shape: _Shape)
     return operands._replace(c=near.astype(np.uint32))
 
 
-FILLS: dict[str, _Fill] = {
-    "uniform": _Fill(_uniform, floats=True, integers=True),
-    "ordinary": _Fill(_ordinary, floats=True),
-    "exponents": _Fill(_exponents, floats=True),
-    "denormals": _Fill(_denormals, floats=True),
-    "specials": _Fill(_specials, floats=True),
-    "cancellation": _Fill(_cancellation, floats=True),
-    "ties": _Fill(_ties, floats=True),
-    "chain": _Fill(_chain, floats=True),
-    "extremes": _Fill(_extremes, integers=True),
-    "wrap": _Fill(_wrap, integers=True),
+_FLOAT_FILLS: dict[str, _Make] = {
+    "uniform": _uniform,
+    "ordinary": _ordinary,
+    "exponents": _exponents,
+    "denormals": _denormals,
+    "specials": _specials,
+    "cancellation": _cancellation,
+    "ties": _ties,
 }
+_INTEGER_FILLS: dict[str, _Make] = {"uniform": _uniform, "extremes": _extremes, "wrap": _wrap}

@@ -1,4 +1,4 @@
-"""Binary floating-point formats: their limits, their special numbers, numbers by exponent."""
+"""Binary floating-point formats: their limits, their special numbers, random numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 
 class FloatFormat(NamedTuple):
-    """A binary floating-point format of IEEE 754's kind."""
+    """A binary floating-point format as in IEEE 754."""
 
     exponent_bits: int
     fraction_bits: int
@@ -33,16 +33,16 @@ class FloatFormat(NamedTuple):
 
     @property
     def smallest_normal(self) -> int:
-        """Bits of the number; also the lowest bit of an exponent."""
+        """Bits of the smallest number that is not denormal: the lowest bit of the exponent."""
         return 1 << self.fraction_bits
 
     @property
     def infinity(self) -> int:
-        """Bits of infinity; also all bits of an exponent."""
+        """Bits of infinity: all bits of the exponent."""
         return ((1 << self.exponent_bits) - 1) << self.fraction_bits
 
     def specials(self) -> npt.NDArray[np.uint32]:
-        """Bits of both signs of zero, infinity, NaN (quiet, signalling) and the ends of ranges."""
+        """Bits of zero, infinity, NaN (quiet, signalling) and the ends of ranges, both signs."""
         quiet = self.infinity + self.smallest_normal // 2
         signalling = (self.infinity + 1, quiet - 1)
         ends = (self.infinity - 1, self.smallest_normal, self.smallest_normal - 1, 1)

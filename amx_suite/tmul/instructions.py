@@ -1,43 +1,51 @@
-"""The tile dot-product instructions: what each needs, what it reads, what it must give.
+"""The tile dot-product instructions: what each needs, its elements, and its oracle.
 
 Sources: Intel SDM volume 2 (operands, CPUID feature flags); ``oracle`` for the results.
 """
 
 from __future__ import annotations
 
-__all__ = ["INSTRUCTIONS", "TileInstruction"]
+__all__ = ["INSTRUCTIONS", "Element", "TileInstruction"]
 
-from collections.abc import Callable
-from typing import Any
+from enum import StrEnum
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from amx_suite.tmul import oracle
-from amx_suite.tmul.oracle import ByteTiles, WordTiles
+from amx_suite.tmul.oracle import Oracle, WordTiles
+
+
+class Element(StrEnum):
+    """What an instruction multiplies."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 class TileInstruction(msgspec.Struct, frozen=True):
     """One instruction ``mnemonic C, A, B``, which adds A x B to C.
 
-    ``feature`` is the CPUID feature it needs besides AMX-TILE. The types are those of the elements;
-    numpy has no BF16, so that is uint16, its bits. ``group`` elements of A meet as many of B in
-    every 32-bit group. ``oracle`` computes the exact result.
+    ``feature`` is the CPUID feature it needs besides AMX-TILE. ``oracle`` computes the exact
+    result. C holds FP32 numbers, or 32-bit integers for INT8.
     """
 
     mnemonic: str
     feature: str
-    a_type: np.dtype[Any]
-    b_type: np.dtype[Any]
-    c_type: np.dtype[Any]
-    group: int
-    oracle: Callable[[ByteTiles, ByteTiles, WordTiles], WordTiles]
+    element: Element
+    oracle: Oracle
 
     @property
     def is_float(self) -> bool:
         """Whether C holds FP32 numbers rather than integers."""
-        return self.c_type.kind == "f"
+        return self.element is not Element.INT8
+
+    @property
+    def group(self) -> int:
+        """Elements of A, and of B, in 32 bits."""
+        return 2 if self.is_float else 4
 
     def operations(self, rows: int, k_bytes: int, n_bytes: int) -> int:
         """Multiplications and additions of one execution on tiles of these sizes."""
@@ -47,36 +55,28 @@ class TileInstruction(msgspec.Struct, frozen=True):
         """Where two results (bits) are not the same; any NaN is the same as any other."""
         different: npt.NDArray[np.bool_] = found != expected
         if self.is_float:
-            different &= ~(np.isnan(found.view(self.c_type)) & np.isnan(expected.view(self.c_type)))
+            both_nan = np.isnan(found.view(np.float32)) & np.isnan(expected.view(np.float32))
+            different &= ~both_nan
         return different
 
 
-def _bf16() -> TileInstruction:
-    bf16, fp32 = np.dtype(np.uint16), np.dtype(np.float32)
-    return TileInstruction("tdpbf16ps", "AMX-BF16", bf16, bf16, fp32, 2, oracle.tdpbf16ps)
-
-
-def _fp16(mnemonic: str, feature: str, model: Callable[..., WordTiles]) -> TileInstruction:
-    fp16, fp32 = np.dtype(np.float16), np.dtype(np.float32)
-    return TileInstruction(mnemonic, feature, fp16, fp16, fp32, 2, model)
-
-
-def _int8(mnemonic: str, a: Any, b: Any, model: Callable[..., WordTiles]) -> TileInstruction:
-    int32 = np.dtype(np.int32)
-    return TileInstruction(mnemonic, "AMX-INT8", np.dtype(a), np.dtype(b), int32, 4, model)
-
+#: Pairs are (real, imaginary). The even accumulator sums imaginary(A) x real(B), the odd one
+#: real(A) x imaginary(B).
+_IMAGINARY_PARTS = oracle.pairs(oracle.from_fp16, lambda a: a[..., ::-1])
+#: The even accumulator sums real(A) x real(B), the odd one -imaginary(A) x imaginary(B).
+_REAL_PARTS = oracle.pairs(oracle.from_fp16, lambda a: a * [1.0, -1.0])
 
 #: By mnemonic.
 INSTRUCTIONS: dict[str, TileInstruction] = {
-    row.mnemonic: row
-    for row in (
-        _bf16(),
-        _int8("tdpbssd", np.int8, np.int8, oracle.tdpbssd),
-        _int8("tdpbsud", np.int8, np.uint8, oracle.tdpbsud),
-        _int8("tdpbusd", np.uint8, np.int8, oracle.tdpbusd),
-        _int8("tdpbuud", np.uint8, np.uint8, oracle.tdpbuud),
-        _fp16("tdpfp16ps", "AMX-FP16", oracle.tdpfp16ps),
-        _fp16("tcmmimfp16ps", "AMX-COMPLEX", oracle.tcmmimfp16ps),
-        _fp16("tcmmrlfp16ps", "AMX-COMPLEX", oracle.tcmmrlfp16ps),
+    mnemonic: TileInstruction(mnemonic, feature, element, model)
+    for mnemonic, feature, element, model in (
+        ("tdpbf16ps", "AMX-BF16", Element.BF16, oracle.pairs(oracle.from_bf16)),
+        ("tdpbssd", "AMX-INT8", Element.INT8, oracle.integers(np.int8, np.int8)),
+        ("tdpbsud", "AMX-INT8", Element.INT8, oracle.integers(np.int8, np.uint8)),
+        ("tdpbusd", "AMX-INT8", Element.INT8, oracle.integers(np.uint8, np.int8)),
+        ("tdpbuud", "AMX-INT8", Element.INT8, oracle.integers(np.uint8, np.uint8)),
+        ("tdpfp16ps", "AMX-FP16", Element.FP16, oracle.pairs(oracle.from_fp16)),
+        ("tcmmimfp16ps", "AMX-COMPLEX", Element.FP16, _IMAGINARY_PARTS),
+        ("tcmmrlfp16ps", "AMX-COMPLEX", Element.FP16, _REAL_PARTS),
     )
 }

@@ -1,49 +1,35 @@
-"""Loops that keep one unit of a core busy: the tile unit, the FMA units, the way to memory.
+"""Loops that keep one unit of a core busy: the tile unit, the FMA units, memory reads.
 
-The last two are written for either width of vectors. Each runs the iterations it is told, at least
-one, and drops its results. As with ``kernels``, an instruction that the CPU lacks or the kernel
+Each runs at least one pass and drops its results. An instruction that the CPU lacks or the kernel
 refuses ends the process by SIGILL.
 """
 
 from __future__ import annotations
 
-__all__ = [
-    "ADDS_PER_ITERATION",
-    "AVX2",
-    "AVX512",
-    "DOTS_PER_ITERATION",
-    "THROUGHPUT_OPERAND_BYTES",
-    "Vectors",
-    "chain_loop",
-    "fma_loop",
-    "stream_loop",
-    "throughput_loop",
-]
+__all__ = ["AVX2", "AVX512", "Vectors", "chain_loop", "fma_loop", "stream_loop", "throughput_loop"]
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from amx_suite.tmul.config import MAX_ROW_BYTES, TILE_BYTES
+import numpy as np
+
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
+from amx_suite.tmul.cycles import Loop
 from amx_suite.tmul.instructions import TileInstruction
-from amx_suite.tmul.kernels import kernel_function
+from amx_suite.tmul.jit import assemble
 
-#: Executions of the instruction in one iteration of ``throughput_loop``, each on full tiles.
-DOTS_PER_ITERATION = 4
-
-#: What ``throughput_loop`` reads: two full tiles of A, then two of B.
-THROUGHPUT_OPERAND_BYTES = 4 * TILE_BYTES
-
-#: Additions in one iteration of ``chain_loop``; the loop's own two instructions run beside them.
-ADDS_PER_ITERATION = 64
-
+#: Additions in one pass of ``chain_loop``; the loop's own two instructions run in parallel.
+_ADDS = 64
+#: ``stream_loop`` reads a buffer of its own: larger than a core's share of any last-level cache,
+#: and small beside the memory of an arm.
+_STREAM_BYTES = 64 << 20
 _STREAM_LOADS = 8
 
 
 class Vectors(NamedTuple):
     """One width of vector registers; ``flags`` are the features it needs, as LLVM names them.
 
-    ``sums`` registers are more than two FMA units with a latency of five cycles need; the two of
-    the highest numbers hold the factors.
+    ``sums`` accumulators keep two FMA units with a latency of five cycles busy; the two registers
+    of the highest numbers hold the factors.
     """
 
     register: str
@@ -52,35 +38,18 @@ class Vectors(NamedTuple):
     sums: int
     flags: tuple[str, ...]
 
-    @property
-    def fma_operations(self) -> int:
-        """Multiplications and additions of FP32 numbers in one iteration of ``fma_loop``."""
-        return 2 * self.sums * (self.register_bytes // 4)
-
-    @property
-    def stream_bytes(self) -> int:
-        """What ``stream_loop`` reads in one iteration."""
-        return _STREAM_LOADS * self.register_bytes
-
 
 AVX512 = Vectors("zmm", 64, registers=32, sums=16, flags=("avx512f",))
 AVX2 = Vectors("ymm", 32, registers=16, sums=12, flags=("avx2", "fma"))
 
 
-def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Callable[..., None]:
-    """Two tiles of A times two of B into four accumulators, over and over.
+def throughput_loop(instruction: TileInstruction) -> Loop:
+    """Two full tiles of A times two of B into four accumulators, over and over.
 
-    A result takes longer than the 16 cycles for which a dot product occupies the unit, so products
-    that follow each other must not need each other's results; more accumulators would leave too few
-    of the eight tiles for A and B. With ``loads``, A and B are loaded anew in every iteration, as a
-    matrix product would, but from memory that stays in the first-level cache.
-
-    Arguments: configuration of eight full tiles, address of ``THROUGHPUT_OPERAND_BYTES``,
-    iterations.
+    A result takes longer than the 16 cycles for which a dot product occupies the unit, so
+    consecutive products must not need each other's results; more accumulators would leave too few
+    of the eight tiles for A and B.
     """
-    load_operands = tuple(
-        f"tileloadd tmm{4 + index}, [$1 + rcx*1 + {index * TILE_BYTES}]" for index in range(4)
-    )
     dots = tuple(
         f"{instruction.mnemonic} tmm{2 * a + b}, tmm{4 + a}, tmm{6 + b}"
         for a in range(2)
@@ -90,31 +59,30 @@ def throughput_loop(instruction: TileInstruction, *, loads: bool = False) -> Cal
         "ldtilecfg [$0]",
         f"mov ecx, {MAX_ROW_BYTES}",
         *(f"tilezero tmm{accumulator}" for accumulator in range(4)),
-        *load_operands,
+        *(f"tileloadd tmm{4 + n}, [$1 + rcx*1 + {n * TILE_BYTES}]" for n in range(4)),
         "mov rax, $2",
         ".p2align 5",
         "2:",
-        *(load_operands if loads else ()),
         *dots,
         "dec rax",
         "jnz 2b",
         "tilerelease",
     )
-    name = f"throughput_{'loads_' if loads else ''}{instruction.mnemonic}"
-    clobbers = ("rax", "rcx", *(f"tmm{each}" for each in range(8)))
-    return kernel_function(name, instructions, ("ptr", "ptr", "i64"), clobbers)
+    clobbers = ("rax", "rcx", *(f"tmm{each}" for each in range(TILES)))
+    multiply = assemble(instructions, ("ptr", "ptr", "i64"), clobbers)
+    config = tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES)
+    operands = bytes(4 * TILE_BYTES)
+    work = len(dots) * instruction.operations(MAX_ROWS, MAX_ROW_BYTES, MAX_ROW_BYTES)
+    return Loop(lambda passes: multiply(config, operands, passes), work)
 
 
-def fma_loop(vectors: Vectors) -> Callable[..., None]:
-    """FP32 fused multiply-adds in vector registers, over and over, without memory.
-
-    Argument: iterations.
-    """
+def fma_loop(vectors: Vectors) -> Loop:
+    """FP32 fused multiply-adds in vector registers, over and over, without memory."""
     kind = vectors.register
     sums = tuple(f"{kind}{each}" for each in range(vectors.sums))
     factors = tuple(f"{kind}{vectors.registers - each}" for each in (2, 1))
     instructions = (
-        # Each sum grows by 1 until it stands still at 2**24: no denormal, no infinity.
+        # Each sum grows by 1 and stops at 2**24: no denormal, no infinity.
         "mov eax, 0x3f800000",
         "vmovd xmm0, eax",
         *(f"vpbroadcastd {each}, xmm0" for each in factors),
@@ -128,15 +96,14 @@ def fma_loop(vectors: Vectors) -> Callable[..., None]:
         "jnz 2b",
         "vzeroupper",
     )
-    clobbers = ("rax", *sums, *factors)
-    return kernel_function(f"fma_loop_{kind}", instructions, ("i64",), clobbers, vectors.flags)
+    run = assemble(instructions, ("i64",), ("rax", *sums, *factors), vectors.flags)
+    return Loop(run, 2 * vectors.sums * (vectors.register_bytes // 4))
 
 
-def chain_loop() -> Callable[..., None]:
-    """``ADDS_PER_ITERATION`` additions in an iteration, each of which waits for the one before it.
+def chain_loop() -> Loop:
+    """Additions, each of which waits for the one before it.
 
     An addition of two registers takes one cycle on every x86-64 core, so this loop counts cycles.
-    Argument: iterations.
     """
     instructions = (
         "mov rax, $0",
@@ -144,19 +111,16 @@ def chain_loop() -> Callable[..., None]:
         "mov edx, 1",
         ".p2align 5",
         "2:",
-        # Of two registers: additions of constants may be merged before they are executed.
-        *("add rcx, rdx" for _ in range(ADDS_PER_ITERATION)),
+        # Of two registers, because a CPU may merge additions of constants.
+        *("add rcx, rdx" for _ in range(_ADDS)),
         "dec rax",
         "jnz 2b",
     )
-    return kernel_function("chain_loop", instructions, ("i64",), ("rax", "rcx", "rdx"), ())
+    return Loop(assemble(instructions, ("i64",), ("rax", "rcx", "rdx"), ()), _ADDS)
 
 
-def stream_loop(vectors: Vectors) -> Callable[..., None]:
-    """Reads memory from its beginning to its end, one register after the other.
-
-    Arguments: address, blocks of ``vectors.stream_bytes``.
-    """
+def stream_loop(vectors: Vectors) -> Loop:
+    """Reads from memory, from beginning to end in each pass."""
     kind = vectors.register
     targets = tuple(f"{kind}{each}" for each in range(_STREAM_LOADS))
     instructions = (
@@ -168,12 +132,18 @@ def stream_loop(vectors: Vectors) -> Callable[..., None]:
             f"vmovups {target}, {kind}word ptr [rax + {index * vectors.register_bytes}]"
             for index, target in enumerate(targets)
         ),
-        f"add rax, {vectors.stream_bytes}",
+        f"add rax, {_STREAM_LOADS * vectors.register_bytes}",
         "dec rcx",
         "jnz 2b",
         "vzeroupper",
     )
-    clobbers = ("rax", "rcx", *targets)
-    return kernel_function(
-        f"stream_loop_{kind}", instructions, ("ptr", "i64"), clobbers, vectors.flags
-    )
+    read = assemble(instructions, ("ptr", "i64"), ("rax", "rcx", *targets), vectors.flags)
+    # Written to: untouched pages would all be one page of zeros, which is in the first cache.
+    buffer = np.ones(_STREAM_BYTES, np.uint8)
+    blocks = _STREAM_BYTES // (_STREAM_LOADS * vectors.register_bytes)
+
+    def run(passes: int) -> None:
+        for _ in range(passes):
+            read(buffer.ctypes.data, blocks)
+
+    return Loop(run, _STREAM_BYTES)

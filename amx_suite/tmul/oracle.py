@@ -6,20 +6,20 @@ starting at +0. Each step along the summed dimension is one fused multiply-add, 
 rounding"; at the end C becomes C + (even + odd), under the same rules. MXCSR is neither consulted
 nor updated. The integer forms add four products of bytes at a time to a 32-bit integer and wrap.
 
-How an FP32 fused multiply-add comes out of float64, exactly:
+How float64 gives an FP32 fused multiply-add exactly:
 
 - A product of two BF16 numbers has 16 significant bits, of two FP16 numbers 22: float64 holds it.
 - Adding it to an FP32 number rounds to 53 bits, and then to 24. Both addends have at most 24 bits,
-  so the second rounding never goes another way than a single one would: if the exact sum needs more
-  than 53 bits, its smaller addend is less than 2**-28 of it, so the sum lies that near to the other
-  addend, which is itself a number of 24 bits, and no midpoint between two such is as near.
+  so rounding twice gives the same as rounding once: if the exact sum needs more than 53 bits, its
+  smaller addend is less than 2**-28 of it. The sum then lies that near to the other addend, a
+  number of 24 bits, and no midpoint between two such numbers is as near.
 - A result is flushed if it is "non-zero and tiny" once rounded "with unbounded exponent" (SDM
   volume 1, 4.9.1.5), and becomes zero "with the sign of the true result" (10.2.3.3). Just below
-  2**-126 that rounding has steps of 2**-150, so what is less than 2**-126 - 2**-151 is flushed, and
-  what is not becomes 2**-126. To round to FP32 first and flush denormals then would be wrong: its
-  steps are 2**-149, so it would keep results down to 2**-126 - 2**-150.
+  2**-126 that rounding has steps of 2**-150, so a result below 2**-126 - 2**-151 is flushed, and
+  the others become 2**-126. Rounding to FP32 first and flushing denormals afterwards would be
+  wrong: FP32's steps there are 2**-149, so results down to 2**-126 - 2**-150 would be kept.
 
-A NaN is a NaN here: which payload and sign it gets is not modelled.
+The payload and sign of a NaN are not modelled.
 
 Operands are tiles as they lie in memory, with a leading batch dimension:
 
@@ -32,15 +32,12 @@ from __future__ import annotations
 
 __all__ = [
     "ByteTiles",
+    "Oracle",
     "WordTiles",
-    "tcmmimfp16ps",
-    "tcmmrlfp16ps",
-    "tdpbf16ps",
-    "tdpbssd",
-    "tdpbsud",
-    "tdpbusd",
-    "tdpbuud",
-    "tdpfp16ps",
+    "from_bf16",
+    "from_fp16",
+    "integers",
+    "pairs",
 ]
 
 from collections.abc import Callable
@@ -51,6 +48,9 @@ import numpy.typing as npt
 
 ByteTiles: TypeAlias = npt.NDArray[np.uint8]
 WordTiles: TypeAlias = npt.NDArray[np.uint32]
+#: From A, B and C to the result.
+Oracle: TypeAlias = Callable[[ByteTiles, ByteTiles, WordTiles], WordTiles]
+
 _Real: TypeAlias = npt.NDArray[np.float64]
 
 #: Magnitudes below this are tiny after rounding to 24 bits; this one is a tie and goes to 2**-126.
@@ -60,84 +60,29 @@ _TINY = 2.0**-126 - 2.0**-151
 _CHUNK_TILES = 32
 
 
-def tdpbf16ps(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of BF16 pairs: the even and the odd products in an accumulator each."""
-    return _in_chunks(_pairs(_from_bf16, lambda a: a), a, b, c)
+def integers(a_type: Any, b_type: Any) -> Oracle:
+    """C + A x B modulo 2**32 of bytes of these types."""
 
-
-def tdpfp16ps(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of FP16 pairs; FP16 denormals keep their value, FP32 ones are zero all the same."""
-    return _in_chunks(_pairs(_from_fp16, lambda a: a), a, b, c)
-
-
-def tcmmimfp16ps(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + the imaginary part of A x B, whose pairs are (real, imaginary) FP16.
-
-    The even accumulator sums imaginary(A) x real(B), the odd one real(A) x imaginary(B).
-    """
-    return _in_chunks(_pairs(_from_fp16, lambda a: a[..., ::-1]), a, b, c)
-
-
-def tcmmrlfp16ps(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + the real part of A x B, whose pairs are (real, imaginary) FP16.
-
-    The even accumulator sums real(A) x real(B), the odd one -imaginary(A) x imaginary(B).
-    """
-    return _in_chunks(_pairs(_from_fp16, lambda a: a * [1.0, -1.0]), a, b, c)
-
-
-def tdpbssd(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of signed bytes, modulo 2**32."""
-    return _in_chunks(_bytes(np.int8, np.int8), a, b, c)
-
-
-def tdpbsud(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of signed bytes in A and unsigned bytes in B, modulo 2**32."""
-    return _in_chunks(_bytes(np.int8, np.uint8), a, b, c)
-
-
-def tdpbusd(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of unsigned bytes in A and signed bytes in B, modulo 2**32."""
-    return _in_chunks(_bytes(np.uint8, np.int8), a, b, c)
-
-
-def tdpbuud(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    """C + A x B of unsigned bytes, modulo 2**32."""
-    return _in_chunks(_bytes(np.uint8, np.uint8), a, b, c)
-
-
-_Dot: TypeAlias = Callable[[ByteTiles, ByteTiles, WordTiles], WordTiles]
-
-
-def _in_chunks(dot: _Dot, a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
-    result = np.empty(c.shape, np.uint32)
-    for start in range(0, len(c), _CHUNK_TILES):
-        part = slice(start, start + _CHUNK_TILES)
-        result[part] = dot(a[part], b[part], c[part])
-    return result
-
-
-def _grouped(tiles: ByteTiles, element: Any) -> npt.NDArray[Any]:
-    """The elements of each 32-bit group side by side: [batch, rows, groups, elements]."""
-    elements: npt.NDArray[Any] = np.ascontiguousarray(tiles).view(element)
-    return elements.reshape(*tiles.shape[:2], tiles.shape[2] // 4, -1)
-
-
-def _bytes(a_type: Any, b_type: Any) -> _Dot:
     def dot(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
         left = np.ascontiguousarray(a).view(a_type).astype(np.uint32)
         # From [batch, k, n, 4] to rows along the whole summed dimension, [batch, 4 k, n].
         right = _grouped(b, b_type).astype(np.uint32).swapaxes(2, 3)
         right = right.reshape(len(b), left.shape[2], -1)
-        # Modulo 2**32 throughout, where signed and unsigned products and sums are the same.
+        # Modulo 2**32 signed and unsigned products and sums are the same.
         products: WordTiles = left @ right
         return c + products
 
-    return dot
+    return _in_chunks(dot)
 
 
-def _pairs(widen: Callable[[ByteTiles], _Real], arrange: Callable[[_Real], _Real]) -> _Dot:
-    """``arrange`` orders the elements of A's pairs as they meet those of B's pairs."""
+def pairs(
+    widen: Callable[[ByteTiles], _Real], arrange: Callable[[_Real], _Real] = lambda a: a
+) -> Oracle:
+    """C + A x B of pairs: the even and the odd products in an accumulator each.
+
+    ``widen`` makes numbers of A's and B's bytes; ``arrange`` puts the elements of A's pairs in the
+    order in which they meet those of B's.
+    """
 
     def dot(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
         # NaN, infinities and results out of range are part of the definition.
@@ -152,7 +97,37 @@ def _pairs(widen: Callable[[ByteTiles], _Real], arrange: Callable[[_Real], _Real
             result += _fp32_or_zero(c.transpose(1, 2, 0))
             return _round(result).view(np.uint32).transpose(2, 0, 1)
 
-    return dot
+    return _in_chunks(dot)
+
+
+def from_bf16(tiles: ByteTiles) -> _Real:
+    """BF16 numbers [batch, rows, groups, 2]; a denormal is a zero of the same sign (DAZ)."""
+    # BF16 is the upper half of FP32.
+    bits = _grouped(tiles, np.uint16).astype(np.uint32)
+    return _fp32_or_zero(bits << np.uint32(16))
+
+
+def from_fp16(tiles: ByteTiles) -> _Real:
+    """FP16 numbers [batch, rows, groups, 2]; denormals keep their value."""
+    # Every FP16 denormal is a normal number in FP32, so DAZ does not apply to it.
+    return _grouped(tiles, np.float16).astype(np.float64)
+
+
+def _in_chunks(dot: Oracle) -> Oracle:
+    def oracle(a: ByteTiles, b: ByteTiles, c: WordTiles) -> WordTiles:
+        result = np.empty(c.shape, np.uint32)
+        for start in range(0, len(c), _CHUNK_TILES):
+            part = slice(start, start + _CHUNK_TILES)
+            result[part] = dot(a[part], b[part], c[part])
+        return result
+
+    return oracle
+
+
+def _grouped(tiles: ByteTiles, element: Any) -> npt.NDArray[Any]:
+    """The elements of each 32-bit group side by side: [batch, rows, groups, elements]."""
+    elements: npt.NDArray[Any] = np.ascontiguousarray(tiles).view(element)
+    return elements.reshape(*tiles.shape[:2], tiles.shape[2] // 4, -1)
 
 
 def _accumulate(left: _Real, right: _Real) -> _Real:
@@ -167,7 +142,7 @@ def _accumulate(left: _Real, right: _Real) -> _Real:
 
 
 def _round(values: _Real) -> npt.NDArray[np.float32]:
-    """FP32 results of one step with FTZ=1; ``values``, the exact results, are set to them too."""
+    """FP32 results of one step with FTZ=1, from exact ``values``, which it overwrites with them."""
     tiny = np.abs(values) < _TINY
     rounded = values.astype(np.float32)
     # A product with zero keeps the sign.
@@ -180,14 +155,3 @@ def _fp32_or_zero(bits: WordTiles) -> _Real:
     """FP32 values with DAZ=1: a denormal is a zero of the same sign."""
     denormal = bits & 0x7F800000 == 0
     return np.where(denormal, bits & 0x80000000, bits).view(np.float32).astype(np.float64)
-
-
-def _from_bf16(tiles: ByteTiles) -> _Real:
-    # BF16 is the upper half of FP32.
-    bits = _grouped(tiles, np.uint16).astype(np.uint32)
-    return _fp32_or_zero(bits << np.uint32(16))
-
-
-def _from_fp16(tiles: ByteTiles) -> _Real:
-    # Every FP16 number, denormals included, is a normal number in FP32: DAZ never meets it.
-    return _grouped(tiles, np.float16).astype(np.float64)

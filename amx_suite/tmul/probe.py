@@ -1,13 +1,14 @@
-"""A reading of how fast each unit of the machine is at this moment, on every bound CPU at once.
+"""How fast each unit of the machine is now, on all given CPUs at once; and which CPU is slow.
 
-A neighbour on the same core or memory shows as a rate below the quiet one. Each unit is kept busy
-for about 20 ms, one thread a CPU, pinned to it; what counts is the slowest CPU. A core's units are
-read per cycle in windows of a millisecond (``cycles``), memory by the clock in one piece.
+A neighbour on the same core or memory shows as a rate below the quiet one. A reading keeps each
+unit busy for about 20 ms with one thread pinned to each CPU; the slowest CPU counts. It reads a
+core's units per cycle in windows of a millisecond (``cycles``), and memory by the clock in one
+piece.
 """
 
 from __future__ import annotations
 
-__all__ = ["READING_SECONDS", "Probe"]
+__all__ = ["FEWEST", "READING_SECONDS", "Probe", "slow_ones"]
 
 import os
 import statistics
@@ -21,21 +22,30 @@ from amx_suite.core.quiet import Reading
 from amx_suite.core.units import Unit
 from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop, Window, passes_to_fill, seconds_of
 
-#: What one unit's part of a reading takes on a quiet machine.
+#: One unit's part of a reading on a quiet machine.
 READING_SECONDS = 0.02
-#: Windows of a core's unit in a reading; those that were interrupted are left out.
+#: Windows of a core's unit in a reading.
 _WINDOWS = 15
-#: A thread that does not come to the start by then has failed, and its error is what is raised.
+#: By then every thread has reached the start, or has failed.
 _SECONDS_TO_MEET = 10.0
+
+#: Fewer CPUs than this have no outlier.
+FEWEST = 4
+#: Makes the median absolute deviation of a normal distribution its standard deviation.
+_NORMAL = 1.4826
+#: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): a modified z-score beyond 3.5.
+_BEYOND = 3.5
+#: Where CPUs hardly differ, 3.5 deviations are next to nothing; a loss below this is no finding.
+_LEAST_LOSS = 0.05
 
 _T = TypeVar("_T")
 
 
 class Probe:
-    """Takes readings of the given units on the given CPUs. Between readings it does nothing.
+    """Takes readings of the given units on the given CPUs. Between readings no thread runs.
 
-    ``make_chain`` makes the loop that counts a core's cycles. How many passes fill a reading is
-    found once, at the start, so that every later reading does the same work.
+    ``make_chain`` makes the loop that counts a core's cycles. The passes of a reading are counted
+    once, at the start, so that every reading does the same work.
     """
 
     def __init__(
@@ -91,11 +101,25 @@ class Probe:
 
 
 def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
-    """What the unit gave in all the windows, a cycle or a second.
+    """The unit's rate over all windows, per cycle or per second.
 
-    Each does the same work, so that is the harmonic mean of their rates; over those that were not
-    interrupted, unless all were.
+    Each window does the same work, so this is the harmonic mean of their rates. Interrupted windows
+    are left out, unless all are.
     """
     whole = [window for window in windows if not window.interrupted] or windows
     rates = (each.per_cycle if by_cycle else each.per_cycle * each.hertz for each in whole)
     return statistics.harmonic_mean(rates)
+
+
+def slow_ones(rates: Mapping[int, float]) -> dict[int, float]:
+    """CPUs whose rate stands out below the others', with their share of the median rate.
+
+    A CPU is slow if it is both more than 5 % below the median and more than 3.5 robust standard
+    deviations (1.4826 times the median absolute deviation). None among fewer than ``FEWEST``.
+    """
+    if len(rates) < FEWEST:
+        return {}
+    median = statistics.median(rates.values())
+    deviation = _NORMAL * statistics.median(abs(rate - median) for rate in rates.values())
+    limit = min(median - _BEYOND * deviation, median * (1 - _LEAST_LOSS))
+    return {cpu: rate / median for cpu, rate in rates.items() if rate < limit}

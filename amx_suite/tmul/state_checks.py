@@ -1,9 +1,9 @@
-"""What the kernel owes to tile state: permission, inheritance, switches, signals, page faults.
+"""How the kernel must treat tile state: permission, inheritance, switches, signals, page faults.
 
-Each check runs in a process of its own that holds no tile permission yet and is pinned to one CPU;
-it returns if all is well and raises Broken or NotHere otherwise. The first six are what Linux's own
-test for AMX covers (tools/testing/selftests/x86/amx.c), ptrace left out: a debugger's view of the
-tiles is not what computes.
+Each check runs in a process of its own that holds no tile permission yet and is pinned to one CPU.
+It returns if all is well and raises Broken or NotHere otherwise. The first six are those of Linux's
+own test for AMX (tools/testing/selftests/x86/amx.c) without ptrace: a debugger's view of the tiles
+does not compute.
 """
 
 from __future__ import annotations
@@ -20,40 +20,34 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from amx_suite.child.processes import exit_code_of, fork
 from amx_suite.tmul.check import Broken, Check, NotHere
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
-from amx_suite.tmul.kernel_calls import (
-    current_cpu,
-    handle_signal,
-    set_signal_stack,
-    untouched_memory,
-)
-from amx_suite.tmul.kernels import tile_copy
-from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile
+from amx_suite.tmul.kernel_calls import current_cpu, set_signal_stack, untouched_memory
+from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile, tile_copy
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
-#: The kernel's least signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too small
-#: for the tiles' 8192 bytes; and one that is ample.
+#: The kernel's smallest signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too
+#: small for the tiles' 8192 bytes; and a large enough one.
 _SMALL_STACK, _LARGE_STACK = 2048, 65536
-#: More threads than a CPU can run at once, and turns that each of them takes.
+#: Threads that share one CPU, and turns that each of them takes.
 _THREADS, _TURNS = 5, 20
 _SIGNALS = 20
 _CROWD_SECONDS = 0.05
-#: Of each busy process: the registers that it zeroes. Each is zeroed by some and kept by others.
+#: The registers that each busy process zeroes. Some zero a register that others keep.
 _ZEROED = ((0, 2, 4, 6), (1, 3, 5, 7), (0, 1, 2, 3), (4, 5, 6, 7), tuple(range(TILES)))
-#: Between its loads and its stores.
 _YIELDS = 4
 #: (rows, bytes in a row) of each register, no two alike.
 _SHAPES = tuple((MAX_ROWS - tile, MAX_ROW_BYTES - 4 * tile) for tile in range(TILES))
-#: Bytes between rows that are to fault one by one: the kernel maps 64 KiB around a fault at once.
+#: Bytes between rows, so that each row faults: the kernel maps 64 KiB around a fault at once.
 _APART = 1 << 17
 
-#: Before anything is pinned.
+#: Read before anything is pinned.
 _ALLOWED = frozenset(os.sched_getaffinity(0))
 
-#: Asks a fresh program what it is permitted; only the standard library, so that it starts quickly.
+#: Asks for a fresh program's permission; only the standard library, so that it starts quickly.
 _ASK_AFTER_EXEC = (
     "import runpy, sys; reply = runpy.run_path(sys.argv[1])['permitted'](); "
     "sys.exit(reply.value is None or bool(reply.value >> 18 & 1))"
@@ -81,13 +75,22 @@ def _expect(ok: bool, otherwise: str) -> None:
         raise Broken(otherwise)
 
 
-def _child_succeeds(work: Callable[[], bool]) -> bool:
-    """Whether ``work`` returned True in a forked child; a child that was killed did not."""
-    return exit_code_of(fork(lambda: 0 if work() else 1)) == 0
+def _exit_codes(*works: Callable[[], bool]) -> list[int]:
+    """Run each in a fork, all at the same time; the code is 0 for True."""
+
+    def code(work: Callable[[], bool]) -> int:
+        return 0 if work() else 1
+
+    children = [fork(functools.partial(code, work)) for work in works]
+    return [exit_code_of(pid) for pid in children]
+
+
+def _crowd(work: Callable[[int], bool]) -> list[int]:
+    return _exit_codes(*(functools.partial(work, index) for index in range(_THREADS)))
 
 
 def _use_without_permission(cpu: int) -> None:
-    """Expected to die of SIGILL."""
+    """Must die of SIGILL."""
     TileFile().hold(_pattern(cpu))
     raise Broken("a tile instruction ran though the kernel had given no permission")
 
@@ -95,13 +98,13 @@ def _use_without_permission(cpu: int) -> None:
 def _permission(cpu: int) -> None:
     _expect(not _holds_permission(), "the permission was held before it was asked for")
     tiles = require_tiles()
-    _expect(_holds_permission(), "the permission was granted and is not held")
+    _expect(_holds_permission(), "the permission was granted but is not held")
     data = _pattern(cpu)
     tiles.hold(data)
     _expect(tiles.holds(data), "the tiles do not hold what was loaded into them")
 
 
-def _small_signal_stack_before(cpu: int) -> None:
+def _small_signal_stack_first(cpu: int) -> None:
     _stack, refused = set_signal_stack(_SMALL_STACK)
     if refused:
         raise NotHere(f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}")
@@ -109,7 +112,7 @@ def _small_signal_stack_before(cpu: int) -> None:
     _expect(found == "ENOSPC", f"with a signal stack too small, the request said {found}")
 
 
-def _small_signal_stack_after(cpu: int) -> None:
+def _small_signal_stack_later(cpu: int) -> None:
     require_tiles()
     _stack, number = set_signal_stack(_SMALL_STACK)
     found = errno_name(number) if number else "success"
@@ -123,7 +126,8 @@ def _fork(cpu: int) -> None:
     """
     tiles, ours = require_tiles(), _pattern(cpu)
     tiles.hold(ours)
-    _expect(not _child_succeeds(lambda: tiles.holds(ours)), "a forked child got its parent's tiles")
+    inherited = _exit_codes(lambda: tiles.holds(ours)) == [0]
+    _expect(not inherited, "a forked child got its parent's tiles")
     _expect(tiles.holds(ours), "the parent's tiles were lost in a fork")
 
     def work() -> bool:
@@ -131,7 +135,7 @@ def _fork(cpu: int) -> None:
         tiles.hold(theirs)
         return _holds_permission() and tiles.holds(theirs)
 
-    _expect(_child_succeeds(work), "a forked child could not use tiles of its own")
+    _expect(_exit_codes(work) == [0], "a forked child could not use tiles of its own")
     _expect(tiles.holds(ours), "the parent's tiles were lost while its child used tiles")
 
 
@@ -139,45 +143,34 @@ def _exec(cpu: int) -> None:
     require_tiles()
     xcomp = sys.modules[permitted.__module__].__file__ or ""
     program = [sys.executable, "-S", "-c", _ASK_AFTER_EXEC, xcomp]
-    # Nothing but the exec is of interest, so none of what a child of the suite has is wanted.
+    # Not one of the suite's children: only the exec matters here.
     code = exit_code_of(os.posix_spawn(sys.executable, program, os.environ))
     _expect(code == 0, "a program started by exec held the permission of the one before it")
 
 
 def _context_switches(cpu: int) -> None:
-    """Threads on one CPU wait for each other in turns, each with tiles of its own."""
+    """Threads on one CPU take turns, each with tiles of its own."""
     tiles = require_tiles()
     barrier = threading.Barrier(_THREADS, timeout=30)
-    complaints: list[str] = []
-    switches: list[int] = []
 
-    def work(index: int) -> None:
+    def work(index: int) -> tuple[int, int]:
         mine = _pattern(cpu * _THREADS + index)
         tiles.hold(mine)
-        for turn in range(_TURNS):
+        lost = 0
+        for _ in range(_TURNS):
             barrier.wait()
-            if not tiles.holds(mine):
-                complaints.append(f"thread {index} lost its tiles by its {turn + 1}. switch")
-                barrier.abort()
-                return
+            lost += not tiles.holds(mine)
         usage = resource.getrusage(resource.RUSAGE_THREAD)
-        switches.append(usage.ru_nvcsw + usage.ru_nivcsw)
+        return lost, usage.ru_nvcsw + usage.ru_nivcsw
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(_THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    _expect(not complaints, "; ".join(complaints))
-    _expect(len(switches) == _THREADS, "not every thread came to its end")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        losses, switches = zip(*pool.map(work, range(_THREADS)), strict=True)
+    _expect(not any(losses), f"threads lost their tiles in {losses} of {_TURNS} switches")
     _expect(min(switches) > 0, "a thread was never switched out, so nothing was checked")
 
 
 def _preemption(cpu: int) -> None:
-    """More busy processes than the CPU can run, all of them with live tiles that they never yield.
-
-    The kernel takes the CPU from them at a moment of its own.
-    """
+    """Several busy processes on one CPU, each with live tiles; the kernel preempts them."""
     tiles = require_tiles()
 
     def work(index: int) -> bool:
@@ -193,10 +186,10 @@ def _preemption(cpu: int) -> None:
 
 
 def _zeroed_tiles(cpu: int) -> None:
-    """All eight tiles are loaded, some zeroed, and stored after others had the registers.
+    """Processes load all eight tiles, zero some, let others run, and store all eight.
 
-    Tiles that are all zero may count as unused state, which a CPU need not save (SDM volume 1,
-    chapter 13, XINUSE); what others had in the registers meanwhile must not come back instead.
+    A CPU need not save tiles that are all zero (SDM volume 1, chapter 13, XINUSE); another
+    process's data must not come back instead.
     """
     require_tiles()
 
@@ -221,9 +214,9 @@ def _zeroed_tiles(cpu: int) -> None:
 
 
 def stored_tiles(copy: Callable[..., None], data: bytes) -> bytes:
-    """What all eight registers, of eight shapes, leave in memory that held ``data`` backwards.
+    """The target of ``copy``, from ``registers.tile_copy``, with eight tiles of eight shapes.
 
-    ``copy`` is a kernel as ``kernels.tile_copy`` makes them; ``data`` is TILE_FILE_BYTES long.
+    The target holds ``data``, TILE_FILE_BYTES long, backwards before.
     """
     target = ctypes.create_string_buffer(data[::-1], TILE_FILE_BYTES)
     copy(tile_config(_SHAPES), data, target, MAX_ROW_BYTES, MAX_ROW_BYTES)
@@ -231,7 +224,7 @@ def stored_tiles(copy: Callable[..., None], data: bytes) -> bytes:
 
 
 def due_tiles(data: bytes, zeroed: Collection[int]) -> bytes:
-    """What ``stored_tiles`` is to be: rows as they were loaded or zero, all else untouched."""
+    """The right result of ``stored_tiles``: rows as loaded or zero, all else untouched."""
     due = bytearray(data[::-1])
     for tile, (rows, row_bytes) in enumerate(_SHAPES):
         for row in range(rows):
@@ -242,25 +235,15 @@ def due_tiles(data: bytes, zeroed: Collection[int]) -> bytes:
 
 
 def _switches() -> int:
-    """How often another took the CPU from this process, or was let have it by sched_yield."""
+    """How often this process lost the CPU, by preemption or sched_yield."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _while_busy() -> Iterator[None]:
-    """Again and again until this process has used its share of the CPU."""
+    """Yield until this process has used _CROWD_SECONDS of CPU time."""
     end = resource.getrusage(resource.RUSAGE_SELF).ru_utime + _CROWD_SECONDS
     while resource.getrusage(resource.RUSAGE_SELF).ru_utime < end:
         yield
-
-
-def _crowd(work: Callable[[int], bool]) -> list[int]:
-    """The exit codes of processes that do ``work(index)`` beside each other; 0 for True."""
-    children = [fork(functools.partial(_exit_code, work, index)) for index in range(_THREADS)]
-    return [exit_code_of(pid) for pid in children]
-
-
-def _exit_code(work: Callable[[int], bool], index: int) -> int:
-    return 0 if work(index) else 1
 
 
 def _migration(cpu: int) -> None:
@@ -277,13 +260,13 @@ def _migration(cpu: int) -> None:
 
 
 def _signals(cpu: int, *, on_stack: bool = False) -> None:
-    """A handler that overwrites every tile runs; afterwards the tiles are as they were."""
+    """A signal handler that overwrites every tile leaves the interrupted code's tiles alone."""
     tiles, data = require_tiles(), _pattern(cpu)
     handler = SignalHandler(_pattern(cpu + 1))
     if on_stack:
         _stack, refused = set_signal_stack(_LARGE_STACK)
         _expect(not refused, f"a signal stack of {_LARGE_STACK} bytes: {errno_name(refused)}")
-    handle_signal(signal.SIGUSR1, handler.address, on_stack=on_stack)
+    handler.install(signal.SIGUSR1, on_stack=on_stack)
     tiles.hold(data)
     for turn in range(1, _SIGNALS + 1):
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -291,15 +274,11 @@ def _signals(cpu: int, *, on_stack: bool = False) -> None:
         _expect(tiles.holds(data), f"the tiles were lost in signal {turn}")
 
 
-def _signals_on_a_stack(cpu: int) -> None:
-    _signals(cpu, on_stack=True)
-
-
 def _page_faults(cpu: int) -> None:
-    """A load and a store each of whose rows lies in a page not touched before.
+    """A load and a store whose every row lies in a page that was not touched before.
 
-    Both are interrupted by each fault and taken up again at the row where they stopped (SDM volume
-    1, chapter 18, start_row).
+    Each fault interrupts them, and they resume at the row where they stopped (SDM volume 1, chapter
+    18, start_row).
     """
     require_tiles()
     rows = [_pattern(cpu)[r * MAX_ROW_BYTES :][:MAX_ROW_BYTES] for r in range(MAX_ROWS)]
@@ -320,12 +299,12 @@ def _page_faults(cpu: int) -> None:
 STATE_CHECKS: dict[str, Check] = {
     "no-use-without-permission": Check(_use_without_permission, signal.SIGILL),
     "permission-before-use": Check(_permission),
-    "no-permission-with-small-signal-stack": Check(_small_signal_stack_before),
+    "no-permission-with-small-signal-stack": Check(_small_signal_stack_first),
     "fork": Check(_fork),
     "context-switches": Check(_context_switches),
     "signals": Check(_signals),
-    "signals-on-alternate-stack": Check(_signals_on_a_stack),
-    "no-small-signal-stack-with-permission": Check(_small_signal_stack_after),
+    "signals-on-alternate-stack": Check(functools.partial(_signals, on_stack=True)),
+    "no-small-signal-stack-with-permission": Check(_small_signal_stack_later),
     "exec": Check(_exec),
     "preemption": Check(_preemption),
     "migration": Check(_migration),

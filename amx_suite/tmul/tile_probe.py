@@ -1,28 +1,69 @@
-"""Run one real tile multiplication on every given CPU, and survive what comes of it.
+"""Does the kernel permit tiles, and does each CPU multiply tiles right? Asked in a child.
 
-The work is done by ``tile_child``, which only the child imports. A CPU on which the child dies or
-falls silent has its own outcome; the remaining CPUs are tried in a new child.
+The child may die of either question. Where it dies or hangs on a CPU, that is the CPU's outcome,
+and a new child tries the remaining CPUs.
 """
 
 from __future__ import annotations
 
-__all__ = ["TileResult", "TileStatus", "Tried", "TryTile", "probe_tiles", "start_tile_probe"]
+__all__ = [
+    "Answered",
+    "Ask",
+    "Questions",
+    "TileProbe",
+    "TileResult",
+    "TileStatus",
+    "TryTile",
+    "probe_tiles",
+]
 
+import os
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from amx_suite.child.channel import ArrayMap
 from amx_suite.child.messages import Reply, Request
-from amx_suite.errors import ChildFailedError, LostChildError
+from amx_suite.errors import LostChildError
+from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.kernel_calls import signal_name
+from amx_suite.tmul.xcomp import QUESTIONS, XcompReply, errno_name, request_tiles
 
 if TYPE_CHECKING:
     from amx_suite.child.handle import Child
 
-#: Seconds for Python, llvmlite and the assembly.
+#: For Python, numpy, llvmlite and the assembly.
 _START_SECONDS = 30.0
+#: One multiplication of full tiles.
+_BATCH = TileBatch("tdpbf16ps", "ordinary", seed=0, tiles=1)
+
+
+class Ask(Request, frozen=True, tag=True):
+    """Ask the kernel this question of ``xcomp.QUESTIONS``."""
+
+    seconds_to_answer: ClassVar[float] = 20.0
+
+    question: str
+
+
+class Answered(Reply, frozen=True, tag=True):
+    """The kernel's answer: a value, or the name of an errno."""
+
+    value: int | None
+    errno: str
+
+
+class Questions:
+    """Handles ``Ask`` in a child that exists for nothing else."""
+
+    requests: ClassVar[Any] = Ask
+
+    def handle(self, request: Ask, arrays: ArrayMap) -> tuple[Answered, ArrayMap]:
+        """Ask the kernel; a system-call filter may kill the process for it."""
+        value, number = QUESTIONS[request.question]()
+        return Answered(value, "" if value is not None else errno_name(number)), {}
 
 
 class TileStatus(StrEnum):
@@ -59,25 +100,51 @@ class Tried(Reply, frozen=True, tag=True):
     result: TileResult
 
 
-def start_tile_probe() -> Child:
-    """A child that answers ``TryTile``."""
-    # The child imports this module too, and starts none.
+class TileProbe:
+    """Handles ``TryTile``. It asks for the permission once, with the first CPU."""
+
+    requests: ClassVar[Any] = TryTile
+
+    def __init__(self) -> None:
+        # Late, because the parent needs neither numpy nor llvmlite.
+        from amx_suite.tmul.exactness import BatchCheck
+
+        self._check = BatchCheck(_BATCH)
+        self._permission: XcompReply | None = None
+
+    def handle(self, request: TryTile, arrays: ArrayMap) -> tuple[Tried, ArrayMap]:
+        """Where tiles do not work, a signal ends the process."""
+        return Tried(self._try(request.cpu)), {}
+
+    def _try(self, cpu: int) -> TileResult:
+        self._permission = self._permission or request_tiles()
+        if self._permission.value is None:
+            return TileResult(cpu, TileStatus.REFUSED, errno_name(self._permission.errno))
+        try:
+            os.sched_setaffinity(0, {cpu})
+        except OSError as error:
+            return TileResult(cpu, TileStatus.UNPINNED, errno_name(error.errno or 0))
+        result = self._check.run_for(0.0).result
+        if result.is_exact:
+            return TileResult(cpu, TileStatus.OK)
+        return TileResult(cpu, TileStatus.WRONG, str(result).removeprefix(f"CPU {result.cpu}: "))
+
+
+def _start_child() -> Child:
+    # Late, because the child imports this module too and needs no ``Child``.
     from amx_suite.child.handle import Child
 
-    handler = "amx_suite.tmul.tile_child:TileProbe"
+    handler = "amx_suite.tmul.tile_probe:TileProbe"
     return Child(handler, label="tile probe", start_seconds=_START_SECONDS)
 
 
 def probe_tiles(
-    cpus: Sequence[int],
-    *,
-    start: Callable[[], Child] = start_tile_probe,
-    max_children: int = 4,
+    cpus: Sequence[int], *, start: Callable[[], Child] = _start_child, max_children: int = 4
 ) -> tuple[TileResult, ...]:
     """Try each CPU once; one result for each CPU, in the given order.
 
-    Once ``max_children`` were started the rest is not run, so that a machine on which every CPU
-    fails does not cost minutes.
+    After ``max_children`` children the remaining CPUs are not run, so that a machine on which every
+    CPU fails does not cost minutes.
     """
     results: dict[int, TileResult] = {}
     for _ in range(max_children):
@@ -90,19 +157,15 @@ def probe_tiles(
 
 
 def _try_in_one_child(start: Callable[[], Child], cpus: Sequence[int]) -> list[TileResult]:
-    """What one child found out; about every CPU if it could not try any."""
+    """Results until the child is lost; one for every CPU if the child could not start."""
     found: list[TileResult] = []
     try:
         with start() as child:
             for cpu in cpus:
                 try:
-                    result = child.ask(TryTile(cpu), Tried).result
-                    strange = TileResult(cpu, TileStatus.NOT_RUN, f"CPU {result.cpu} answered")
-                    found.append(result if result.cpu == cpu else strange)
-                except ChildFailedError as error:
-                    found.append(TileResult(cpu, TileStatus.NOT_RUN, error.what))
+                    found.append(child.ask(TryTile(cpu), Tried).result)
                 except LostChildError as lost:
-                    found.append(_what_became_of(cpu, lost))
+                    found.append(_of_lost_child(cpu, lost))
                     break
     except LostChildError as lost:
         why = f"the child ended before it reached a CPU: {lost.what}{_last_line(lost)}"
@@ -110,11 +173,11 @@ def _try_in_one_child(start: Callable[[], Child], cpus: Sequence[int]) -> list[T
     return found
 
 
-def _what_became_of(cpu: int, lost: LostChildError) -> TileResult:
+def _of_lost_child(cpu: int, lost: LostChildError) -> TileResult:
     if lost.signal is not None:
         return TileResult(cpu, TileStatus.SIGNAL, signal_name(lost.signal))
     if lost.silent:
-        return TileResult(cpu, TileStatus.TIMEOUT, "it fell silent")
+        return TileResult(cpu, TileStatus.TIMEOUT, "the child gave no answer in time")
     return TileResult(cpu, TileStatus.NOT_RUN, f"{lost.what}{_last_line(lost)}")
 
 

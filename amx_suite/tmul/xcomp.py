@@ -1,4 +1,4 @@
-"""What the kernel says of the tile permission: arch_prctl's extended-state questions.
+"""The kernel's tile permission: arch_prctl's questions about extended state.
 
 Standard library only, so that it can be asked before any other import.
 
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 #: State components in XCR0 and in the kernel's answers. Only XTILEDATA needs a permission, so only
-#: its bit tells whether one is held.
+#: its bit shows whether the permission is held.
 XTILECFG = 17
 XTILEDATA = 18
 
@@ -46,10 +46,31 @@ class XcompReply(NamedTuple):
 
 def errno_name(number: int) -> str:
     """The name of an errno, such as ``EPERM``."""
-    # Two names share this number on Linux and Python knows the other one; the kernel says this one.
+    # On Linux ENOTSUP has the same number, and Python calls it that; the kernel's name is this one.
     if number == errno.EOPNOTSUPP:
         return "EOPNOTSUPP"
     return errno.errorcode.get(number, f"errno {number}")
+
+
+def permitted() -> XcompReply:
+    """State components that this process may use (ARCH_GET_XCOMP_PERM)."""
+    return _mask(_ARCH_GET_XCOMP_PERM)
+
+
+def request_tiles() -> XcompReply:
+    """Ask for the permission to use tiles, for this process and for good (ARCH_REQ_XCOMP_PERM)."""
+    return _arch_prctl(_ARCH_REQ_XCOMP_PERM, ctypes.c_ulong(XTILEDATA))
+
+
+def supported() -> XcompReply:
+    """State components that this kernel can give (ARCH_GET_XCOMP_SUPP)."""
+    return _mask(_ARCH_GET_XCOMP_SUPP)
+
+
+def _mask(code: int) -> XcompReply:
+    mask = ctypes.c_uint64(0)
+    reply = _arch_prctl(code, ctypes.byref(mask))
+    return reply if reply.value is None else XcompReply(mask.value)
 
 
 def _arch_prctl(code: int, argument: object) -> XcompReply:
@@ -63,28 +84,7 @@ def _arch_prctl(code: int, argument: object) -> XcompReply:
     return XcompReply(0)
 
 
-def _mask(code: int) -> XcompReply:
-    mask = ctypes.c_uint64(0)
-    reply = _arch_prctl(code, ctypes.byref(mask))
-    return reply if reply.value is None else XcompReply(mask.value)
-
-
-def supported() -> XcompReply:
-    """State components that this kernel can give (ARCH_GET_XCOMP_SUPP)."""
-    return _mask(_ARCH_GET_XCOMP_SUPP)
-
-
-def permitted() -> XcompReply:
-    """State components that this process may use (ARCH_GET_XCOMP_PERM)."""
-    return _mask(_ARCH_GET_XCOMP_PERM)
-
-
-def request_tiles() -> XcompReply:
-    """Ask for the permission to use tiles, for this process and for good (ARCH_REQ_XCOMP_PERM)."""
-    return _arch_prctl(_ARCH_REQ_XCOMP_PERM, ctypes.c_ulong(XTILEDATA))
-
-
-#: The questions to a fresh process, in the order in which they are asked.
+#: What a fresh process asks, in this order.
 QUESTIONS: dict[str, Callable[[], XcompReply]] = {
     "supported": supported,
     "before": permitted,

@@ -14,9 +14,9 @@
 5. Anything else is INCONCLUSIVE and says what it lacked.
 
 Evidence comes before the numbers: NO_EVIDENCE however fast an arm was, NOT_APPLICABLE where the
-engine does not have it. One thing no reading can tell: a neighbour who never leaves makes a unit
-look like one that gives less than its theory. Such a neighbour on the tile unit slows the AMX arm,
-so no FAIL rests on it; one on FMA slows the baseline, so no PASS does.
+engine does not have it. If a neighbour never leaves, a unit only looks slower than its theory. On
+the tile unit such a neighbour slows the AMX arm, so no FAIL rests on that unit; on FMA he slows the
+baseline, so no PASS does.
 
 ``measure`` carries out 1 and 2, ``interval`` is 3, and this module 4 and 5.
 """
@@ -29,7 +29,6 @@ __all__ = [
     "MOST_LOST",
     "ROUNDS",
     "decide",
-    "decide_pair",
     "gates_of",
     "judge",
     "speaks_against",
@@ -38,7 +37,7 @@ __all__ = [
 from collections.abc import Iterable, Mapping, Sequence
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
+from amx_suite.core.gate import Gate
 from amx_suite.core.measurement import Measurement, lost_share
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial
@@ -54,7 +53,7 @@ ROUNDS = 12
 #: Quiet rounds without which nothing is decided: with 10 the interval leaves out 3, with 8 none.
 LEAST_ROUNDS = 10
 
-#: How many budgets a launch may take that lacks nothing but time.
+#: Budgets that a launch may take if it lacks nothing but time.
 MOST_BUDGETS = 3.0
 
 #: A launch lacks quiet, and not only time, if more than this share of it went into waiting.
@@ -78,9 +77,9 @@ def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[tuple[Gate, RunCase, 
 def judge(
     trial: Trial, gates: Iterable[Gate], measurement: Measurement, missing: Mapping[str, str]
 ) -> tuple[GateResult, ...]:
-    """The verdict on each gate of the trial, a function of what was stored alone.
+    """The verdict on each gate of the trial, from stored values alone.
 
-    ``missing`` maps the ids of arms that did not run to why.
+    ``missing`` maps the ids of arms that did not run to the reasons.
     """
     return tuple(
         _judge(gate, candidate, baseline, measurement, missing)
@@ -129,20 +128,6 @@ def speaks_against(speedup: Speedup | None, minimum: float) -> bool:
     return speedup.pairs >= LEAST_ROUNDS and speedup.high < minimum
 
 
-def decide_pair(
-    first: RunCase, other: RunCase, measurement: Measurement, missing: Mapping[str, str]
-) -> Decision:
-    """Whether the figures of one arm beside the first's can be trusted: PASS, or why not.
-
-    ``missing`` as for ``judge``. There is no minimum, so no speed makes it FAIL.
-    """
-    rounds = len(measurement.pairs(first.id, other.id))
-    enough = Decision(Verdict.PASS, f"{rounds} quiet rounds, each arm proven")
-    return _before_numbers((other, first), measurement, missing, DEFAULT_AMX_SHARE) or (
-        enough if rounds >= LEAST_ROUNDS else _too_few_rounds(rounds, measurement)
-    )
-
-
 def _judge(
     gate: Gate,
     candidate: RunCase,
@@ -177,11 +162,10 @@ def _before_numbers(
     missing: Mapping[str, str],
     least_share: float,
 ) -> Decision | None:
-    """What is not there, not proven or not judged, whatever the speed."""
+    """The decision where speed does not matter: not there, not proven, or not judged."""
     for case in both:
         if case.id in missing:
-            name = case.engine if measurement.engines else case.arm
-            return Decision(Verdict.NOT_APPLICABLE, f"{name}: {missing[case.id]}")
+            return Decision(Verdict.NOT_APPLICABLE, f"{case.arm}: {missing[case.id]}")
     for case in both:
         if case.id in measurement.beyond_ceiling:
             return why_beyond_ceiling(case, measurement.beyond_ceiling[case.id])
@@ -191,8 +175,7 @@ def _before_numbers(
     for case in both:
         unproven = why_unproven(case, measurement.arm(case.id).evidence, least_share)
         if unproven is not None:
-            whose = f"{case.engine}: " if measurement.engines else ""
-            return unproven._replace(reason=f"{whose}{unproven.reason}")
+            return unproven
     if measurement.reference is None:
         return Decision(
             Verdict.INCONCLUSIVE,

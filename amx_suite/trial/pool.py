@@ -2,85 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ArmWorker",
-    "MachineMemory",
-    "Prober",
-    "StartProber",
-    "StartWorker",
-    "WorkerPool",
-    "available_bytes",
-]
+__all__ = ["StartWorker", "WorkerPool", "available_bytes"]
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
 
-from amx_suite.core.case import Arm, RunCase
-from amx_suite.core.evidence import Jail
+from amx_suite.core.case import Arm
 from amx_suite.core.measurement import ArmFacts
-from amx_suite.core.quiet import Reading
 from amx_suite.errors import (
-    AmxSuiteError,
     CeilingIgnoredError,
     NotApplicableError,
     OutOfMemoryError,
 )
-from amx_suite.worker.environment import ChildEnvironment
-from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+from amx_suite.worker.messages import Prepared
+from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 
 #: An arm is started only if this many times the largest arm's peak is available.
 _HEADROOM = 1.25
 
-
-class ArmWorker(Protocol):
-    """What a trial needs of a worker; IsaWorker is one, the selftests have another."""
-
-    environment: ChildEnvironment
-    jail: Jail
-
-    def prepare(self, case: RunCase, inputs: Inputs) -> Prepared:
-        """Build, prepare and warm up."""
-
-    def take_slice(self, iterations: int) -> SliceTaken:
-        """Time that many steps."""
-
-    def prove(self) -> Proof:
-        """Run one untimed step and read the permission back."""
-
-    def outputs(self) -> Any:
-        """Logits of the prepared inference model."""
-
-    def losses(self, *, steps: int, batch: int) -> Any:
-        """Losses of the first training steps."""
-
-    def gradients(self, *, batch: int) -> dict[str, Any]:
-        """Gradients of the first training step."""
-
-    def checkpoint(self, path: str) -> None:
-        """Save model and optimizer state."""
-
-    def release(self) -> None:
-        """Free the prepared model until it is needed again."""
-
-    def close(self) -> None:
-        """End it and all that it started."""
-
-
-class Prober(Protocol):
-    """What reads the machine between slices; a UnitProbe is one."""
-
-    def probe(self) -> Reading:
-        """How fast each unit is now."""
-
-    def close(self) -> None:
-        """End it and all that it started."""
-
-
-StartProber = Callable[[], Prober]
-StartWorker = Callable[[Arm], ArmWorker]
-MachineMemory = Callable[[], int]
+StartWorker = Callable[[Arm], IsaWorker]
 
 
 def available_bytes() -> int:
@@ -91,31 +32,28 @@ def available_bytes() -> int:
 
 
 class WorkerPool:
-    """Starts, prepares and keeps one worker an arm.
+    """Starts, prepares and keeps one worker per arm.
 
-    ``unavailable`` maps the ids of arms that the engine does not have to the reason, and ``lost``
-    those of arms that were given up to the error; ``start`` raises the same again rather than start
-    such an arm anew. An error of the kind ``survivable`` costs its own arm only. ``facts`` holds
-    what is known of each arm prepared so far, ``versions`` the children's packages.
+    ``unavailable`` maps the id of each arm that the engine does not have to the reason, and
+    ``lost`` that of each arm that was given up to the error; neither is started again. ``facts``
+    holds what is known of each arm prepared so far, ``versions`` the children's packages.
     """
 
     def __init__(
         self,
         start: StartWorker,
         inputs: Inputs,
-        memory: MachineMemory = available_bytes,
+        memory: Callable[[], int] = available_bytes,
         clock: Callable[[], float] = time.monotonic,
-        survivable: type[AmxSuiteError] = CeilingIgnoredError,
     ) -> None:
-        self.survivable = survivable
         self._start = start
         self._inputs = inputs
         self._memory = memory
         self._clock = clock
-        self._workers: dict[str, ArmWorker] = {}
+        self._workers: dict[str, IsaWorker] = {}
         self._largest_peak = 0
         self.unavailable: dict[str, str] = {}
-        self.lost: dict[str, AmxSuiteError] = {}
+        self.lost: dict[str, CeilingIgnoredError] = {}
         self.facts: dict[str, ArmFacts] = {}
         self.versions: dict[str, str] = {}
         self.removed_variables: dict[str, str] = {}
@@ -125,7 +63,7 @@ class WorkerPool:
         """Ids of the arms that are prepared now."""
         return frozenset(self._workers)
 
-    def worker(self, case: Arm) -> ArmWorker:
+    def worker(self, case: Arm) -> IsaWorker:
         """The arm's prepared worker; starts it, and makes room for it, where needed."""
         if case.id not in self._workers:
             while self._workers and not self.has_room():
@@ -134,14 +72,14 @@ class WorkerPool:
         return self._workers[case.id]
 
     def has_room(self) -> bool:
-        """Whether memory holds one more arm as large as the largest seen so far."""
+        """Whether memory holds one more arm as large as the largest so far."""
         return self._memory() >= _HEADROOM * self._largest_peak
 
     def start(self, case: Arm) -> None:
         """Start and prepare the arm's worker.
 
-        Raises, and remembers, NotApplicableError if the engine does not have the arm, and an error
-        of the kind ``survivable``.
+        Raises NotApplicableError if the engine does not have the arm, and CeilingIgnoredError if
+        the worker executes an instruction beyond its ceiling; both also on each later call.
         """
         if case.id in self.unavailable:
             raise NotApplicableError(self.unavailable[case.id])
@@ -153,7 +91,7 @@ class WorkerPool:
         except NotApplicableError as error:
             self.unavailable[case.id] = str(error)
             raise
-        except self.survivable as error:
+        except CeilingIgnoredError as error:
             self.lost[case.id] = error
             raise
         self._workers[case.id] = worker
@@ -165,14 +103,14 @@ class WorkerPool:
             prepare_seconds=self._clock() - began,
             iterations=prepared.iterations,
             items_per_step=prepared.items_per_step,
-            products=prepared.products,
+            operations_per_step=prepared.operations_per_step,
             unit=prepared.unit,
             peak_bytes=prepared.peak_bytes,
             data=prepared.data,
             variables=worker.environment.chosen,
         )
 
-    def _prepared(self, case: Arm) -> tuple[ArmWorker, Prepared]:
+    def _prepared(self, case: Arm) -> tuple[IsaWorker, Prepared]:
         worker = self._start(case)
         try:
             return worker, worker.prepare(case, self._inputs)
@@ -181,12 +119,12 @@ class WorkerPool:
             raise
 
     def keep_only(self, ids: Iterable[str]) -> None:
-        """Close every worker whose arm is not among the given ids."""
+        """Close the workers of all other arms."""
         for case_id in self.live - frozenset(ids):
             self._close(case_id)
 
     def release_all(self) -> None:
-        """Have every worker free its prepared model, to make room for another."""
+        """Free every worker's prepared model, to make room for another."""
         for worker in self._workers.values():
             worker.release()
 
@@ -195,8 +133,8 @@ class WorkerPool:
         if case.id in self._workers:
             self._close(case.id)
 
-    def give_up(self, case: Arm, error: AmxSuiteError) -> None:
-        """End the arm's worker for good, and remember why."""
+    def give_up(self, case: Arm, error: CeilingIgnoredError) -> None:
+        """Close the arm's worker for good."""
         self.lost[case.id] = error
         self._close(case.id)
 

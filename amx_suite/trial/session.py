@@ -9,44 +9,40 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from amx_suite.core.case import Arm, Mode, Precision
+from amx_suite.core.case import Arm, Mode
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment, Measurement
 from amx_suite.core.peaks import Peaks
+from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision, Lack
-from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
-from amx_suite.trial.decide import ROUNDS, decide_pair, gates_of, judge, speaks_against
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Rounds
 from amx_suite.trial.place import place
-from amx_suite.trial.pool import (
-    MachineMemory,
-    StartProber,
-    StartWorker,
-    WorkerPool,
-    available_bytes,
-)
-from amx_suite.trial.progress import Progress, Silent
+from amx_suite.trial.pool import StartWorker, WorkerPool, available_bytes
 from amx_suite.trial.unproven import why_unproven
 from amx_suite.workloads.base import Inputs
+
+if TYPE_CHECKING:
+    from amx_suite.worker.unit_probe import UnitProbe
 
 
 class TrialSession:
     """One trial's workers and what they measured.
 
-    ``result`` measures once and remembers; a failure is remembered too, so that every test of a
-    broken trial reports the same error instead of starting the trial anew. Where engines are
-    compared, an error of one costs its own arm only, and ``why_lost`` has it. ``budget_seconds``
-    is that of one launch's rounds (``trial.decide``), not of the preparation. ``reference`` is what
-    quiet means here; without one speed is not judged, and a single round shows that every arm runs.
+    ``budget_seconds`` is for the rounds of one launch (``trial.decide``), without the preparation.
+    ``reference`` is what quiet means here; without one a single round shows that every arm runs,
+    and speed is not judged. ``show`` gets a line of progress, between slices only; ``seldom=True``
+    marks lines that come often, ``keep=True`` those that the report repeats.
     """
 
     def __init__(
@@ -55,7 +51,7 @@ class TrialSession:
         gates: Sequence[Gate],
         *,
         start: StartWorker,
-        start_prober: StartProber,
+        start_probe: Callable[[], UnitProbe],
         host: dict[str, str],
         cpus: tuple[int, ...],
         peaks: Peaks | None = None,
@@ -63,9 +59,9 @@ class TrialSession:
         inputs: Inputs,
         reference: Reference | None,
         checkpoints: Path | None = None,
-        progress: Progress | None = None,
+        show: Callable[..., None] = lambda text, **marks: None,
         clock: Callable[[], float] = time.monotonic,
-        memory: MachineMemory = available_bytes,
+        memory: Callable[[], int] = available_bytes,
     ) -> None:
         self.trial = trial
         self.arms = trial.arms
@@ -75,11 +71,10 @@ class TrialSession:
         self._peaks = peaks
         self._budget = budget_seconds
         self._checkpoints = checkpoints
-        self._progress = progress or Silent()
+        self._show = show
         self._reference = None if reference is None else reference.only(trial.units)
-        survivable = AmxSuiteError if trial.engines else CeilingIgnoredError
-        self._pool = WorkerPool(start, inputs, memory, clock, survivable)
-        self._rounds = Rounds(self._pool, start_prober, self._reference, clock)
+        self._pool = WorkerPool(start, inputs, memory, clock)
+        self._rounds = Rounds(self._pool, start_probe, self._reference, clock)
         self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}
         self._started = ""
@@ -87,7 +82,11 @@ class TrialSession:
         self._failure: BaseException | None = None
 
     def result(self) -> TrialResult:
-        """Measure, on the first call, and return the trial's result."""
+        """The trial's result, measured on the first call.
+
+        An error of the first call is raised again by each later one: every test of a broken trial
+        reports it, and none starts the trial anew.
+        """
         if self._failure is not None:
             raise self._failure
         if self._result is None:
@@ -108,42 +107,23 @@ class TrialSession:
         return bool(self._rounds.taken)
 
     def so_far(self) -> TrialResult:
-        """What has been measured until now, judged as it stands."""
+        """What has been measured until now, with its verdicts."""
         measurement = self._measured()
         return TrialResult(measurement, judge(self.trial, self._gates, measurement, self.missing))
 
     @property
     def lacks_quiet(self) -> bool:
-        """Whether it was measured and something could not be decided for want of quiet."""
-        if self._result is None:
-            return False
-        first, *others = self.arms
-        compared = others if self.trial.engines else []
-        lacks = [gate.lack for gate in self._result.gates]
-        for other in compared:
-            decided = decide_pair(first, other, self._result.measurement, self.missing)
-            lacks.append(decided.lack)
-        return Lack.QUIET in lacks
+        """Whether it was measured and a gate is INCONCLUSIVE for want of quiet."""
+        gates = () if self._result is None else self._result.gates
+        return any(gate.lack is Lack.QUIET for gate in gates)
 
     @property
     def missing(self) -> Mapping[str, str]:
-        """Ids of the arms that the engine does not have, with why; known once it is prepared."""
+        """Ids of the arms that the engine does not have, with the reasons; known once prepared."""
         return self._pool.unavailable
 
-    def why_missing(self, case: Arm) -> str | None:
-        """Why the engine does not have this arm, or None; known once the trial is prepared."""
-        return self.missing.get(case.id)
-
-    def why_lost(self, case: Arm) -> AmxSuiteError | None:
-        """The error that cost the trial this arm and no other, or None.
-
-        A death by an instruction beyond the ceiling is none: the measurement itself has it.
-        """
-        error = self._pool.lost.get(case.id)
-        return None if isinstance(error, CeilingIgnoredError) else error
-
     def evidence(self, case: Arm) -> Evidence:
-        """What the arm provably ran: the measured trial's, else of one untimed step.
+        """What the arm provably ran, in the measured trial or else in one untimed step.
 
         Raises NotApplicableError if the engine does not have the arm.
         """
@@ -152,12 +132,12 @@ class TrialSession:
         return known or self._prove(case)
 
     def why_unproven(self, case: Arm, evidence: Evidence) -> Decision | None:
-        """What the evidence leaves unproven of the arm, by the strictest share of its gates."""
+        """``unproven.why_unproven`` with the highest share that one of the arm's gates asks for."""
         shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
         return why_unproven(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
 
     def outputs(self, case: Arm) -> Any:
-        """The arm's logits, from the very model that is or was measured; asked of it once."""
+        """The arm's logits, from the model that is or was measured; computed once."""
         if case.id not in self._outputs:
             self._outputs[case.id] = self._pool.worker(case).outputs()
         return self._outputs[case.id]
@@ -170,22 +150,22 @@ class TrialSession:
         """The arm's gradients in the first training step."""
         return self._pool.worker(case).gradients(batch=batch)
 
-    def arbiter_outputs(self) -> Any:
+    def fp64_outputs(self) -> Any:
         """The FP64 logits of the same model and data."""
-        outputs = self.outputs(self._arbiter)
-        self._pool.discard(self._arbiter)
+        outputs = self.outputs(self._fp64)
+        self._pool.discard(self._fp64)
         return outputs
 
-    def arbiter_gradients(self, *, batch: int) -> dict[str, Any]:
-        """The FP64 gradients of the first training step; the arms make room for the arbiter."""
+    def fp64_gradients(self, *, batch: int) -> dict[str, Any]:
+        """The FP64 gradients of the first training step; the arms free their models for it."""
         self._pool.release_all()
-        gradients = self.gradients(self._arbiter, batch=batch)
-        self._pool.discard(self._arbiter)
+        gradients = self.gradients(self._fp64, batch=batch)
+        self._pool.discard(self._fp64)
         return gradients
 
     @property
-    def _arbiter(self) -> Arm:
-        """The case that is right by definition; prepared when asked and not kept."""
+    def _fp64(self) -> Arm:
+        """The FP64 reference: no arm of the trial, prepared when needed."""
         return msgspec.structs.replace(self.arms[0], precision=Precision.FP64, isa=Isa.AVX512)
 
     def close(self) -> None:
@@ -209,14 +189,9 @@ class TrialSession:
                 self._pool.facts[case.id] for case in self.arms if case.id in self._pool.facts
             ),
             rounds=tuple(self._rounds.taken),
-            notes=(*self._notes, *self._losses()),
-            beyond_ceiling={
-                case_id: error.what
-                for case_id, error in self._pool.lost.items()
-                if isinstance(error, CeilingIgnoredError)
-            },
+            notes=tuple(self._notes),
+            beyond_ceiling={case_id: error.what for case_id, error in self._pool.lost.items()},
             reference=self._reference,
-            engines=self.trial.engines,
         )
 
     def _measure(self) -> None:
@@ -226,29 +201,30 @@ class TrialSession:
                 "was read is its reference"
             )
         groups = self._prepare()
+        budget = self._budget / len(groups)
         for group in groups:
             if len(groups) > 1:
                 self._pool.keep_only(group)
                 self._start(self._cases(group - self._pool.live))
-            self._take_rounds(group, self._budget / len(groups), launch=0)
+            self._take_rounds(group, budget, launch=0)
             again = self._to_confirm(group)
             if again:
                 self._start_anew(again)
-                self._take_rounds(again, self._budget / len(groups), launch=1)
+                self._take_rounds(again, budget, launch=1)
             self._gather_evidence(group)
 
     def _prepare(self) -> tuple[frozenset[str], ...]:
-        """Prepare every case, or as many as memory holds; the groups in which to measure them."""
+        """Prepare every arm, or as many as memory holds; the groups in which to measure them."""
         for number, case in enumerate(self.arms, start=1):
             if not self._pool.has_room():
                 return self._split()
-            self._progress.preparing(self.trial, case, number, len(self.arms))
+            self._say(f"preparing {case.arm} ({number} of {len(self.arms)})")
             self._start([case])
         return (self._pool.live,)
 
     def _start(self, cases: Iterable[Arm]) -> None:
         for case in cases:
-            with contextlib.suppress(NotApplicableError, self._pool.survivable):
+            with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
                 self._pool.start(case)
 
     def _split(self) -> tuple[frozenset[str], ...]:
@@ -262,13 +238,15 @@ class TrialSession:
         return groups
 
     def _take_rounds(self, ids: frozenset[str], budget: float, launch: int) -> None:
-        if self.trial.engines and self.arms[0].id not in self._pool.live:
-            return  # there is nothing to compare the others with
         wanted = ROUNDS if self._reference else 1
 
-        def told(quiet: int, elapsed: float, busy: Reading | None) -> None:
-            words = "" if busy is None else self._busy(busy)
-            self._progress.measuring(self.trial, quiet, wanted, elapsed, budget, words)
+        def progress(quiet: int, elapsed: float, busy: Reading | None) -> None:
+            found = busy and self._reference and self._reference.busiest([busy])
+            waiting = f", waiting: {found[0]} unit at {found[1]:.0%}" if found else ""
+            self._say(
+                f"{quiet} of {wanted} quiet rounds, {elapsed:.0f} s of {budget:.0f} s{waiting}",
+                seldom=True,
+            )
 
         self._rounds.measure(
             self._cases(ids & self._pool.live),
@@ -276,20 +254,15 @@ class TrialSession:
             budget=budget,
             number=launch,
             seed=self.trial.seed + launch,
-            told=told,
+            progress=progress,
         )
-
-    def _busy(self, reading: Reading) -> str:
-        found = self._reference and self._reference.busiest([reading])
-        return f"{found[0]} unit at {found[1]:.0%}" if found else ""
 
     def _to_confirm(self, group: frozenset[str]) -> frozenset[str]:
         """Ids of the arms whose gate the first launch speaks against."""
         measurement = self._measured()
-        asked = gates_of(self.trial, self._gates)
         return frozenset(
             case.id
-            for gate, candidate, baseline in asked
+            for gate, candidate, baseline in gates_of(self.trial, self._gates)
             if {candidate.id, baseline.id} <= group & self._pool.live
             and speaks_against(
                 paired_speedup(measurement.pairs(baseline.id, candidate.id)), gate.minimum
@@ -305,21 +278,11 @@ class TrialSession:
             self._pool.discard(case)
         self._start(cases)
 
-    def _note(self, sentence: str) -> None:
-        self._notes.append(sentence)
-        self._progress.note(self.trial, sentence)
-
-    def _losses(self) -> list[str]:
-        """A sentence for each arm that was lost by an error of its own."""
-        lost = [(self.trial.label(case), self.why_lost(case)) for case in self.arms]
-        # The end of a worker's stderr stands below the first line.
-        return [f"{name} was given up: {str(e).splitlines()[0]}" for name, e in lost if e]
-
     def _gather_evidence(self, group: frozenset[str]) -> None:
         for case in self._cases(group & self._pool.live):
             try:
                 self._prove(case)
-            except self._pool.survivable as error:
+            except CeilingIgnoredError as error:
                 self._pool.give_up(case, error)
                 continue
             if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
@@ -327,7 +290,7 @@ class TrialSession:
                 self._pool.worker(case).checkpoint(str(path))
 
     def _prove(self, case: Arm) -> Evidence:
-        self._progress.proving(self.trial, case)
+        self._say(f"taking evidence of {case.arm}")
         proof = self._pool.worker(case).prove()
         facts = self._pool.facts[case.id]
         self._pool.facts[case.id] = msgspec.structs.replace(
@@ -339,3 +302,10 @@ class TrialSession:
 
     def _cases(self, ids: frozenset[str]) -> list[Arm]:
         return [case for case in self.arms if case.id in ids]
+
+    def _note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+        self._say(sentence, keep=True)
+
+    def _say(self, text: str, **marks: bool) -> None:
+        self._show(f"{self.trial.name} {self.trial.shape}: {text}", **marks)

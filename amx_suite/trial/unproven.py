@@ -1,24 +1,19 @@
-"""Whether an arm's evidence proves that it ran what its case says."""
+"""Whether the evidence proves that an arm ran what its case says."""
 
 from __future__ import annotations
 
 __all__ = ["why_beyond_ceiling", "why_unproven"]
 
-from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Ceiling
 from amx_suite.worker.mkl import mkl_exceeds
 
-#: Source operand types of matrix kernels that do a precision's work (oneDNN's names).
-_TYPES = {
-    Precision.FP32: ("f32",),
-    Precision.BF16: ("bf16",),
-    Precision.INT8: ("u8", "s8"),
-}
-#: Layers that a recipe leaves in FP32 are expected; half of the matrix time in them is not.
+#: A recipe may leave some layers in FP32, but not half of the matrix time.
 _LEAST_TYPE_SHARE = 0.5
 _NAMED_KERNELS = 3
 _MKL = "mkl"
@@ -27,11 +22,11 @@ _MKL = "mkl"
 def why_unproven(
     case: RunCase, evidence: Evidence | None, least_amx_share: float
 ) -> Decision | None:
-    """NO_EVIDENCE for the first thing that the evidence leaves unproven, or None.
+    """NO_EVIDENCE for the first thing that the evidence does not prove, or None.
 
-    In this order: that every library stood under the ceiling it was told, that the arm used AMX for
-    more than ``least_amx_share`` of its matrix primitives' time or could not use it at all, and
-    that those primitives computed in the case's precision.
+    In this order: every library reports the ceiling that was set; an AMX arm spent more than
+    ``least_amx_share`` of its matrix primitives' time on AMX kernels, and any other arm could not
+    use AMX; those primitives computed in the case's precision.
     """
     if evidence is None:
         return _no_evidence(f"no evidence of {case.arm} was taken", "run the trial to its end")
@@ -41,7 +36,10 @@ def why_unproven(
 
 
 def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
-    """NO_EVIDENCE for an arm that the kernel killed for an instruction beyond its ceiling."""
+    """NO_EVIDENCE for an arm that the kernel killed for an instruction beyond its ceiling.
+
+    ``what`` says how it died.
+    """
     return _no_evidence(
         f"{case.arm}: {case.engine} ignores its ceiling of {case.isa}: {what}",
         f"report it to {case.engine}: it executes tile instructions though the kernel refuses it "
@@ -55,7 +53,7 @@ def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
         found = evidence.read_back.get(library)
         if found is None or found == wanted.report:
             continue
-        # MKL knows finer levels than CPUs differ in, and none at all on those of other vendors.
+        # MKL may report a level below its ceiling, and none at all on CPUs of other vendors.
         if library != _MKL or mkl_exceeds(found, wanted.report):
             return _no_evidence(
                 f"{case.arm}: {library} reports {found} where {wanted.variable} asked for "
@@ -100,14 +98,14 @@ def _perhaps_amx(case: RunCase, evidence: Evidence) -> Decision | None:
         )
     return _no_evidence(
         f"{case.arm} held the tile permission or the kernel does not say, so it may have used AMX",
-        "start its worker in the jail; if it was, report that the jail did not hold",
+        "start its worker in the jail; if it was in the jail, report that the jail did not hold",
     )
 
 
 def _other_precision(case: RunCase, evidence: Evidence) -> Decision | None:
     typed = [use for use in evidence.matrix_kernels if use.data_type]
     total = sum(use.milliseconds for use in typed)
-    wrong = [use for use in typed if use.data_type not in _TYPES[case.precision]]
+    wrong = [use for use in typed if use.data_type not in case.precision.spec.operand_types]
     share = sum(use.milliseconds for use in wrong) / total if total else 0.0
     # FP32 allows nothing else: a single product in BF16 makes the baseline another one.
     if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):

@@ -1,1 +1,1 @@
-"""Floor 2: one child process for one instruction-set ceiling, and the parent's handle of it."""
+"""An arm in its child process, and the parent's handle of it."""

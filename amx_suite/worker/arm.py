@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Arm",
-    "InferenceArm",
-    "TrainingArm",
-    "first_gradients",
-    "first_losses",
-    "prepare_arm",
-]
+__all__ = ["Arm", "InferenceArm", "TrainingArm", "count_operations", "prepare_arm"]
 
 import itertools
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from amx_suite.core.case import Mode, Precision, RunCase, Shape
-from amx_suite.core.roofline import Product
-from amx_suite.engines.base import Engine, Forward, PreparedTraining, require
-from amx_suite.errors import NotApplicableError, OutputError
-from amx_suite.worker.flops import step_products
+from amx_suite.core.case import Mode, RunCase
+from amx_suite.core.precision import Precision
+from amx_suite.engines import engine_for
+from amx_suite.engines.base import Engine, Forward, PreparedTraining
+from amx_suite.errors import OutputError
+from amx_suite.workloads import workload
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
 if TYPE_CHECKING:
@@ -32,107 +25,80 @@ if TYPE_CHECKING:
 
     from amx_suite.child.channel import ArrayMap
 
-#: Batches that static quantization observes, none of which is the one that is measured.
+#: Batches that static quantization observes; none of them is the measured one.
 _CALIBRATION_BATCHES = 2
-#: Batches that training walks through again and again, so that a step's data is never cold and the
-#: loss falls fast enough for a wrong gradient to show.
+#: Training repeats these batches, so that a step's data is never cold and the loss falls fast
+#: enough for a wrong gradient to show.
 _TRAINING_BATCHES = 2
 
 
-class InferenceArm:
-    """A prepared forward pass on one batch. ``products`` are those of a step."""
+@dataclass(frozen=True)
+class Arm:
+    """A prepared model.
 
-    def __init__(
-        self,
-        case: RunCase,
-        workload: ModelWorkload,
-        forward: Forward,
-        batch: Batch,
-        data: str,
-        products: tuple[Product, ...],
-    ) -> None:
-        self.case = case
-        self.data = data
-        self.products = products
-        self._workload = workload
-        self._forward = forward
-        self._inputs = batch.inputs
+    ``data`` says what its inputs are; ``operations`` are those of a step, 0 if not counted.
+    """
+
+    case: RunCase
+    model: ModelWorkload
+    engine: Engine
+    data: str
+    operations: int
 
     def step(self) -> Any:
-        """One forward pass; the caller holds ``guard``."""
-        return self._forward(*self._inputs)
+        """Do one step."""
+        raise NotImplementedError
 
-    def guard(self) -> AbstractContextManager[Any]:
-        """The context in which steps run: no autograd graph is recorded."""
-        import torch
 
-        return torch.no_grad()
+@dataclass(frozen=True)
+class InferenceArm(Arm):
+    """A prepared forward pass on one batch."""
+
+    forward: Forward
+    inputs: tuple[torch.Tensor, ...]
+
+    def step(self) -> Any:
+        """One forward pass."""
+        return self.forward(*self.inputs)
 
     def outputs(self) -> ArrayMap:
-        """``logits`` of the batch, FP64 for the arbiter, else FP32."""
-        with self.guard():
-            logits = self._workload.logits(self.step())
-        return {"logits": _array(logits, self.case)}
+        """``logits`` of the batch, FP64 for the reference, else FP32."""
+        return {"logits": _array(self.step(), self.case)}
 
 
-class TrainingArm:
+@dataclass(frozen=True)
+class TrainingArm(Arm):
     """A module and optimizer that train on a few batches in turn."""
 
-    def __init__(
-        self,
-        case: RunCase,
-        workload: ModelWorkload,
-        engine: Engine,
-        prepared: PreparedTraining,
-        batches: list[Batch],
-        data: str,
-        products: tuple[Product, ...],
-    ) -> None:
-        self.case = case
-        self.data = data
-        self.products = products
-        self._workload = workload
-        self._engine = engine
-        self._prepared = prepared
-        self._batches = itertools.cycle(batches)
+    prepared: PreparedTraining
+    batches: Iterator[Batch]
 
     def step(self) -> torch.Tensor:
         """Forward, backward and update on the next batch; returns the loss before the update."""
         loss = self._backward()
-        self._prepared.optimizer.step()
+        self.prepared.optimizer.step()
         return loss
-
-    def guard(self) -> AbstractContextManager[Any]:
-        """The context in which steps run."""
-        import torch
-
-        return torch.set_grad_enabled(True)
 
     def losses(self, steps: int) -> ArrayMap:
         """``losses`` of the next steps, FP64, shape [steps]."""
         import numpy as np
 
-        with self.guard():
-            found = [float(self.step().detach()) for _ in range(steps)]
+        found = [float(self.step().detach()) for _ in range(steps)]
         return {"losses": np.array(found, dtype=np.float64)}
 
     def gradients(self) -> ArrayMap:
         """The next batch's gradients by parameter name; no update."""
-        with self.guard():
-            self._backward()
-        found = self._engine.gradients(self._prepared)
+        self._backward()
+        found = self.engine.gradients(self.prepared)
         return {name: _array(gradient, self.case) for name, gradient in found.items()}
 
     def save(self, path: Path) -> None:
-        """Write ``{model, optimizer, case}`` beside ``path``, then rename; OutputError if it fails.
-
-        A file of that name is whole at any moment, either the former or the new one.
-        """
+        """Write ``{model, optimizer, case}`` to ``path``, atomically; OutputError if it fails."""
         import torch
 
         state = {
-            "model": self._prepared.module.state_dict(),
-            "optimizer": self._prepared.optimizer.state_dict(),
+            "model": self.prepared.module.state_dict(),
+            "optimizer": self.prepared.optimizer.state_dict(),
             "case": self.case.id,
         }
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -147,75 +113,71 @@ class TrainingArm:
             raise OutputError(f"the checkpoint '{path}' cannot be written: {error}") from error
 
     def _backward(self) -> torch.Tensor:
-        batch = next(self._batches)
-        self._prepared.optimizer.zero_grad(set_to_none=True)
-        with self._prepared.autocast():
-            output = self._prepared.module(*batch.inputs)
-            loss = self._workload.loss(output, batch.targets)
+        batch = next(self.batches)
+        self.prepared.optimizer.zero_grad(set_to_none=True)
+        with self.prepared.autocast():
+            output = self.prepared.module(*batch.inputs)
+            loss = self.model.loss(output, batch.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
 
-Arm = InferenceArm | TrainingArm
-
-
-def prepare_arm(
-    case: RunCase,
-    inputs: Inputs,
-    workload: ModelWorkload,
-    engine: Engine,
-    *,
-    deterministic: bool = False,
-) -> Arm:
+def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -> Arm:
     """Build the case's model and data and have the engine prepare them.
 
-    ``deterministic`` leaves dropout out; such an arm is not timed, and its products not counted.
+    From here on this process records gradients if the case trains, and none if it does not.
+    ``deterministic`` leaves dropout out; such an arm is not timed, so its operations are not
+    counted.
 
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
-    require(engine, case.workload.mode, case.precision)
+    model, engine = workload(case.workload.model), engine_for(case.engine, case.precision)
+    engine.require(case.workload.mode, case.precision)
+    import torch
+
     training = case.workload.mode is Mode.TRAINING
-    quantized = case.precision is Precision.INT8
-    wanted = _TRAINING_BATCHES if training else 1 + _CALIBRATION_BATCHES * quantized
-    made, data = workload.batches(case, inputs, wanted)
-    module = workload.build(case, inputs, deterministic=deterministic)
-    products: tuple[Product, ...] = ()
-    if not deterministic:
-        products = step_products(workload, case.workload.mode, module, made[0])
-    if workload.channels_last:
-        module, made = _channels_last(module, made)
+    torch.set_grad_enabled(training)
+    calibration = _CALIBRATION_BATCHES if case.precision.spec.is_quantized else 0
+    wanted = _TRAINING_BATCHES if training else 1 + calibration
+    batches, data = model.batches(case, inputs, wanted)
+    module = model.build(case, inputs, deterministic=deterministic)
+    operations = 0 if deterministic else count_operations(model, module, batches[0], training)
+    if model.channels_last:
+        module, batches = _channels_last(module, batches)
     if training:
-        prepared = engine.prepare_training(module, workload.optimizer(module), case.precision)
-        return TrainingArm(case, workload, engine, prepared, made, data, products)
-    calibration = [batch.inputs for batch in made[1:]]
-    forward = engine.prepare_inference(module, made[0].inputs, case.precision, calibration)
-    return InferenceArm(case, workload, forward, made[0], data, products)
+        prepared = engine.prepare_training(module, model.optimizer(module), case.precision)
+        return TrainingArm(
+            case, model, engine, data, operations, prepared, itertools.cycle(batches)
+        )
+    first, *others = (batch.inputs for batch in batches)
+    forward = engine.prepare_inference(module, first, case.precision, others)
+    return InferenceArm(case, model, engine, data, operations, forward, first)
 
 
-def first_losses(
-    case: RunCase, inputs: Inputs, workload: ModelWorkload, engine: Engine, steps: int, batch: int
-) -> ArrayMap:
-    """``losses`` of the first steps from the seeded start, dropout off, on ``batch`` items."""
-    return _from_the_start(case, inputs, workload, engine, batch).losses(steps)
+def count_operations(
+    model: ModelWorkload, module: torch.nn.Module, batch: Batch, training: bool
+) -> int:
+    """Multiplications and additions of the matrix products of one step, backward pass included.
 
+    PyTorch's own counter counts them on fake tensors, so nothing is computed. The engine's prepared
+    model has the same products, in whatever precision. The module stays as it is.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.func import functional_call
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
 
-def first_gradients(
-    case: RunCase, inputs: Inputs, workload: ModelWorkload, engine: Engine, batch: int
-) -> ArrayMap:
-    """Gradients of the first step from the seeded start, dropout off, on ``batch`` items."""
-    return _from_the_start(case, inputs, workload, engine, batch).gradients()
-
-
-def _from_the_start(
-    case: RunCase, inputs: Inputs, workload: ModelWorkload, engine: Engine, batch: int
-) -> TrainingArm:
-    if case.workload.mode is not Mode.TRAINING:
-        raise NotApplicableError(f"{case.name} does not train: it has no losses or gradients")
-    resized = msgspec.structs.replace(case, shape=Shape(batch, case.shape.size))
-    arm = prepare_arm(resized, inputs, workload, engine, deterministic=True)
-    if not isinstance(arm, TrainingArm):
-        raise TypeError(f"{case.name} trains, and a {type(arm).__name__} was prepared")
-    return arm
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    state: dict[str, torch.Tensor] = {name: fake.from_tensor(t) for name, t in tensors}
+    inputs, targets = map(fake.from_tensor, batch.inputs), fake.from_tensor(batch.targets)
+    counter = FlopCounterMode(display=False)
+    # The counter has no formula for the CPU's fused attention, but for the two products in it.
+    with fake, sdpa_kernel(SDPBackend.MATH), counter:
+        output = functional_call(module, state, tuple(inputs))
+        if training:
+            model.loss(output, targets).backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
 
 
 def _channels_last(
@@ -234,6 +196,6 @@ def _channels_last(
 
 
 def _array(tensor: torch.Tensor, case: RunCase) -> np.ndarray[Any, Any]:
-    """A tensor as an array that numpy has a type for."""
+    """A tensor as an array of a type that numpy has."""
     wide = tensor.detach().double() if case.precision is Precision.FP64 else tensor.detach().float()
     return wide.contiguous().numpy()

@@ -10,10 +10,9 @@ import msgspec
 
 from amx_suite.core.isa import Isa
 
-#: Variables of these families steer numerics, instruction sets, threads or compilers, so a case
-#: sets its own and never inherits the user's. Sources: the manuals of oneDNN, oneMKL, OpenMP
-#: runtimes and ATen; torch/_dynamo/config.py, of which one turns compiling off without a word, and
-#: torch/_inductor/config.py.
+#: Variables of these families steer numerics, instruction sets, threads or compilers: a case sets
+#: its own, and the user's must not leak in. Sources: the manuals of oneDNN, oneMKL, OpenMP runtimes
+#: and ATen; torch/_dynamo/config.py and torch/_inductor/config.py.
 _OWNED_PREFIXES = (
     "ONEDNN_",
     "DNNL_",
@@ -31,9 +30,10 @@ _OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
 
 
 class ChildEnvironment(msgspec.Struct, frozen=True):
-    """``variables`` is the child's whole environment; ``chosen`` the part that the case set.
+    """A child's variables.
 
-    ``removed`` holds the user's own values of owned variables, for the record.
+    ``variables`` are all of them, ``chosen`` those that the case set, and ``removed`` the user's
+    own values of owned variables, for the record.
     """
 
     variables: dict[str, str]
@@ -41,34 +41,30 @@ class ChildEnvironment(msgspec.Struct, frozen=True):
     removed: dict[str, str]
 
 
-def _is_owned(name: str) -> bool:
-    return name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)
-
-
 def child_environment(
     isa: Isa, threads: int, inherited: Mapping[str, str], engine: Mapping[str, str]
 ) -> ChildEnvironment:
-    """The environment of a child under a ceiling with that many compute threads.
+    """The environment of a child under a ceiling with this number of compute threads.
 
-    Every library is told of the ceiling in its own words, since each reads only its own variable;
-    ``engine`` holds those that the engine's own libraries read.
-    ``ONEDNN_DEFAULT_FPMATH_MODE=STRICT`` keeps FP32 from turning into BF16. Threads that wait must
-    not spin, or the next arm's slice pays for them. One inductor thread means that no pool of
-    compile processes is started: importing PyTorch's quantization does so, beside every arm, on the
-    CPUs that are timed.
+    Each library reads the ceiling from a variable of its own; ``engine`` holds those of the
+    engine's libraries.
     """
     spec = isa.spec
     chosen = {
         "ONEDNN_MAX_CPU_ISA": spec.onednn,
         "MKL_ENABLE_INSTRUCTIONS": spec.mkl,
+        # Any other mode lets FP32 products run as BF16.
         "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        # A thread that waits must not spin, or it slows the next arm's slice.
         "OMP_WAIT_POLICY": "PASSIVE",
         "KMP_BLOCKTIME": "0",
+        # With more, importing PyTorch's quantization starts compile processes beside every arm.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         **engine,
     }
-    kept = {name: value for name, value in inherited.items() if not _is_owned(name)}
-    removed = {name: value for name, value in inherited.items() if _is_owned(name)}
+    owned = {name for name in inherited if name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)}
+    kept = {name: value for name, value in inherited.items() if name not in owned}
+    removed = {name: inherited[name] for name in sorted(owned)}
     return ChildEnvironment({**kept, **chosen}, chosen, removed)

@@ -1,32 +1,227 @@
-"""What an arm's child answers, once it is in its jail or free."""
+"""The handler of an arm's child, jailed or free. PyTorch is imported when a request needs it."""
 
 from __future__ import annotations
 
-__all__ = ["ArmChild"]
+__all__ = ["ArmHandler", "free", "jailed", "peak_bytes", "require_vectors"]
 
-from typing import Any, ClassVar
+import gc
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
 
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.messages import Reply
-from amx_suite.core.evidence import Jail
-from amx_suite.worker.messages import ArmRequest, Launch, Launched
-from amx_suite.worker.session import Session
+from amx_suite.core.case import Mode, Shape
+from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.core.isa import AMX_FLAGS, Isa
+from amx_suite.core.precision import Precision
+from amx_suite.engines import engine_for
+from amx_suite.engines.base import installed
+from amx_suite.errors import NotApplicableError
+from amx_suite.host.cpuinfo import read_cpuinfo
+from amx_suite.host.permission import amx_permission_held
+from amx_suite.worker import messages
+from amx_suite.worker.arm import Arm, InferenceArm, TrainingArm, prepare_arm
+from amx_suite.worker.jail import enter_jail
+from amx_suite.worker.kernel_log import add_up, kernel_log
+from amx_suite.worker.mkl import mkl_kernels, mkl_level
+from amx_suite.worker.onednn import announced_isa, onednn_kernels, onednn_level
+from amx_suite.worker.timing import time_steps, warm_up
+from amx_suite.workloads.operators import build_operator
+
+_A = TypeVar("_A", bound=Arm)
 
 
-class ArmChild:
-    """Handles ``ArmRequest``: ``Launch`` first, the rest by the session."""
+def jailed() -> ArmHandler:
+    """The handler of an arm without AMX."""
+    return ArmHandler(enter_jail())
 
-    requests: ClassVar[Any] = ArmRequest
+
+def free() -> ArmHandler:
+    """The handler of an AMX arm."""
+    return ArmHandler(Jail.NOT_ASKED)
+
+
+class ArmHandler:
+    """Carries out the requests to one child. Holds at most one prepared arm."""
+
+    requests: ClassVar[Any] = messages.ArmRequest
 
     def __init__(self, jail: Jail) -> None:
-        self.jail = jail
-        self._session: Session | None = None
+        self._jail = jail
+        self._asked: messages.Prepare | None = None
+        self._arm: Arm | None = None
+        #: The kernel log in which the libraries announced themselves.
+        self._first_log = ""
 
-    def handle(self, request: ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+    def handle(self, request: messages.ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
         """Carry out one request."""
-        if isinstance(request, Launch):
-            self._session = Session(request, self.jail)
-            return Launched(self.jail), {}
-        if self._session is None:
-            raise ValueError("the first request must be Launch")
-        return self._session.handle(request, arrays)
+        match request:
+            case messages.Prepare():
+                return self._prepare(request), {}
+            case messages.TakeSlice(iterations):
+                return messages.SliceTaken(
+                    time_steps(self._prepared(Arm), iterations), iterations
+                ), {}
+            case messages.Prove():
+                return self._prove(self._prepared(Arm)), {}
+            case messages.Outputs():
+                return messages.Done(), self._prepared(InferenceArm).outputs()
+            case messages.Losses(steps, batch):
+                return messages.Done(), self._restarted(batch, lambda arm: arm.losses(steps))
+            case messages.Gradients(batch):
+                return messages.Done(), self._restarted(batch, TrainingArm.gradients)
+            case messages.Checkpoint(path):
+                self._prepared(TrainingArm).save(Path(path))
+            case messages.Release():
+                self._release()
+            case messages.Operate():
+                return messages.Done(), _operate(request, arrays)
+        return messages.Done(), {}
+
+    def _prepare(self, request: messages.Prepare) -> messages.Prepared:
+        case = request.case
+        self._release()
+        if not request.inputs.download:
+            # Without it transformers looks names of models up online. Read at its import.
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        _set_up(case.isa, case.threads)
+        self._asked = request
+        arm = prepare_arm(case, request.inputs)
+        iterations = warm_up(arm)
+        self._arm = arm
+        gc.collect()
+        gc.freeze()
+        packages = (*arm.engine.distributions, *arm.model.distributions, "numpy")
+        return messages.Prepared(
+            iterations=iterations,
+            items_per_step=arm.model.items_per_step(case.shape),
+            operations_per_step=arm.operations,
+            unit=arm.model.unit,
+            data=arm.data,
+            peak_bytes=peak_bytes(),
+            versions={name: installed(name) or "not installed" for name in packages},
+        )
+
+    def _prove(self, arm: Arm) -> messages.Proof:
+        # Each library announces itself in the first line that it logs, and MKL measures the clock
+        # rate for that: not within the step.
+        announcements = "" if self._first_log else kernel_log(_call_both)
+        start = time.perf_counter()
+        text = kernel_log(arm.step)
+        milliseconds = (time.perf_counter() - start) * 1e3
+        # A second copy of oneDNN announces itself in the step.
+        self._first_log = self._first_log or announcements + text
+        isa = announced_isa(self._first_log)
+        evidence = Evidence(
+            isa=arm.case.isa,
+            jail=self._jail,
+            amx_permission=amx_permission_held(),
+            onednn_isa=isa,
+            kernels=add_up((*onednn_kernels(text), *mkl_kernels(text, arm.case.threads))),
+            step_milliseconds=milliseconds,
+            read_back={
+                **arm.engine.read_back(),
+                "onednn": onednn_level(isa),
+                "mkl": mkl_level(self._first_log),
+            },
+        )
+        return messages.Proof(evidence, peak_bytes())
+
+    def _latest(self) -> messages.Prepare:
+        if self._asked is None:
+            raise ValueError("nothing is prepared: Prepare comes first")
+        return self._asked
+
+    def _prepared(self, kind: type[_A]) -> _A:
+        """The arm, prepared again if it was released."""
+        if self._arm is None:
+            self._prepare(self._latest())
+        return _as(self._arm, kind)
+
+    def _restarted(self, batch: int, work: Callable[[TrainingArm], ArrayMap]) -> ArrayMap:
+        """``work`` on a training arm at its seeded start, with dropout off and another batch.
+
+        The prepared arm is released before: memory need not hold both.
+        """
+        self._release()
+        case, inputs = self._latest().case, self._latest().inputs
+        resized = msgspec.structs.replace(case, shape=Shape(batch, case.shape.size))
+        found = work(_as(prepare_arm(resized, inputs, deterministic=True), TrainingArm))
+        self._release()
+        return found
+
+    def _release(self) -> None:
+        self._arm = None
+        gc.unfreeze()
+        gc.collect()  # prepared models refer to themselves
+
+
+def _as(arm: Arm | None, kind: type[_A]) -> _A:
+    if isinstance(arm, kind):
+        return arm
+    raise NotApplicableError(
+        f"{arm.case.name if arm else 'no arm'} cannot do this: only inference has outputs, only "
+        "training has losses, gradients and checkpoints"
+    )
+
+
+def _operate(request: messages.Operate, arrays: ArrayMap) -> ArrayMap:
+    _set_up(request.isa, request.threads)
+    import torch
+
+    precision = request.precision
+    engine = engine_for(request.engine, precision)
+    engine.require(Mode.INFERENCE, precision)
+    built = build_operator(request.operator, precision, arrays, request.settings)
+    with torch.no_grad():
+        # INT8 is calibrated on the measured input itself, so that the error is the operator's and
+        # not the calibration's.
+        forward = engine.prepare_inference(built.module, built.inputs, precision, [built.inputs])
+        output = forward(*built.inputs)
+    wide = output.double() if precision is Precision.FP64 else output.float()
+    return {"output": wide.contiguous().numpy()}
+
+
+def _set_up(isa: Isa, threads: int) -> None:
+    """Fix what must be fixed before any model is built."""
+    require_vectors(isa)
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+
+
+def require_vectors(isa: Isa) -> None:
+    """Raise NotApplicableError on a CPU below the ceiling.
+
+    A library that is told of more than the CPU has may believe it and die. Whether there is AMX is
+    for the evidence to show.
+    """
+    flags = (*read_cpuinfo().flags, *AMX_FLAGS)
+    lacking = [flag for flag in isa.spec.cpu_flags if flag not in flags]
+    if lacking:
+        raise NotApplicableError(
+            f"nothing runs under the ceiling {isa} here: this CPU lacks {', '.join(lacking)} "
+            "(/proc/cpuinfo); use a CPU that has them"
+        )
+
+
+def peak_bytes() -> int:
+    """This process's peak resident memory, 0 where /proc/self/status does not say."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _call_both() -> None:
+    """One reorder of oneDNN and one product of MKL: they announce themselves when called."""
+    import torch
+
+    torch.ones(1, 1).to_mkldnn()
+    torch.ones(8, 8) @ torch.ones(8, 8)

@@ -1,33 +1,33 @@
 """A jail against AMX: the kernel refuses this process the tile permission, for good.
 
 Every library asks the kernel for the permission (arch_prctl, ARCH_REQ_XCOMP_PERM) before its first
-tile instruction. A seccomp filter that answers that one question with EPERM therefore keeps AMX off
-whatever the libraries were told, and leaves everything else as it is. Children inherit it, exec
-does not lift it, nothing can take it off.
-
-Standard library only, so that it can come before any other import. As a program it runs a command
-inside the jail::
-
-    python -m amx_suite.worker.jail COMMAND [ARGUMENT ...]
+tile instruction. A seccomp filter that answers this one question with EPERM keeps AMX off whatever
+the libraries were told, and leaves everything else as it is. Children inherit it, exec does not
+lift it, nothing can take it off. ``python -m amx_suite.worker.jail COMMAND ...`` runs a command in
+it.
 """
 
 from __future__ import annotations
 
-__all__ = ["JailUnavailableError", "main", "refuse_amx"]
+__all__ = ["JailUnavailableError", "enter_jail", "refuse_amx"]
 
 import ctypes
 import errno
 import os
 import struct
 import sys
-from collections.abc import Sequence
 
+from amx_suite.core.evidence import Jail
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SYS_SECCOMP = 317
 _SECCOMP_SET_MODE_FILTER = 1
-_SECCOMP_FILTER_FLAG_TSYNC = 1
+#: SECCOMP_FILTER_FLAG_TSYNC: threads that already run are jailed too.
+_TSYNC = 1
+#: SECCOMP_FILTER_FLAG_SPEC_ALLOW: before Linux 5.16 a filter also switches Speculative Store Bypass
+#: off, which would slow the jailed baselines (Documentation/admin-guide/hw-vuln/spectre.rst).
+_SPEC_ALLOW = 4
 
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _SYS_ARCH_PRCTL = 158
@@ -36,7 +36,7 @@ _ARCH_REQ_XCOMP_PERM = 0x1023
 _NOT_X32_BIT = 0xFFFFFFFF & ~0x40000000
 
 # Offsets in struct seccomp_data (linux/seccomp.h). The kernel reads arch_prctl's first argument as
-# an int, so its upper half must not be looked at.
+# an int, so the filter ignores its upper half.
 _NUMBER, _ARCHITECTURE, _ARGUMENT_0 = 0, 4, 16
 
 # Classic BPF operations (linux/bpf_common.h).
@@ -68,30 +68,38 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
+def enter_jail() -> Jail:
+    """Jail this process if the kernel lets it; if not, standard error says why."""
+    try:
+        refuse_amx()
+    except JailUnavailableError as error:
+        print(f"the AMX jail could not be set: {error}", file=sys.stderr)
+        return Jail.UNAVAILABLE
+    return Jail.HELD
+
+
 def refuse_amx() -> None:
     """Have the kernel refuse this process, and all it starts, the tile permission from now on.
 
-    Call it before any import that might ask: a permission once held cannot be taken back. Gives up
-    the right to gain privileges through set-user-ID programs, as the kernel demands of a filter.
+    Call it before PyTorch is imported: a permission once held cannot be taken back. The process can
+    gain no privileges through set-user-ID programs any more; the kernel demands this of a filter.
 
     Raises JailUnavailableError if the kernel does not take the filter, or the permission is held.
     """
     if sys.platform != "linux" or os.uname().machine != "x86_64" or struct.calcsize("P") != 8:
-        raise JailUnavailableError(
-            "only a 64-bit process on x86-64 Linux can be jailed, and only there is AMX to refuse"
-        )
+        raise JailUnavailableError("only a 64-bit process on x86-64 Linux can be jailed")
     held = permitted().value
     if held is not None and held >> XTILEDATA & 1:
         raise JailUnavailableError(
             "this process holds the tile permission already, and it cannot be taken back: set the "
-            "jail before any other import"
+            "jail before PyTorch is imported"
         )
     _install(ctypes.CDLL(None, use_errno=True))
     reply = request_tiles()
     if reply.errno != errno.EPERM:
-        answer = "granted it" if reply.value is not None else f"said {errno_name(reply.errno)}"
+        answer = "granted" if reply.value is not None else f"answered {errno_name(reply.errno)} to"
         raise JailUnavailableError(
-            f"the filter is in place, and yet the kernel, asked for the tile permission, {answer}"
+            f"the kernel took the filter, but {answer} a request for the tile permission"
         )
 
 
@@ -100,17 +108,19 @@ def _install(libc: ctypes.CDLL) -> None:
         raise _refused("no_new_privs")
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in _FILTER)
     program = _Program(len(_FILTER), code)
-    # Threads that already run are jailed too; prctl's older way would jail only this one.
-    result = libc.syscall(
-        ctypes.c_long(_SYS_SECCOMP),
-        ctypes.c_ulong(_SECCOMP_SET_MODE_FILTER),
-        ctypes.c_ulong(_SECCOMP_FILTER_FLAG_TSYNC),
-        ctypes.byref(program),
-    )
+    # A kernel that does not know the second flag (gVisor) refuses it.
+    for flags in (_TSYNC | _SPEC_ALLOW, _TSYNC):
+        result = libc.syscall(
+            ctypes.c_long(_SYS_SECCOMP),
+            ctypes.c_ulong(_SECCOMP_SET_MODE_FILTER),
+            ctypes.c_ulong(flags),
+            ctypes.byref(program),
+        )
+        if result == 0:
+            return
     if result > 0:
         raise JailUnavailableError(f"thread {result} has a system-call filter of its own")
-    if result < 0:
-        raise _refused("a system-call filter")
+    raise _refused("a system-call filter")
 
 
 def _refused(what: str) -> JailUnavailableError:
@@ -121,25 +131,6 @@ def _refused(what: str) -> JailUnavailableError:
     )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a command in the jail; returns only if that fails: 2 misuse, 126 no jail, 127 no command.
-
-    ``argv`` is the command with its arguments.
-    """
-    if not argv:
-        print("usage: python -m amx_suite.worker.jail COMMAND [ARGUMENT ...]", file=sys.stderr)
-        return 2
-    try:
-        refuse_amx()
-    except JailUnavailableError as error:
-        print(f"amx jail: {error}", file=sys.stderr)
-        return 126
-    try:
-        os.execvp(argv[0], list(argv))
-    except OSError as error:
-        print(f"amx jail: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
-        return 127
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    refuse_amx()
+    os.execvp(sys.argv[1], sys.argv[1:])

@@ -1,4 +1,4 @@
-"""MKL's verbose log, read into kernel uses: what oneDNN's log cannot see of stock PyTorch.
+"""MKL's verbose log: the products of stock PyTorch that oneDNN's log cannot show.
 
 FP32 products and those of PyTorch's own attention are MKL's. Line formats (oneMKL developer guide,
 "Using oneMKL Verbose Mode"), the first once in a process::
@@ -11,23 +11,20 @@ The log names no implementation, so no call of MKL counts as AMX.
 
 from __future__ import annotations
 
-__all__ = ["MklLog", "mkl_exceeds", "mkl_level", "parse_mkl"]
+__all__ = ["mkl_exceeds", "mkl_kernels", "mkl_level"]
 
-import math
 import re
-from collections import defaultdict
-
-import msgspec
+from collections.abc import Iterator
 
 from amx_suite.core.evidence import Family, KernelUse
 
 _ANNOUNCEMENT = re.compile(r"MKL_VERBOSE .* for Intel\(R\) 64 architecture (.+?), (?:Lnx|Win)")
-#: The last start in a line is taken, as other text may come before it.
+#: Other text may come before a call in the same line, even the start of another call.
 _CALL = re.compile(
     r"MKL_VERBOSE ([A-Z0-9_]+)\([^()]*\) ([0-9.]+)(ns|us|ms|s) [^\n]*?\bNThr:([0-9]+)"
 )
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
-#: A product's routine and the type of its factors, as BLAS names them; packing multiplies nothing.
+#: A product's routine and the type of its factors, as BLAS names them.
 _TYPES = (
     (re.compile(r"GEMM_BF16BF16F32"), "bf16"),
     (re.compile(r"GEMM_F16F16F32|HGEMM"), "f16"),
@@ -36,65 +33,49 @@ _TYPES = (
     (re.compile(r"DGEMM"), "f64"),
 )
 _NO_PRODUCT = re.compile(r"_(?:PACK|ALLOC|FREE)")
-#: What MKL calls each of its levels, as MKL_ENABLE_INSTRUCTIONS does, lowest first; the words that
-#: are in the announcement of that level and none below (strings of oneMKL 2024).
-_LEVELS = (
-    ("AVX2", "Advanced Vector Extensions 2"),
-    ("AVX2_E1", "AVX-2) with support of Intel(R) Deep Learning Boost"),
-    ("AVX512", "Advanced Vector Extensions 512"),
-    ("AVX512_E1", "AVX-512) with support of Intel(R) Deep Learning Boost"),
-    ("AVX512_E2", "EVEX-encoded AES"),
-    ("AVX512_E3", "bfloat16"),
-    ("AVX512_E4", "FP16 (limited)"),
-    ("AVX512_E5", "with INT8, BF16, and FP16"),
-)
+#: MKL's levels as MKL_ENABLE_INSTRUCTIONS calls them, lowest first, and the words that are in the
+#: announcement of this level and of none below (strings of oneMKL 2024).
+_LEVELS = {
+    "AVX2": "Advanced Vector Extensions 2",
+    "AVX2_E1": "AVX-2) with support of Intel(R) Deep Learning Boost",
+    "AVX512": "Advanced Vector Extensions 512",
+    "AVX512_E1": "AVX-512) with support of Intel(R) Deep Learning Boost",
+    "AVX512_E2": "EVEX-encoded AES",
+    "AVX512_E3": "bfloat16",
+    "AVX512_E4": "FP16 (limited)",
+    "AVX512_E5": "with INT8, BF16, and FP16",
+}
+_ORDER = list(_LEVELS)
 
 
-class MklLog(msgspec.Struct, frozen=True):
-    """What a log says: the instructions that MKL announces (or nothing), and its calls."""
+def mkl_kernels(text: str, threads: int) -> Iterator[KernelUse]:
+    """Each call in the log of a process with this number of compute threads.
 
-    announced: str
-    kernels: tuple[KernelUse, ...]
-
-
-def parse_mkl(text: str, threads: int) -> MklLog:
-    """Read a log of a process with that many compute threads.
-
-    Calls that run side by side, each on some of the threads, each log their own time; a call counts
-    with its share of the threads, so that their sum is not above the clock's.
+    Calls that run side by side, each on some of the threads, each log their own time. A call counts
+    with its share of the threads, so that the sum does not exceed the clock's time.
     """
-    announced = _ANNOUNCEMENT.search(text)
-    uses: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for routine, time, unit, used in _CALL.findall(text):
-        share = min(1.0, int(used) / threads)
-        uses[_kind(routine), f"mkl:{routine.lower()}", _type(routine)].append(
-            float(time) * _MILLISECONDS[unit] * share
+        product = "GEMM" in routine and not _NO_PRODUCT.search(routine)
+        yield KernelUse(
+            "matmul" if product else "blas",
+            f"mkl:{routine.lower()}",
+            Family.UNNAMED,
+            1,
+            float(time) * _MILLISECONDS[unit] * min(1.0, int(used) / threads),
+            next((name for pattern, name in _TYPES if pattern.search(routine)), ""),
         )
-    kernels = tuple(
-        KernelUse(kind, name, Family.UNNAMED, len(times), math.fsum(times), data_type)
-        for (kind, name, data_type), times in uses.items()
-    )
-    return MklLog(announced[1] if announced else "", kernels)
 
 
-def mkl_level(announced: str) -> str:
-    """The level in MKL's own word for it, or the announcement where it names none.
+def mkl_level(text: str) -> str:
+    """The level that the log announces, or its own words where these name none.
 
-    On CPUs of other vendors MKL announces nothing above SSE, whatever it was told.
+    On CPUs of other vendors MKL announces nothing above SSE, whatever its ceiling.
     """
-    found = [level for level, words in _LEVELS if words in announced]
-    return found[-1] if found else announced
+    if (match := _ANNOUNCEMENT.search(text)) is None:
+        return "not built in"
+    return next((level for level in reversed(_ORDER) if _LEVELS[level] in match[1]), match[1])
 
 
 def mkl_exceeds(level: str, ceiling: str) -> bool:
-    """Whether a level is above a ceiling; what names no level is above none."""
-    order = [name for name, _ in _LEVELS]
-    return level in order and order.index(level) > order.index(ceiling)
-
-
-def _kind(routine: str) -> str:
-    return "matmul" if "GEMM" in routine and not _NO_PRODUCT.search(routine) else "blas"
-
-
-def _type(routine: str) -> str:
-    return next((name for pattern, name in _TYPES if pattern.search(routine)), "")
+    """Whether a level is above a ceiling; words that name no level are above none."""
+    return level in _ORDER and _ORDER.index(level) > _ORDER.index(ceiling)

@@ -6,16 +6,16 @@ __all__ = ["IsaWorker"]
 
 import os
 import signal
-from collections.abc import Mapping
 from typing import Any
 
 from amx_suite.child.channel import ArrayMap
 from amx_suite.child.handle import Child
-from amx_suite.core.case import Precision, RunCase
+from amx_suite.core.case import RunCase
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
-from amx_suite.worker import messages as words
+from amx_suite.worker import messages
 from amx_suite.worker.environment import child_environment
 from amx_suite.workloads.base import Inputs
 
@@ -23,10 +23,9 @@ from amx_suite.workloads.base import Inputs
 class IsaWorker(Child):
     """A child under one ISA ceiling.
 
-    Arms without AMX are jailed: the kernel refuses them the tile permission from before their first
-    import. ``module`` makes their handlers, ``jailed`` and ``free``; the suite's own tests have
-    another one. A jailed child that dies of an instruction that the kernel refuses raises
-    CeilingIgnoredError.
+    Without AMX in its ceiling the child is jailed: the kernel refuses it the tile permission. If a
+    jailed child then dies of SIGILL, the request raises CeilingIgnoredError. ``module`` has the
+    functions ``jailed`` and ``free`` that make the handler.
     """
 
     def __init__(
@@ -37,83 +36,72 @@ class IsaWorker(Child):
         threads: int,
         cpus: tuple[int, ...],
         label: str = "",
-        inherited: Mapping[str, str] | None = None,
-        module: str = "amx_suite.worker.child",
+        module: str = "amx_suite.worker.handler",
     ) -> None:
+        self._isa, self._engine, self._threads = isa, engine, threads
         self.environment = child_environment(
-            isa,
-            threads,
-            os.environ if inherited is None else inherited,
-            ENGINES[engine].variables(isa) if engine in ENGINES else {},
+            isa, threads, os.environ, ENGINES[engine].variables(isa)
         )
-        self._jailed = not isa.allows_amx
         super().__init__(
-            f"{module}:{'jailed' if self._jailed else 'free'}",
+            f"{module}:{'free' if isa.allows_amx else 'jailed'}",
             label=label or f"{engine}@{isa}",
             cpus=cpus,
             environment=self.environment.variables,
         )
-        try:
-            self.jail = self.ask(words.Launch(isa, engine, threads), words.Launched).jail
-        except BaseException:
-            self.close()
-            raise
 
     def _died(self) -> LostChildError:
         lost = super()._died()
-        if not self._jailed or lost.signal != signal.SIGILL:
+        if self._isa.allows_amx or lost.signal != signal.SIGILL:
             return lost
         return CeilingIgnoredError(
             self.label,
-            f"{lost.what}: an instruction the kernel refuses was executed, so a library ignores "
-            "its ceiling and used AMX all the same",
+            f"{lost.what}: it executed an instruction that the kernel refuses, so a library "
+            "ignores its ceiling and used AMX",
             lost.stderr_tail,
             cpus=self.cpus,
             signal=lost.signal,
         )
 
-    def prepare(
-        self,
-        case: RunCase,
-        inputs: Inputs,
-        *,
-        slice_seconds: float = words.SLICE_SECONDS,
-        slowdown: float = 0.0,
-    ) -> words.Prepared:
-        """Have the child build, prepare and warm up the case's model; see ``words.Prepare``."""
-        return self.ask(words.Prepare(case, inputs, slice_seconds, slowdown), words.Prepared)
+    def prepare(self, case: RunCase, inputs: Inputs) -> messages.Prepared:
+        """Build, prepare and warm up the case's model."""
+        return self.ask(messages.Prepare(case, inputs), messages.Prepared)
 
-    def take_slice(self, iterations: int) -> words.SliceTaken:
-        """Time that many consecutive steps; blocks on the socket, and does nothing else."""
-        return self.ask(words.TakeSlice(iterations), words.SliceTaken)
+    def take_slice(self, iterations: int) -> messages.SliceTaken:
+        """Time consecutive steps; meanwhile this process only waits."""
+        return self.ask(messages.TakeSlice(iterations), messages.SliceTaken)
 
-    def prove(self) -> words.Proof:
+    def prove(self) -> messages.Proof:
         """Run one untimed step with the kernel log on, and read the permission back."""
-        return self.ask(words.Prove(), words.Proof)
+        return self.ask(messages.Prove(), messages.Proof)
 
     def outputs(self) -> Any:
         """The prepared inference model's logits, shape [batch, ...]."""
-        return self.exchange(words.Outputs(), words.Arrays)[1]["logits"]
+        return self._arrays(messages.Outputs())["logits"]
 
     def losses(self, *, steps: int, batch: int) -> Any:
         """Losses of the first training steps from the seeded start, shape [steps]."""
-        return self.exchange(words.Losses(steps, batch), words.Arrays)[1]["losses"]
+        return self._arrays(messages.Losses(steps, batch))["losses"]
 
     def gradients(self, *, batch: int) -> ArrayMap:
         """Gradients of the first training step from the seeded start, by parameter name."""
-        return self.exchange(words.Gradients(batch), words.Arrays)[1]
+        return self._arrays(messages.Gradients(batch))
 
     def checkpoint(self, path: str) -> None:
-        """Have the child write model and optimizer state to ``path``."""
-        self.ask(words.Checkpoint(path), words.Done)
+        """Write model and optimizer state to ``path``."""
+        self._arrays(messages.Checkpoint(path))
 
     def release(self) -> None:
-        """Have the child free its prepared model, which it prepares anew when it is needed."""
-        self.ask(words.Release(), words.Done)
+        """Free the prepared model; a later request prepares it again."""
+        self._arrays(messages.Release())
 
     def operate(
         self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
     ) -> Any:
-        """Run one operator of ``workloads.operators`` on the given arrays; returns its output."""
-        request = words.Operate(operator, precision, settings)
-        return self.exchange(request, words.Arrays, arrays)[1]["output"]
+        """Run one operator of ``workloads.operators`` on the arrays; returns its output."""
+        request = messages.Operate(
+            self._isa, self._engine, self._threads, operator, precision, settings
+        )
+        return self._arrays(request, arrays)["output"]
+
+    def _arrays(self, request: messages.ArmRequest, arrays: ArrayMap | None = None) -> ArrayMap:
+        return self.exchange(request, messages.Done, arrays)[1]

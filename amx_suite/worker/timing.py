@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-__all__ = ["WarmedUp", "time_steps", "warm_up"]
+__all__ = ["SLICE_SECONDS", "time_steps", "warm_up"]
 
 import gc
 import math
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from amx_suite.core.case import Mode, Precision
+from amx_suite.core.case import Mode
+from amx_suite.core.precision import Precision
 from amx_suite.errors import NotApplicableError
-from amx_suite.worker.arm import Arm
 
-#: Warming up ends when two steps in a row take the same time within this share, or after enough.
+if TYPE_CHECKING:
+    from amx_suite.worker.arm import Arm
+
+#: The length of an arm's turn: long beside a step's jitter, short beside the time for which a
+#: neighbour stays or is away.
+SLICE_SECONDS = 0.3
+#: The warm-up ends when two steps in a row take the same time within this share, or at a limit.
 _STABLE_WITHIN = 0.05
 _MOST_WARMUP_STEPS = 20
 _MOST_WARMUP_SECONDS = 3.0
 _LEAST_WARMUP_STEPS = {Mode.INFERENCE: 3, Mode.TRAINING: 2}
 
 
-class WarmedUp(NamedTuple):
-    """An arm whose step time has settled."""
+def warm_up(arm: Arm) -> int:
+    """Repeat the step until its time is stable; returns how many steps fill a slice, at least 1.
 
-    step_seconds: float
-    iterations: int
-
-
-def warm_up(arm: Arm, slice_seconds: float) -> WarmedUp:
-    """Repeat the step until its time is stable, and see how many fill a slice.
-
-    The arbiter is never timed, and its steps are slow: it is left as it is, with no iterations.
+    The FP64 reference is slow and never timed: it is not warmed up, and the result is 0.
     """
     if arm.case.precision is Precision.FP64:
-        return WarmedUp(0.0, 0)
+        return 0
     seconds: list[float] = []
     least = _LEAST_WARMUP_STEPS[arm.case.workload.mode]
     while True:
@@ -43,48 +41,25 @@ def warm_up(arm: Arm, slice_seconds: float) -> WarmedUp:
             continue
         before, last = seconds[-2:]
         stable = abs(last - before) <= _STABLE_WITHIN * before
-        # The first step also compiles what an engine compiles late, which warms nothing up.
+        # Some engines compile in the first step, which warms nothing up.
         warm = sum(seconds[1:])
         if stable or len(seconds) >= _MOST_WARMUP_STEPS or warm >= _MOST_WARMUP_SECONDS:
-            break
-    settled = min(seconds[-2:])
-    return WarmedUp(settled, max(1, math.ceil(slice_seconds / settled)))
+            return max(1, math.ceil(SLICE_SECONDS / min(before, last)))
 
 
-def time_steps(arm: Arm, iterations: int, slowdown: float = 0.0) -> float:
-    """Seconds that so many consecutive steps take.
+def time_steps(arm: Arm, iterations: int) -> float:
+    """Seconds of consecutive steps; nothing else runs meanwhile, not even garbage collection.
 
-    Nothing but the steps is between the two readings of the clock, and Python's garbage collector
-    is kept from running there. With a ``slowdown`` each step is followed by a busy wait of that
-    share of its time. Raises NotApplicableError for the arbiter.
+    Raises NotApplicableError for the FP64 reference.
     """
     if arm.case.precision is Precision.FP64:
-        raise NotApplicableError(f"{arm.case.name} is the arbiter of accuracy and is never timed")
-    step: Callable[[], Any] = _slowed(arm.step, slowdown) if slowdown else arm.step
-    rounds = range(iterations)
-    collecting = gc.isenabled()
+        raise NotApplicableError(f"{arm.case.name} is the FP64 reference and is never timed")
+    step, repeats = arm.step, range(iterations)
     gc.disable()
     try:
-        with arm.guard():
-            start = time.perf_counter_ns()
-            for _ in rounds:
-                step()
-            end = time.perf_counter_ns()
-    finally:
-        if collecting:
-            gc.enable()
-    return (end - start) * 1e-9
-
-
-def _slowed(step: Callable[[], Any], share: float) -> Callable[[], None]:
-    """The step with a busy wait of that share of its own time behind it."""
-
-    def slowed() -> None:
         start = time.perf_counter_ns()
-        step()
-        done = time.perf_counter_ns()
-        end = done + (done - start) * share
-        while time.perf_counter_ns() < end:
-            pass
-
-    return slowed
+        for _ in repeats:
+            step()
+        return (time.perf_counter_ns() - start) * 1e-9
+    finally:
+        gc.enable()

@@ -1,38 +1,172 @@
-"""The parent's handle of the child that reads how fast this machine's units are."""
+"""How fast this machine's units are: a child that reads them, and the parent's handle of it."""
 
 from __future__ import annotations
 
-__all__ = ["UnitProbe"]
+__all__ = ["UnitProbe", "Units", "unit_loops", "units_of_a_core"]
 
+import os
+import statistics
+import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
 
+from amx_suite.child.channel import ArrayMap
 from amx_suite.child.handle import Child
-from amx_suite.core.peaks import CpuCycles, Peaks
+from amx_suite.child.messages import Reply, Request
+from amx_suite.core.isa import AMX_FLAGS
+from amx_suite.core.numbers import Count, Seconds
+from amx_suite.core.peaks import CpuCycles, Peaks, Spread
 from amx_suite.core.quiet import Reading
-from amx_suite.worker.probing import (
-    CyclesRead,
-    MeasurePeaks,
-    PeaksMeasured,
-    ReadCycles,
-    ReadUnits,
-    UnitsRead,
+from amx_suite.core.units import Unit
+from amx_suite.errors import NotApplicableError
+from amx_suite.host.cpuinfo import read_cpuinfo
+from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop
+from amx_suite.tmul.instructions import INSTRUCTIONS
+from amx_suite.tmul.loops import (
+    AVX2,
+    AVX512,
+    chain_loop,
+    fma_loop,
+    stream_loop,
+    throughput_loop,
 )
+from amx_suite.tmul.probe import Probe
+from amx_suite.tmul.xcomp import request_tiles
+
+
+class ReadUnits(Request, frozen=True, tag=True):
+    """Read how fast each unit is now on every CPU of this child."""
+
+
+class UnitsRead(Reply, frozen=True, tag=True):
+    """One reading."""
+
+    reading: Reading
+
+
+class MeasurePeaks(Request, frozen=True, tag=True):
+    """Read the most that each unit gives on all CPUs at once, ``readings`` times."""
+
+    seconds_to_answer: ClassVar[float] = 600.0
+
+    readings: Count
+
+
+class PeaksMeasured(Reply, frozen=True, tag=True):
+    """The most that the units gave."""
+
+    peaks: Peaks
+
+
+class ReadCycles(Request, frozen=True, tag=True):
+    """Read what each unit does per cycle, on one CPU after the other, for this long."""
+
+    seconds: Seconds
+
+
+class CyclesRead(Reply, frozen=True, tag=True):
+    """What each CPU did; a CPU or unit that was always interrupted is missing."""
+
+    cpus: tuple[CpuCycles, ...]
 
 
 class UnitProbe(Child):
-    """A child that reads the units of its CPUs, and may use tiles."""
+    """A child that reads the units of its CPUs, and may use tiles.
+
+    Each method raises NotApplicableError on a CPU without vectors that can be read.
+    """
 
     def __init__(self, cpus: Sequence[int]) -> None:
-        super().__init__("amx_suite.worker.probing:Units", label="unit probe", cpus=cpus)
+        super().__init__(f"{__name__}:Units", label="unit probe", cpus=cpus)
 
     def probe(self) -> Reading:
-        """How fast each unit is now; blocks on the socket meanwhile."""
+        """How fast each unit is now; meanwhile this process only waits."""
         return self.ask(ReadUnits(), UnitsRead).reading
 
+    def measure_peaks(self, readings: int) -> Peaks:
+        """The most that each unit gives on all CPUs at once, from this number of readings."""
+        return self.ask(MeasurePeaks(readings), PeaksMeasured).peaks
+
     def read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
-        """The most that each unit of each CPU does per cycle, found within so many seconds."""
+        """The most that each unit of each CPU does per cycle, seen within this time."""
         return self.ask(ReadCycles(seconds), CyclesRead, seconds=seconds + 60.0).cpus
 
-    def measure_peaks(self, readings: int) -> Peaks:
-        """The most that each unit gives, from so many readings of each."""
-        return self.ask(MeasurePeaks(readings), PeaksMeasured).peaks
+
+class Units:
+    """Handles the requests of a ``UnitProbe`` on the CPUs of its process."""
+
+    requests: ClassVar[Any] = ReadUnits | MeasurePeaks | ReadCycles
+
+    def __init__(self) -> None:
+        self._cpus = tuple(sorted(os.sched_getaffinity(0)))
+        self._probe: Probe | None = None
+        self._cycles: CycleReader | None = None
+
+    def handle(
+        self, request: ReadUnits | MeasurePeaks | ReadCycles, arrays: ArrayMap
+    ) -> tuple[Reply, ArrayMap]:
+        """Take the readings."""
+        match request:
+            case ReadUnits():
+                self._probe = self._probe or self._open_probe()
+                return UnitsRead(self._probe.read()), {}
+            case MeasurePeaks(readings):
+                return PeaksMeasured(self._measure_peaks(readings)), {}
+            case ReadCycles(seconds):
+                return CyclesRead(self._read_cycles(seconds)), {}
+
+    def _open_probe(self) -> Probe:
+        """INT8 uses the same unit as BF16, so one of them tells whether it is busy."""
+        loops = unit_loops()
+        loops.pop(Unit.TILE_INT8, None)
+        return Probe(self._cpus, loops, chain_loop)
+
+    def _measure_peaks(self, readings: int) -> Peaks:
+        probe = Probe(self._cpus, unit_loops(), chain_loop)
+        found = [probe.read_sums() for _ in range(readings)]
+        series = {unit: [reading[unit] for reading in found] for unit in found[0]}
+        rates = {u: Spread(statistics.median(s), min(s), max(s)) for u, s in series.items()}
+        return Peaks(self._cpus, rates)
+
+    def _read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
+        """One CPU at a time, so that no two of them share a core."""
+        reader = self._cycles = self._cycles or CycleReader(units_of_a_core(), chain_loop())
+        found: dict[int, CpuCycles] = {}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for cpu in self._cpus:
+                os.sched_setaffinity(0, {cpu})
+                for window in reader.read():
+                    seen = CpuCycles(cpu, {window.unit: window.per_cycle}, window.hertz)
+                    found[cpu] = seen.better_of(found.get(cpu))
+        os.sched_setaffinity(0, self._cpus)
+        return tuple(found[cpu] for cpu in self._cpus if cpu in found)
+
+
+def unit_loops() -> dict[Unit, MakeLoop]:
+    """A loop for each unit that the CPU has and the kernel permits to this process.
+
+    Raises NotApplicableError where there is none: nothing would tell quiet from busy.
+    """
+    flags = set(read_cpuinfo().flags)
+    widest = next((each for each in (AVX512, AVX2) if flags.issuperset(each.flags)), None)
+    if widest is None:
+        raise NotApplicableError(
+            "this CPU has neither AVX-512 nor AVX2 with FMA, or /proc/cpuinfo does not list them, "
+            "so the probe can read none of its units and nothing would tell quiet from busy; use a "
+            "CPU that has them"
+        )
+    loops: dict[Unit, MakeLoop] = {
+        Unit.MEMORY: partial(stream_loop, widest),
+        Unit.FMA: partial(fma_loop, widest),
+    }
+    if flags.issuperset(AMX_FLAGS) and request_tiles().value is not None:
+        loops[Unit.TILE] = partial(throughput_loop, INSTRUCTIONS["tdpbf16ps"])
+        loops[Unit.TILE_INT8] = partial(throughput_loop, INSTRUCTIONS["tdpbssd"])
+    return loops
+
+
+def units_of_a_core() -> dict[Unit, Loop]:
+    """The loops of the units that a core has to itself: all but its way to memory."""
+    return {unit: make() for unit, make in unit_loops().items() if unit is not Unit.MEMORY}

@@ -1,25 +1,27 @@
 """What a workload is: a model with its inputs, its loss and its optimizer.
 
-torch is imported inside the methods only; the data at the top of each workload (shapes, units) is
-read by the parent, which has no torch.
+torch is imported inside functions only: the parent, which has no torch, reads the shapes and units.
 """
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Inputs", "ModelWorkload", "ask_workload"]
+__all__ = ["Batch", "Inputs", "ModelWorkload", "floating"]
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from amx_suite.core.case import Mode, RunCase, Shape
+from amx_suite.core.precision import Precision
+from amx_suite.errors import NotApplicableError
 
 if TYPE_CHECKING:
     import torch
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """Where a workload may find the user's own data and whether it may download any.
+    """The user's own data, and whether anything may be downloaded.
 
     ``data`` is the folder that holds (or shall hold) CIFAR-10; None means synthetic images.
     ``download`` also lets a model's weights be fetched by name.
@@ -36,32 +38,37 @@ class Batch(NamedTuple):
     targets: torch.Tensor
 
 
-class ModelWorkload(Protocol):
-    """One model. Instances are stateless; one row each in ``workloads.WORKLOADS``."""
+class ModelWorkload(ABC):
+    """One model; one row each in ``workloads.WORKLOADS``. Instances have no state.
+
+    ``distributions`` are the installed packages that define the model, as named in the index.
+    ``shapes`` holds the shape of each mode at each level at which the model runs.
+    """
 
     name: str
     unit: str
-    channels_last: bool
-    #: The installed packages that define this model, as named in the index.
-    distributions: tuple[str, ...]
-    #: The shape of each mode at each level at which it runs: ``{(mode, level): shape}``.
+    channels_last = False
+    distributions: tuple[str, ...] = ("torch",)
     shapes: dict[tuple[Mode, int], Shape]
 
     def items_per_step(self, shape: Shape) -> int:
         """How many ``unit`` one step of this shape processes."""
+        return shape.batch * shape.size
 
+    @abstractmethod
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
     ) -> torch.nn.Module:
         """The model, seeded by ``case.seed`` or with the weights that ``case.weights`` names.
 
         ``deterministic`` switches dropout off, so that arms can be compared step by step.
-        Floating point parameters are FP64 for ``Precision.FP64``, else FP32. In the mode
-        (``eval`` or ``train``) of the case. Its output is one tensor.
+        Parameters are of the type ``floating`` gives, the module is in the case's mode (``eval`` or
+        ``train``), and its output is one tensor.
 
         Raises UsageError for weights that cannot be used.
         """
 
+    @abstractmethod
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
         """``count`` batches of ``case.shape``, seeded, and a sentence saying what the data is.
 
@@ -70,16 +77,19 @@ class ModelWorkload(Protocol):
         """
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The scalar training loss of the module's output, in FP32 or wider."""
+        """Cross entropy, a scalar, in FP32 or wider."""
+        import torch
 
-    def logits(self, output: torch.Tensor) -> torch.Tensor:
-        """The tensor that accuracy is judged on, shape [batch, ...], from the module's output."""
+        wide = output.to(torch.promote_types(output.dtype, torch.float32))
+        return torch.nn.functional.cross_entropy(wide, targets)
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of the published recipe for this model."""
+        """The optimizer of the published recipe; NotApplicableError if there is no training."""
+        raise NotApplicableError(f"the {self.name} workload is for inference only")
 
 
-def ask_workload(workload: ModelWorkload) -> None:
-    """Read all that the parent will read of a workload, so that one that raises does so here."""
-    for shape in workload.shapes.values():
-        workload.items_per_step(shape)
+def floating(precision: Precision) -> torch.dtype:
+    """The type a model is built in: FP64 for the reference, else FP32, which engines lower."""
+    import torch
+
+    return torch.float64 if precision is Precision.FP64 else torch.float32

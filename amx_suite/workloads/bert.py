@@ -4,19 +4,22 @@ from __future__ import annotations
 
 __all__ = ["Bert"]
 
-from collections.abc import Iterable
+import os
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape
+from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.errors import UsageError
-from amx_suite.workloads.base import Batch, Inputs
-from amx_suite.workloads.weights import is_local, weights_folder
+from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
+from amx_suite.workloads.network import why_unreachable
+from amx_suite.workloads.weights import local_folder
 
 if TYPE_CHECKING:
     import torch
 
 _LABELS = 2
-#: What a sequence classifier has beyond the encoder: a checkpoint need not bring it.
+#: The parts of a sequence classifier beyond the encoder: a checkpoint need not have them.
 _HEADS = ("classifier.", "bert.pooler.")
 #: Attention as plain matrix products. The extension fuses it in BF16 and, as ``quantized_sdp``, in
 #: INT8; the fused PyTorch operator is opaque to its quantizer and INT8 runs a quarter slower.
@@ -26,57 +29,56 @@ _ATTENTION = "eager"
 _TOKENS = (999, 21128)
 #: A usual rate for fine-tuning BERT (Devlin et al. 2018, appendix A.3: 2e-5 to 5e-5).
 _LEARNING_RATE = 2e-5
+_NAMES_SHOWN = 4
 
 
-class Bert:
+class Bert(ModelWorkload):
     """BERT-base (110 M parameters) unless the weights say otherwise."""
 
     name = "bert"
     unit = "tokens"
-    channels_last = False
-    distributions: tuple[str, ...] = ("torch", "transformers")
-    shapes: dict[tuple[Mode, int], Shape] = {
+    distributions = ("torch", "transformers")
+    shapes = {
         (Mode.INFERENCE, 3): Shape(8, 128),
         (Mode.INFERENCE, 4): Shape(64, 512),
         (Mode.TRAINING, 3): Shape(2, 128),
         (Mode.TRAINING, 4): Shape(32, 128),
     }
 
-    def items_per_step(self, shape: Shape) -> int:
-        """Tokens."""
-        return shape.batch * shape.size
-
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
     ) -> torch.nn.Module:
         """The encoder for inference, a classifier of two labels for training.
 
-        ``case.weights`` is ``random``, ``minilm`` (a real 6-layer model in an installed package), a
-        folder with config.json and safetensors, or a published model's name, which must be in the
+        The encoder's output is the last hidden state [batch, size, hidden]; the pooled vector is
+        one token of each row behind a tanh, which hides errors. The classifier's is
+        [batch, labels].
+
+        ``case.weights`` is ``random``, ``minilm`` (a real 6-layer model in an installable package),
+        a folder with config.json and safetensors, or a published model's name, which must be in the
         local cache unless ``inputs.download``.
         """
         import torch
 
         training = case.workload.mode is Mode.TRAINING
-        config: dict[str, Any] = {"attn_implementation": _ATTENTION}
+        library = _transformers()
+        options: dict[str, Any] = {"attn_implementation": _ATTENTION}
         if training:
-            config["num_labels"] = _LABELS
+            options["num_labels"] = _LABELS
         if deterministic:
-            config.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+            options.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        kind = _with_tensor_output(library.Classifier if training else library.Encoder)
+        parts: dict[str, Any] = {} if training else {"add_pooling_layer": False}
         torch.manual_seed(case.seed)
-        kind = _classifier() if training else _encoder()
         if case.weights == "random":
-            from transformers import BertConfig
-
-            model = kind(BertConfig(**config))
+            model = kind(library.Config(**options), **parts)
         else:
-            model = _pretrained(kind, case.weights, inputs, config)
+            model = _pretrained(library, kind, case.weights, inputs, {**options, **parts})
             _check_size(model.config, case)
         # No input has padding. transformers would look for it in every forward pass, by a branch on
         # the data.
         model.config.pad_token_id = None
-        model.to(torch.float64 if case.precision is Precision.FP64 else torch.float32)
-        trained: torch.nn.Module = model.train(training)
+        trained: torch.nn.Module = model.to(floating(case.precision)).train(training)
         return trained
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
@@ -92,21 +94,6 @@ class Bert:
             made.append(Batch((torch.from_numpy(tokens),), torch.from_numpy(labels)))
         return made, f"random tokens, seed {case.seed}"
 
-    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy over the labels."""
-        import torch
-
-        wide = output.to(torch.promote_types(output.dtype, torch.float32))
-        return torch.nn.functional.cross_entropy(wide, targets)
-
-    def logits(self, output: torch.Tensor) -> torch.Tensor:
-        """For inference the last hidden state [batch, size, hidden], for training [batch, labels].
-
-        The hidden state and not the pooled vector: the latter is one token of each row behind a
-        tanh, which hides errors.
-        """
-        return output
-
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW."""
         import torch
@@ -114,80 +101,85 @@ class Bert:
         return torch.optim.AdamW(module.parameters(), lr=_LEARNING_RATE)
 
 
-def _encoder() -> Any:
-    """A BertModel whose output is a tensor, so that it can be traced; parameter names as ever."""
-    from transformers import BertModel
+def _transformers() -> Any:
+    """The three classes of transformers, imported as if torchao were not installed.
 
-    class Encoder(BertModel):  # type: ignore[misc] # transformers is untyped
-        def __init__(self, config: Any) -> None:
-            super().__init__(config, add_pooling_layer=False)
+    transformers imports torchao with its first model, for quantized checkpoints, which no BERT here
+    is. An import that is broken or too old would cost every arm.
+    """
+    absent = object()
+    torchao = sys.modules.get("torchao", absent)
+    # With None here Python finds no such module, and find_spec does not either.
+    sys.modules["torchao"] = None  # type: ignore[assignment]
+    try:
+        from transformers import BertConfig, BertForSequenceClassification, BertModel, logging
+    finally:
+        del sys.modules["torchao"]
+        if torchao is not absent:
+            sys.modules["torchao"] = torchao  # type: ignore[assignment]
+    # It reports each part of a checkpoint that a model has not, which is checked here.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return SimpleNamespace(
+        Config=BertConfig, Encoder=BertModel, Classifier=BertForSequenceClassification
+    )
 
+
+def _with_tensor_output(base: Any) -> Any:
+    """The class with one tensor as output, so that it can be traced; it keeps parameter names."""
+
+    class TensorOutput(base):  # type: ignore[misc] # transformers is untyped
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            hidden: torch.Tensor = super().forward(input_ids=input_ids, return_dict=False)[0]
-            return hidden
+            output: torch.Tensor = super().forward(input_ids=input_ids, return_dict=False)[0]
+            return output
 
-    return Encoder
-
-
-def _classifier() -> Any:
-    """A BertForSequenceClassification whose output is a tensor."""
-    from transformers import BertForSequenceClassification
-
-    class Classifier(BertForSequenceClassification):  # type: ignore[misc] # as above
-        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            scores: torch.Tensor = super().forward(input_ids=input_ids, return_dict=False)[0]
-            return scores
-
-    return Classifier
+    return TensorOutput
 
 
-def _pretrained(kind: Any, weights: str, inputs: Inputs, config: dict[str, Any]) -> Any:
-    """Load by folder or name, from safetensors only; UsageError if it is not here or no BERT."""
-    local = is_local(weights)
-    source = str(weights_folder(weights)) if local else weights
+def _pretrained(
+    library: Any, kind: Any, weights: str, inputs: Inputs, options: dict[str, Any]
+) -> Any:
+    """Load by folder or name, from safetensors only; UsageError if that is impossible."""
     from safetensors import SafetensorError
-    from transformers import BertConfig
 
-    options = {"local_files_only": local or not inputs.download}
+    folder = local_folder(weights)
+    online, unreachable = inputs.download and folder is None, None
+    if online:
+        unreachable = why_unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    source = weights if folder is None else str(folder)
+    where = {"local_files_only": not online or unreachable is not None}
     try:
-        described, _ = BertConfig.get_config_dict(source, **options)
-    except (OSError, ValueError) as error:
-        raise UsageError(_not_here(weights, inputs)) from error
-    if described.get("model_type") != "bert":
-        raise UsageError(
-            f"the weights '{weights}' are of a model of type '{described.get('model_type')}', "
-            "and the bert workload needs 'bert'"
-        )
-    try:
+        described, _ = library.Config.get_config_dict(source, **where)
+        if (found := described.get("model_type")) != "bert":
+            raise UsageError(
+                f"the weights '{weights}' are of a model of type '{found}', and the bert workload "
+                "needs 'bert'"
+            )
         model, report = kind.from_pretrained(
             source,
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, and judged below
+            **where,
             **options,
-            **config,
         )
     except SafetensorError as error:
         raise UsageError(f"the weights '{weights}' are not valid safetensors: {error}") from error
     except (OSError, ValueError) as error:
-        raise UsageError(_not_here(weights, inputs)) from error
-    if missing := _own(report["missing_keys"]):
-        raise UsageError(f"the weights '{weights}' lack {', '.join(missing[:4])}")
-    if misfits := _own(name for name, *_ in report["mismatched_keys"]):
+        raise UsageError(_not_here(weights, inputs, unreachable)) from error
+    # Names, to which transformers 5 adds both shapes.
+    misfits = (key if isinstance(key, str) else key[0] for key in report["mismatched_keys"])
+    faulty = {*report["missing_keys"], *misfits}
+    if own := sorted(name for name in faulty if not name.startswith(_HEADS)):
         raise UsageError(
-            f"the weights '{weights}' do not fit their own config.json: {', '.join(misfits[:4])} "
-            "have another shape"
+            f"the weights '{weights}' lack these parameters, or have them in another shape than "
+            f"their own config.json: {', '.join(own[:_NAMES_SHOWN])}"
         )
     return model
 
 
-def _own(names: Iterable[str]) -> list[str]:
-    """The encoder's own parameters, in order, without the heads that may start anew."""
-    return sorted(name for name in names if not name.startswith(_HEADS))
-
-
 def _check_size(config: Any, case: RunCase) -> None:
-    """UsageError if the user's model is too small for the tokens it would be given."""
+    """UsageError if the user's model is too small for the workload's tokens."""
     if config.max_position_embeddings < case.shape.size:
         raise UsageError(
             f"the weights '{case.weights}' take {config.max_position_embeddings} tokens at most, "
@@ -200,11 +192,11 @@ def _check_size(config: Any, case: RunCase) -> None:
         )
 
 
-def _not_here(weights: str, inputs: Inputs) -> str:
-    what = f"no usable BERT weights '{weights}'"
+def _not_here(weights: str, inputs: Inputs, unreachable: str | None) -> str:
+    what = f"no usable BERT weights '{weights}': no such folder"
+    remedy = "give a folder with config.json and safetensors, 'minilm' or 'random'"
+    if unreachable is not None:
+        return f"{what} or cached model, and {unreachable}: {remedy}, or run where there is network"
     if inputs.download:
-        return f"{what}: no such folder, and no model of that name could be fetched"
-    return (
-        f"{what}: no such folder, and no model of that name in the local cache; give a folder with "
-        "config.json and safetensors, 'minilm' or 'random', or allow the download"
-    )
+        return f"{what}, and no model of that name could be fetched: {remedy}"
+    return f"{what} or cached model: {remedy}, or allow the download"

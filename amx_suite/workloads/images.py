@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 from amx_suite.core.case import Shape
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Batch
+from amx_suite.workloads.network import why_unreachable
 
 if TYPE_CHECKING:
     import numpy as np
 
 #: Side of a CIFAR-10 image in pixels, before it is enlarged to the network's input.
 _SMALL_SIDE = 32
-#: Intel's published ResNet50 training example scales CIFAR-10 from [0, 1] to [-1, 1].
-_MEAN = _DEVIATION = (0.5, 0.5, 0.5)
 
 
 def synthetic_batches(shape: Shape, seed: int, count: int, classes: int) -> list[Batch]:
     """Images [batch, 3, size, size] in FP32 with the smoothness of enlarged CIFAR-10, and classes.
 
-    Independent pixels would average out within a few layers, and all images would give one answer;
-    enlarging small noise keeps them apart as real pictures are.
+    Independent pixels would average out within a few layers, and all images would give the same
+    scores; enlarged small noise keeps them apart as real pictures are.
     """
     import numpy as np
 
@@ -43,9 +42,9 @@ def cifar10_batches(
 ) -> list[Batch]:
     """``count`` seeded batches of CIFAR-10's training images, enlarged to [batch, 3, size, size].
 
-    torchvision reads the files only after their MD5 sums proved right, so nothing but the published
-    data is ever unpickled. Raises UsageError if the folder does not hold the whole data set and
-    ``download`` is false, or the download fails.
+    torchvision checks the files' MD5 sums before it reads them, so only the published data is ever
+    unpickled. Raises UsageError if the folder does not hold the whole data set and it may not or
+    cannot be downloaded.
     """
     import numpy as np
 
@@ -55,35 +54,42 @@ def cifar10_batches(
     order = np.random.default_rng(seed).permutation(len(labels))
     made = []
     for index in range(count):
-        # Small batches of a short data set wrap around rather than come up short.
+        # Batches beyond the end of the data set start again at its beginning.
         chosen = np.take(order, range(index * shape.batch, (index + 1) * shape.batch), mode="wrap")
-        small = pixels[chosen].transpose(0, 3, 1, 2).astype(np.float32) / 255.0
-        mean = np.array(_MEAN, np.float32).reshape(1, 3, 1, 1)
-        deviation = np.array(_DEVIATION, np.float32).reshape(1, 3, 1, 1)
-        made.append(_batch((small - mean) / deviation, labels[chosen], shape.size))
+        # Intel's published ResNet50 training example scales CIFAR-10 to [-1, 1].
+        small = pixels[chosen].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
+        made.append(_batch(small, labels[chosen], shape.size))
     return made
 
 
 def _cifar10(folder: str, download: bool) -> Any:
-    """Torchvision's training set; every way in which it can be missing is a UsageError."""
+    """Torchvision's training set; UsageError if there is none."""
     from torchvision.datasets import CIFAR10
 
-    where = Path(folder)
-    remedy = "give the folder that holds 'cifar-10-batches-py', or allow the download"
-    if not download and not where.is_dir():
-        raise UsageError(f"the data folder '{folder}' does not exist: {remedy}")
+    remedy = f"give the folder that holds '{CIFAR10.base_folder}'"
     try:
-        return CIFAR10(root=folder, train=True, download=download)
-    except OSError as error:
-        raise UsageError(f"CIFAR-10 cannot be had in '{folder}' ({error}): {remedy}") from error
-    except RuntimeError as error:
-        unpacked = where / CIFAR10.base_folder
-        found = (
-            f"'{unpacked}' is there but incomplete or altered (an MD5 sum is wrong)"
-            if unpacked.is_dir()
-            else f"there is no '{CIFAR10.base_folder}' in it"
+        return CIFAR10(root=folder, train=True)
+    except (OSError, RuntimeError) as error:
+        if not download:
+            unpacked = Path(folder, CIFAR10.base_folder)
+            found = (
+                f"'{unpacked}' is incomplete or altered (an MD5 sum is wrong)"
+                if unpacked.is_dir()
+                else f"there is no '{unpacked}'"
+            )
+            raise UsageError(
+                f"no usable CIFAR-10: {found}; {remedy}, or allow the download"
+            ) from error
+    if (reason := why_unreachable(CIFAR10.url)) is not None:
+        raise UsageError(
+            f"no CIFAR-10 in '{folder}', and {reason}: {remedy}, or run where there is network"
         )
-        raise UsageError(f"no usable CIFAR-10 in '{folder}': {found}; {remedy}") from error
+    try:
+        return CIFAR10(root=folder, train=True, download=True)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"CIFAR-10 cannot be downloaded to '{folder}' ({error}): {remedy}"
+        ) from error
 
 
 def _batch(small: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], side: int) -> Batch:

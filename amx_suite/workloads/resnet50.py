@@ -6,8 +6,8 @@ __all__ = ["ResNet50"]
 
 from typing import TYPE_CHECKING
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape
-from amx_suite.workloads.base import Batch, Inputs
+from amx_suite.core.case import Mode, RunCase, Shape
+from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 from amx_suite.workloads.images import cifar10_batches, synthetic_batches
 from amx_suite.workloads.weights import fit, read_state
 
@@ -23,14 +23,14 @@ _IMAGES_FOR_STATISTICS = Shape(4, 224)
 _BRANCH_WEIGHT = 0.1
 
 
-class ResNet50:
+class ResNet50(ModelWorkload):
     """Inference on 1000 classes, training on CIFAR-10's 10 (He et al. 2015, 25.6 M parameters)."""
 
     name = "resnet50"
     unit = "images"
     channels_last = True
-    distributions: tuple[str, ...] = ("torch", "torchvision")
-    shapes: dict[tuple[Mode, int], Shape] = {
+    distributions = ("torch", "torchvision")
+    shapes = {
         (Mode.INFERENCE, 3): Shape(16, 224),
         (Mode.INFERENCE, 4): Shape(64, 224),
         (Mode.TRAINING, 3): Shape(8, 224),
@@ -46,9 +46,9 @@ class ResNet50:
     ) -> torch.nn.Module:
         """ResNet50, seeded, or with the state_dict in the file that ``case.weights`` names.
 
-        A user's classifier of another width is used as it is for inference, and left at its seeded
-        start for training, which has CIFAR-10's classes. The model has no dropout, so it is always
-        deterministic.
+        Inference takes a user's classifier of any width. Training has CIFAR-10's classes, and a
+        classifier of another width keeps its seeded start. The model has no dropout, so it is
+        always deterministic.
         """
         import torch
         from torchvision.models import resnet50
@@ -66,13 +66,10 @@ class ResNet50:
             _calm_branches(model)
             if not training:
                 _settle_statistics(model, case.seed)
-        model.to(torch.float64 if case.precision is Precision.FP64 else torch.float32)
-        return model.train(training)
+        return model.to(floating(case.precision)).train(training)
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
         """Images [batch, 3, size, size]; for training CIFAR-10's if ``inputs`` names its folder."""
-        import torch
-
         training = case.workload.mode is Mode.TRAINING
         if training and inputs.data is not None:
             made = cifar10_batches(
@@ -83,22 +80,11 @@ class ResNet50:
             classes = _CIFAR_CLASSES if training else _IMAGENET_CLASSES
             made = synthetic_batches(case.shape, case.seed, count, classes)
             sentence = f"synthetic images, seed {case.seed}"
-        dtype = torch.float64 if case.precision is Precision.FP64 else torch.float32
+        dtype = floating(case.precision)
         return [Batch((batch.inputs[0].to(dtype),), batch.targets) for batch in made], sentence
 
-    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy."""
-        import torch
-
-        wide = output.to(torch.promote_types(output.dtype, torch.float32))
-        return torch.nn.functional.cross_entropy(wide, targets)
-
-    def logits(self, output: torch.Tensor) -> torch.Tensor:
-        """The scores themselves, shape [batch, classes]."""
-        return output
-
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        """SGD with learning rate 0.001 and momentum 0.9, as Intel's published example has it."""
+        """SGD with learning rate 0.001 and momentum 0.9, as in Intel's published example."""
         import torch
 
         return torch.optim.SGD(module.parameters(), lr=0.001, momentum=0.9)
@@ -108,7 +94,7 @@ def _calm_branches(model: torch.nn.Module) -> None:
     """Make random weights respond to small errors about as trained ones do.
 
     PyTorch's start, weight 1, is chaotic: it enlarges rounding a hundredfold from input to scores,
-    so that BF16 gradients of a right implementation point elsewhere than those of FP64 (cosine 0.2
+    so the BF16 gradients of a correct implementation point elsewhere than those of FP64 (cosine 0.2
     here, 0.99 after this), and no accuracy check could tell right from wrong. Speed is the same.
     """
     import torch
@@ -120,7 +106,7 @@ def _calm_branches(model: torch.nn.Module) -> None:
 
 
 def _settle_statistics(model: torch.nn.Module, seed: int) -> None:
-    """Give random weights the batch statistics of a few images, as a trained model has them.
+    """Give random weights the batch statistics of a few images, as in a trained model.
 
     Left at mean 0 and variance 1, activations grow from block to block, all images give the same
     scores, and an accuracy check would compare constants. In FP64, so that arms under different

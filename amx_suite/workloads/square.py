@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Square(Gemm):
     """Linear(size, size) on ``batch * size`` rows; inference only.
 
-    No level has a trial of it: the ceiling tests prepare it themselves.
+    It is in no level's trials: the ceiling tests prepare it themselves.
     """
 
     name = "square"

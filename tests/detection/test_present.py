@@ -16,7 +16,7 @@ from amx_suite.host.permission import amx_permission_held, ask_permission
 from amx_suite.tmul.tile_probe import probe_tiles
 
 if TYPE_CHECKING:
-    from amx_suite.testing.state import HostView
+    from amx_suite.plugin.run import HostView
 
 pytestmark = [pytest.mark.detection, pytest.mark.level(1)]
 

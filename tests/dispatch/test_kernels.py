@@ -6,32 +6,33 @@ import contextlib
 
 import pytest
 
-from amx_suite.core.case import RunCase
-from amx_suite.fixtures import TrialAccess
+from amx_suite.core.case import Arm
+from amx_suite.errors import NotApplicableError
+from amx_suite.plugin.outcome import end
+from amx_suite.plugin.trials import AmxTrial
 
 pytestmark = [pytest.mark.dispatch, pytest.mark.level(2)]
 
 
-def test_arm_ran_what_it_says(amx_trial: TrialAccess, amx_arm: RunCase) -> None:
+def test_arm_ran_what_it_says(amx_trial: AmxTrial, amx_arm: Arm) -> None:
     """AMX arms spend their matrix time on AMX kernels, and the others cannot have used a tile.
 
-    Every library also stood under the ceiling it was told, and computed in the arm's precision.
+    Every library reports the ceiling that was set, and computed in the arm's precision.
     """
     unproven = amx_trial.why_unproven(amx_arm, amx_trial.evidence(amx_arm))
     if unproven is not None:
-        text = f"{unproven.verdict}: {unproven.reason}; {unproven.remedy}"
-        pytest.fail(text, pytrace=False)
+        end(unproven.verdict, unproven.reason, unproven.remedy, strict=True)
 
 
-def test_evidence_of_one_arm_passes_for_no_other(amx_trial: TrialAccess) -> None:
+def test_evidence_of_one_arm_passes_for_no_other(amx_trial: AmxTrial) -> None:
     """Real evidence of each arm is refused under every other arm's name.
 
-    So a ceiling that was changed inside the process, and did not take effect, cannot pass, nor an
-    arm that silently computed in another precision. Arms that the engine has not are left out.
+    So an arm whose ceiling did not take effect cannot pass, nor one that silently computed in
+    another precision. Arms that the engine does not have are left out.
     """
     found = {}
     for arm in amx_trial.arms:
-        with contextlib.suppress(pytest.skip.Exception):
+        with contextlib.suppress(NotApplicableError):
             found[arm] = amx_trial.evidence(arm)
     assert len(found) > 1, "an arm alone cannot be mistaken for another"
     mistaken = [

@@ -1,4 +1,4 @@
-"""Does every CPU stay right, and as fast as the others, when all work at once for long?"""
+"""Does every CPU stay exact, and as fast as the others, when all work for a long time?"""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from amx_suite.child.limits import most_children
-from amx_suite.options import Settings
-from amx_suite.testing.state import HostView
+from amx_suite.plugin.options import Settings
+from amx_suite.plugin.run import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS
-from amx_suite.tmul.outliers import FEWEST, slow_ones
+from amx_suite.tmul.probe import FEWEST, slow_ones
 from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
 
-#: Four operands of this many full tiles lie in a core's second-level cache.
+#: A, B, C and the result of this many full tiles fit in a core's second-level cache.
 _TILES = 256
 #: Between two slices all CPUs meet, results are looked at, and the next operands are made.
 _SLICE_SECONDS = 5.0
@@ -33,11 +33,11 @@ def test_all_cpus_at_once(
     amx_mismatch: Callable[[BatchResult], str],
     tile_worker: Callable[[int], TileWorker],
 ) -> None:
-    """All work on the same operands in the same seconds, so that each is compared with all."""
+    """All CPUs work on the same operands at the same time, so that their rates compare."""
     cpus = amx_support.facts.allowed_cpus
     if len(cpus) > (most := most_children()):
         pytest.fail(
-            f"a soak has a worker on each of {len(cpus)} CPUs at once, and this process may open "
+            f"a soak needs a worker on each of {len(cpus)} CPUs at once, but this process may open "
             f"files for {most}; raise its limit (ulimit -Hn, as root) by {len(cpus) - most}",
             pytrace=False,
         )

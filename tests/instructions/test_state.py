@@ -1,4 +1,4 @@
-"""Does tile state live through all that a kernel does, and does the illegal fault? On every CPU."""
+"""Does the kernel preserve tile state, and does illegal use fault? On every CPU."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from amx_suite.options import Settings
-from amx_suite.testing.state import HostView
+from amx_suite.plugin.options import Settings
+from amx_suite.plugin.run import HostView
 from amx_suite.tmul.check import CheckResult, Outcome
 from amx_suite.tmul.checks import CHECKS, run_checks
 

@@ -6,27 +6,27 @@ from collections.abc import Callable
 
 import pytest
 
-from amx_suite.core.case import RunCase
+from amx_suite.core.case import Arm
 from amx_suite.core.gate import Gate
-from amx_suite.core.isa import Isa
-from amx_suite.fixtures import AmxRow, TrialAccess
-from amx_suite.options import Settings
-from amx_suite.testing.outcome import raise_for, record
+from amx_suite.plugin.options import Settings
+from amx_suite.plugin.outcome import raise_for, record
+from amx_suite.plugin.rows import AmxRow
+from amx_suite.plugin.trials import AmxTrial
 
 pytestmark = [pytest.mark.performance, pytest.mark.level(2)]
 
 
 @pytest.mark.benchmark(group="seconds per step")
-def test_arm(amx_trial: TrialAccess, amx_arm: RunCase, amx_row: AmxRow) -> None:
+def test_arm(amx_trial: AmxTrial, amx_arm: Arm, amx_row: AmxRow) -> None:
     """Every arm runs to the end of its trial; its row holds seconds per step, round by round."""
     seconds = amx_trial.seconds(amx_arm)
-    assert seconds, f"{amx_arm.id} took no turn"
+    assert seconds, f"{amx_arm.id} was never timed"
     amx_row.fill(seconds, amx_arm.id, **amx_arm.conditions)
 
 
 @pytest.mark.benchmark(group="seconds over its baseline's seconds (lower is faster, no unit)")
 def test_speedup(
-    amx_trial: TrialAccess,
+    amx_trial: AmxTrial,
     amx_gate: Gate,
     amx_row: AmxRow,
     amx_settings: Settings,
@@ -34,8 +34,8 @@ def test_speedup(
 ) -> None:
     """The arm's speedup reaches its gate; its row holds candidate over baseline seconds.
 
-    A ratio of one round's two times is nearly free of the machine's noise, so that a limit on
-    this row's change from night to night means a change of the software.
+    A ratio of two times in one round is nearly free of the machine's noise, so a change of this
+    row from night to night is a change of the software.
     """
     if not amx_row.judged:
         pytest.skip("speed is not judged under --benchmark-disable")
@@ -49,6 +49,6 @@ def test_speedup(
             gate=amx_gate.id,
             verdict=str(result.verdict),
             reason=result.reason,
-            **amx_trial.arm(amx_gate.precision, Isa.AMX).conditions,
+            **amx_trial.arm_with_amx(amx_gate.precision).conditions,
         )
     raise_for(result, strict=amx_settings.strict)

@@ -1,9 +1,9 @@
-"""Runs a program whose tile instructions the CPU refuses, and does each of them in its place.
+"""Runs a program on a CPU that refuses tile instructions, and emulates them.
 
-The program is traced (ptrace). Every tile instruction stops it by SIGILL; it is decoded here, done
-on the program's memory and on tiles kept here, and the program goes on behind it. So the machine
-code itself is what runs, and only the tiles are not the CPU's. Source of encodings and operations:
-Intel SDM volume 2.
+The program is traced (ptrace). Every tile instruction stops it by SIGILL. The instruction is
+decoded here and done on the program's memory and on tiles kept here, and the program continues
+after it. So the machine code itself runs, and only the tiles are not the CPU's. Source of encodings
+and operations: Intel SDM volume 2.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from amx_suite.tmul.instructions import INSTRUCTIONS
 
 _TRACEME, _CONT, _GETREGS, _SETREGS = 0, 7, 12, 13
 
-#: struct user_regs_struct of x86-64, and where in it the registers are that instructions number.
+#: struct user_regs_struct of x86-64, and the index in it of each register by its number in code.
 _REGISTERS = struct.Struct("27Q")
 _NUMBERED = (10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0)
 _RIP = 16
@@ -41,7 +41,7 @@ _DOTS = {
 }
 _MOVES = {(0x4B, 3): "tileloadd", (0x4B, 1): "tileloaddt1", (0x4B, 2): "tilestored"}
 
-#: How a program that may not be traced ends.
+#: Exit code of a program that may not be traced.
 NOT_TRACEABLE = 77
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,14 +50,14 @@ _libc.ptrace.restype = ctypes.c_long
 
 
 def let_parent_trace() -> None:
-    """For the program to call first; it then waits for ``run_emulated``."""
+    """The program calls this first; it then waits for ``run_emulated``."""
     if _libc.ptrace(_TRACEME, 0, None, None) != 0:
         sys.exit(NOT_TRACEABLE)
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def run_emulated(program: Sequence[str]) -> tuple[int, Counter[str]]:
-    """The exit code of the program (minus the signal that ended it), and what was done for it."""
+    """The program's exit code (or minus its signal), and how often each instruction ran."""
     pid = os.posix_spawn(program[0], program, os.environ)
     done: Counter[str] = Counter()
     with _Process(pid) as process:
@@ -73,7 +73,7 @@ def run_emulated(program: Sequence[str]) -> tuple[int, Counter[str]]:
 
 
 class _Process:
-    """A traced process, its memory, and the tiles that it thinks it has."""
+    """A traced process, its memory, and its emulated tiles."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -95,7 +95,7 @@ class _Process:
             raise OSError(ctypes.get_errno(), f"ptrace request {request}")
 
     def step(self) -> str:
-        """Do the instruction at which the process stopped; empty if it is none that can be done."""
+        """Do the instruction at which the process stopped; empty for any other instruction."""
         buffer = ctypes.create_string_buffer(_REGISTERS.size)
         self._ptrace(_GETREGS, buffer)
         registers = list(_REGISTERS.unpack(buffer.raw))

@@ -1,7 +1,7 @@
-"""Tile dot products in exact integer arithmetic, one element at a time: slow, and another way.
+"""Tile dot products in exact integer arithmetic, one element at a time: slow and independent.
 
-A number is a sign and a count of 2**-300, a unit so small that every FP32 number and every product
-of two is a whole count of it; nothing here is floating point.
+A number is a sign and a count of 2**-300. Every FP32 number and every product of two is a whole
+number of these units, so nothing here is floating point.
 Source: Intel SDM volume 2, TDPBF16PS, TDPBSSD and its kin, TDPFP16PS, TCMMIMFP16PS; volume 1,
 sections 4.9.1.5 and 10.2.3, for what is tiny and what becomes of it.
 """
@@ -18,7 +18,7 @@ _NAN_BITS = 0x7FC00000
 
 
 class Number(NamedTuple):
-    """``units`` count the magnitude; None is infinity. A NaN is no Number but None."""
+    """The magnitude in ``units``; None is infinity. A NaN is None in place of a Number."""
 
     negative: bool
     units: int | None

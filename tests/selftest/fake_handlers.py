@@ -3,7 +3,7 @@
 ``Obedient`` answers ``Do``; the other handlers fail before they can be asked anything.
 """
 
-import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -86,6 +86,16 @@ class Obedient:
             os.write(2, line)
         os.write(2, b"the end\n")
 
+    def _bars(self, count, _):
+        """A download as tqdm draws it, longer than the end of a log that is shown."""
+        for percent in range(count):
+            text = f"\r{percent % 100:3}%|###       | 1/2 [00:01<00:01, 1.0B/s]"
+            os.write(2, text.encode())
+        os.write(2, b"\n")
+
+    def _retry(self, _, arrays):
+        logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=2))")
+
     def _about(self, _, arrays):
         stdin_is_null = Path("/proc/self/fd/0").readlink() == Path(os.devnull)
         return Told(
@@ -111,12 +121,6 @@ class Obedient:
 
     def _grandchild(self, _, arrays):
         return Told(numbers=(subprocess.Popen(["sleep", "60"]).pid,)), {}
-
-    def _permission(self, _, arrays):
-        """errno of asking the kernel for tiles, 0 if it grants them."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        ok = libc.syscall(158, ctypes.c_long(0x1023), ctypes.c_ulong(18)) == 0
-        return Told(numbers=(0 if ok else ctypes.get_errno(),)), {}
 
     def _gulp(self, megabytes, _):
         """Memory that is touched, until somebody objects."""

@@ -1,35 +1,84 @@
-"""Handlers of tile probes and of questions whose machine is made up; for any CPU number."""
+"""Handlers of children that use tiles, on machines that are made up; for any CPU number."""
 
 import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
-from amx_suite.tmul import tile_child, xcomp
-from amx_suite.tmul.questions import Answered, Questions
-from amx_suite.tmul.tile_child import TileProbe
-from amx_suite.tmul.tile_probe import TileResult, TileStatus, Tried
+from amx_suite.tmul import tile_probe
+from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
+from amx_suite.tmul.checks import Checks
+from amx_suite.tmul.kernel_calls import current_cpu
+from amx_suite.tmul.tile_probe import Answered, Questions, TileProbe
+from amx_suite.tmul.tile_worker import TileBench, TilesRan
+from amx_suite.tmul.xcomp import XcompReply
+from amx_suite.worker.jail import refuse_amx
 
-RIGHT = [float(value) for row in tile_child.expected_product() for value in row]
+BATCH = TileBatch("tdpbf16ps", "ordinary", 0, tiles=1)
+
+
+class Emulated(TileBench):
+    """Batches of tiles whose results come from the oracle."""
+
+    def __init__(self):
+        from amx_suite.tmul import exactness
+
+        class Run:
+            def __init__(self, batch, steps):
+                self._result = exactness.expected(batch, steps)
+
+            def __call__(self):
+                pass
+
+            def result(self):
+                return self._result.copy(), 0
+
+        super().__init__()
+        self._permitted = True
+        exactness.TileRun = Run
+
+
+class Quick(TileBench):
+    """Computes nothing, so that many can be started."""
+
+    def handle(self, request, arrays):
+        batch = request.batch
+        result = BatchResult(batch, current_cpu(), batch.elements, 0)
+        return TilesRan(SoakSlice(result, 1, 1.0)), {}
+
+
+class JailedChecks(Checks):
+    """The kernel refuses tiles."""
+
+    def __init__(self):
+        refuse_amx()
+
+
+def fails():
+    sys.exit("no ctypes here")
 
 
 class Fine(TileProbe):
     """Every CPU multiplies right."""
 
+    permission = XcompReply(0)
+    result = BatchResult(BATCH, 0, 256, wrong=0)
+
     def __init__(self):
-        super().__init__(lambda: RIGHT, lambda: xcomp.XcompReply(0), lambda cpu: None)
+        tile_probe.os = SimpleNamespace(sched_setaffinity=lambda _, cpus: self.move_to(*cpus))
+        self._permission, self._check = self.permission, self
 
-    def handle(self, request, arrays):
-        self.do(request.cpu)
-        return super().handle(request, arrays)
+    def run_for(self, seconds):
+        return SoakSlice(self.result, 1, 1.0)
 
-    def do(self, cpu):
-        """What happens before CPU ``cpu`` answers."""
+    def move_to(self, cpu):
+        """What happens when the child moves to the CPU."""
 
 
 def kills(on, number):
     class Kills(Fine):
-        def do(self, cpu):
+        def move_to(self, cpu):
             if cpu in on:
                 os.kill(os.getpid(), number)
                 time.sleep(60)
@@ -40,59 +89,43 @@ def kills(on, number):
 SIGILL_ON_1 = kills([1], signal.SIGILL)
 SIGSEGV_ON_1 = kills([1], signal.SIGSEGV)
 SIGKILL_ON_1 = kills([1], signal.SIGKILL)
-SIGILL_ON_2 = kills([2], signal.SIGILL)
 SIGILL_EVERYWHERE = kills(range(1000), signal.SIGILL)
 
 
 class SilentOn1(Fine):
-    def do(self, cpu):
+    def move_to(self, cpu):
         if cpu == 1:
             time.sleep(60)
 
 
 class WrongOn1(Fine):
-    def handle(self, request, arrays):
-        self._multiply = lambda: [1.0 + RIGHT[0], *RIGHT[1:]] if request.cpu == 1 else RIGHT
-        return super().handle(request, arrays)
+    def move_to(self, cpu):
+        first = Mismatch(0, 0, 3, 1, 2, b"", b"", b"")
+        wrong = BatchResult(BATCH, 1, 256, wrong=1, first=first)
+        self.result = wrong if cpu == 1 else Fine.result
 
 
 class Refused(Fine):
-    def __init__(self):
-        super().__init__()
-        self._request = lambda: xcomp.XcompReply(None, 1)
+    permission = XcompReply(None, 1)
 
 
 class UnreachableOn1(Fine):
-    def __init__(self):
-        super().__init__()
-        self._move_to = self.move
-
-    def move(self, cpu):
+    def move_to(self, cpu):
         if cpu == 1:
             raise OSError(22, "Invalid argument")
 
 
-class AnswersForOthers(Fine):
-    def handle(self, request, arrays):
-        return Tried(TileResult(request.cpu + 1, TileStatus.OK)), {}
-
-
-def without_llvmlite():
-    sys.stderr.write("ImportError: no llvmlite")
-    sys.exit(3)
-
-
 class NeverAsks(TileProbe):
-    """The real instruction where nobody has asked the kernel."""
+    """The real instruction, though nobody has asked the kernel."""
 
     def __init__(self):
-        super().__init__(request=lambda: xcomp.XcompReply(0), move_to=lambda cpu: None)
+        tile_probe.os = SimpleNamespace(sched_setaffinity=lambda *_: None)
+        super().__init__()
+        self._permission = XcompReply(0)
 
 
-class Jailed(TileProbe):
+class JailedProbe(TileProbe):
     def __init__(self):
-        from amx_suite.worker.jail import refuse_amx
-
         refuse_amx()
         super().__init__()
 
@@ -121,10 +154,6 @@ KILLED_BY_SUPPORTED = answers(GRANTS, "supported")
 KILLED_BY_BEFORE = answers(GRANTS, "before")
 KILLED_BY_REQUEST = answers(GRANTS, "request")
 KILLED_BY_AFTER = answers(GRANTS, "after")
-
-
-def fails():
-    sys.exit("no ctypes here")
 
 
 class Broken(Questions):

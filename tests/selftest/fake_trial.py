@@ -1,9 +1,8 @@
-"""A fake machine: its clock, its memory, and workers that take the seconds they are told to."""
+"""A fake machine: a clock, memory, and workers whose speed is given."""
 
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.peaks import CpuCycles, Peaks, Spread
 from amx_suite.core.quiet import Reading
-from amx_suite.core.roofline import Product
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
@@ -16,10 +15,10 @@ FAKE_TOPOLOGY = Topology((Core((0,), (0,)), Core((1,), (1,))))
 
 
 class World:
-    """A machine with a clock, memory, and arms of given speed; the workers tell it what they do.
+    """A machine with a clock, memory, and arms of given speed; ``log`` is what its workers did.
 
-    In ``seconds``, ``refused``, ``faults`` and ``amx_share`` an arm of one engine alone goes by a
-    name like ``eager:bf16@amx``.
+    Keys are arms such as ``bf16@amx``, or ``eager:bf16@amx`` for one engine only. ``amx_share`` and
+    ``permission`` need only the arms whose evidence is not as it should be.
     """
 
     def __init__(self):
@@ -33,8 +32,8 @@ class World:
             "int8@amx": 0.16,
         }
         self.peak = 1 * GIB
-        self.amx_share = dict.fromkeys(self.seconds, 0.99)
-        self.permission = {arm: arm.endswith("@amx") for arm in self.seconds}
+        self.amx_share = {}
+        self.permission = {}
         self.refused = {}
         self.faults = {}
         self.log = []
@@ -42,22 +41,22 @@ class World:
         self.probe_seconds = 0.06
         self.live = set()
         self.most_live = 0
-        self.ended = {}
+        self.ended = []
 
     def reading(self):
-        """What the probe finds; a callable in ``rates`` is asked anew each time."""
+        """One reading; a callable in ``rates`` is called for each."""
         self.now += self.probe_seconds
         return Reading({u: rate() if callable(rate) else rate for u, rate in self.rates.items()})
 
     def speed(self, case):
-        """Seconds per step; a callable in ``seconds`` is asked anew each time."""
+        """Seconds per step; a callable in ``seconds`` is called for each slice."""
         value = self.own(self.seconds, case)
         return value() if callable(value) else value
 
-    def own(self, table, case):
-        """What the table says of its engine's arm, of that arm, or of its first copy; else None."""
+    def own(self, table, case, default=None):
+        """The table's value for this engine's arm, the arm, or the arm that it copies."""
         names = (f"{case.engine}:{case.arm}", case.arm, case.arm.partition("#")[0])
-        return next((table[name] for name in names if name in table), None)
+        return next((table[name] for name in names if name in table), default)
 
 
 class FakeProber:
@@ -101,7 +100,7 @@ class FakeWorker:
         self.world.most_live = max(self.world.most_live, len(self.world.live))
         self.world.free -= self.world.peak
         peak, versions = self.world.peak, {"torch": "2.8.0"}
-        return Prepared(2, 0.1, 16, (Product(10**9, 10**6),), "images", "synthetic", peak, versions)
+        return Prepared(2, 16, 10**9, "images", "synthetic", peak, versions)
 
     def take_slice(self, iterations):
         self._do("slice")
@@ -111,16 +110,16 @@ class FakeWorker:
 
     def prove(self):
         self._do("prove")
-        amx_share = self.world.own(self.world.amx_share, self.case)
-        share = amx_share if self.case.isa.allows_amx else 0.0
-        source = {"bf16": "bf16", "int8": "u8"}.get(self.case.precision, "f32")
+        tiles = self.case.isa.allows_amx
+        share = self.world.own(self.world.amx_share, self.case, 0.99) if tiles else 0.0
+        source = self.case.precision.spec.operand_types[0]
         amx, other = "brgconv:avx10_1_512_amx", "jit:avx512_core"
         kernels = (
             KernelUse("convolution", amx, Family.AMX, 50, 100 * share, source),
             KernelUse("convolution", other, Family.AVX512, 4, 100 * (1 - share), source),
         )
         level = self.case.isa.spec.aten.upper()
-        permission = self.world.own(self.world.permission, self.case)
+        permission = self.world.own(self.world.permission, self.case, tiles)
         evidence = Evidence(
             self.case.isa,
             self.jail,
@@ -145,18 +144,14 @@ class FakeWorker:
         self._do(f"checkpoint {path}")
 
     def close(self):
-        self._end("close")
-
-    def _end(self, how):
-        self.world.ended[self.case.arm] = how
+        self.world.ended.append(self.case.arm)
         if self.case.id in self.world.live:
             self.world.live.remove(self.case.id)
             self.world.free += self.world.peak
 
     def _do(self, what):
         self.world.log.append((self.case.arm, what))
-        faults = self.world.faults
-        own = (f"{self.case.engine}:{self.case.arm}", what)
-        fault = faults.get(own, faults.get((self.case.arm, what)))
+        faults = {arm: error for (arm, when), error in self.world.faults.items() if when == what}
+        fault = self.world.own(faults, self.case)
         if fault is not None:
             raise fault

@@ -1,4 +1,6 @@
-"""Hosts as data: each file of ``host/recorded`` is one host and what must be said of it.
+"""Hosts as data: each file of ``host/recorded`` is one host with the expected reasons.
+
+Its ``source`` says where the facts are from, and ``recorded`` whether a real host showed them.
 
 A file with a ``base`` holds only what differs from that file (JSON merge patch, RFC 7386).
 Numbers may be written in hexadecimal, as CPUID is read. A host that ``amx-suite doctor --json``
@@ -30,11 +32,9 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordedHost(msgspec.Struct, frozen=True):
-    """One host. ``source`` says where its facts are from, ``recorded`` whether they were seen."""
+    """One host and what must be said of it."""
 
     name: str
-    source: str
-    recorded: bool
     expected: Expected
     facts: HostFacts
 
@@ -51,8 +51,6 @@ def host(name: str) -> RecordedHost:
     document = _read(name)
     return RecordedHost(
         name=name,
-        source=document["source"],
-        recorded=document["recorded"],
         expected=msgspec.convert(document["expected"], Expected),
         facts=msgspec.convert(_merged_facts(document), HostFacts),
     )

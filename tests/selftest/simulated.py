@@ -1,8 +1,8 @@
-"""Simulated shared machines under the real TrialSession: what is quiet flips while arms run.
+"""Simulated shared machines under the real TrialSession.
 
-A neighbour comes and goes; how long it stays or is away is exponential. While it is there, each arm
-and each unit of the probe runs slower by its own factor, also in the middle of a slice. Every slice
-and every reading jitters besides. All of it follows from the seed.
+A neighbour comes and goes, with exponential times. While he is there, each arm and each unit runs
+slower by its own factor, also in the middle of a slice. Every slice and every reading has jitter.
+All of it follows from the seed.
 """
 
 import math
@@ -11,14 +11,16 @@ import random
 import msgspec
 from fake_trial import FakeProber, FakeWorker, World
 
-from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.trial.session import TrialSession
-from amx_suite.worker.messages import SLICE_SECONDS, SliceTaken
+from amx_suite.worker.messages import SliceTaken
+from amx_suite.worker.timing import SLICE_SECONDS
 from amx_suite.workloads.base import Inputs
 
 SHAPE = Shape(16, 224)
@@ -61,7 +63,7 @@ class SharedMachine(World):
         return self.now + (self.random.expovariate(1 / mean) if mean < ALWAYS else ALWAYS)
 
     def work(self, seconds, loss):
-        """Let the time pass that so many quiet seconds of work take, and return it."""
+        """Advance the clock by the time that ``seconds`` of quiet work take, and return it."""
         began = self.now
         while True:
             slower = loss if self.busy else 1.0
@@ -86,7 +88,7 @@ class SharedMachine(World):
 
 
 class SimulatedWorker(FakeWorker):
-    """Runs on a SharedMachine; each launch has a speed of its own where the machine says so."""
+    """Runs on a SharedMachine; with ``launch_jitter`` each launch has a speed of its own."""
 
     def prepare(self, case, inputs):
         prepared = super().prepare(case, inputs)
@@ -107,18 +109,18 @@ def gate(minimum, versus=Versus.FP32):
 
 
 def reference_of(world):
-    """What a calibration finds here within half a minute."""
+    """The reference that a calibration finds here."""
     return Reference.of([world.reading() for _ in range(500)], PER_CYCLE)
 
 
 def run_trial(world, gates, *, trial=FULL, arms=None, budget_seconds=150.0, reference=None):
-    """The result of the real session on the simulated machine; ``arms`` are other arms for it."""
+    """The result of the real session on the simulated machine; ``arms`` replace the trial's."""
     chosen = trial if arms is None else msgspec.structs.replace(trial, arms=arms)
     session = TrialSession(
         msgspec.structs.replace(chosen, seed=world.random.randrange(2**31)),
         gates,
         start=lambda case: SimulatedWorker(world, case),
-        start_prober=lambda: FakeProber(world),
+        start_probe=lambda: FakeProber(world),
         host={},
         cpus=(0, 1),
         budget_seconds=budget_seconds,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_handlers import Do, Told
 
-from amx_suite.child.imports import module_path, without_working_folder
+from amx_suite.child.inherited import module_path, without_working_folder
 
 pytestmark = pytest.mark.selftest
 
@@ -41,7 +41,7 @@ def test_the_working_folder_is_left_out(hostile, monkeypatch, start):
     assert list(back["a"]) == [1.0, 1.0], "numpy is found where it is installed"
 
 
-def test_a_pythonpath_of_the_users_stays(tmp_path, monkeypatch, start):
+def test_the_users_pythonpath_stays(tmp_path, monkeypatch, start):
     """So modules, Spack and EasyBuild deliver torch; an empty entry means the working folder."""
     folder = tmp_path / "site"
     folder.mkdir()
@@ -58,7 +58,7 @@ def test_a_pythonpath_of_the_users_stays(tmp_path, monkeypatch, start):
     assert variables["PYTHONSAFEPATH"] == "1", "for the child's own children"
 
 
-def test_a_working_folder_that_the_user_named_stays(tmp_path, monkeypatch):
+def test_a_working_folder_in_pythonpath_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert str(tmp_path) not in module_path()
@@ -74,7 +74,7 @@ def test_the_suite_itself_is_found_first(monkeypatch):
     assert module_path()[0] == str(ROOT)
 
 
-def test_an_environment_without_a_path_gets_none():
+def test_an_empty_pythonpath_is_removed():
     assert without_working_folder({"PYTHONPATH": "", "HOME": "/x"}) == {
         "HOME": "/x",
         "PYTHONSAFEPATH": "1",
@@ -103,7 +103,7 @@ sys.exit(main())
     ],
     ids=["doctor", "list", "calibrate", "qualify"],
 )
-def test_commands_behave_as_elsewhere(hostile, tmp_path, command, codes, said):
+def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, codes, said):
     done = subprocess.run(
         # In the jail, so that the machine is one without usable AMX wherever this runs. As the
         # installed command does it, the working folder is on no path.

@@ -85,7 +85,7 @@ def test_close_leaves_nothing(start):
     assert not folder.exists()
 
 
-def test_death_takes_the_grandchildren_along(start):
+def test_grandchildren_die_with_the_worker(start):
     child = start()
     grandchild = int(child.ask(Do("grandchild"), Told).numbers[0])
     with pytest.raises(Exception, match="SIGKILL"):
@@ -93,14 +93,14 @@ def test_death_takes_the_grandchildren_along(start):
     assert gone(grandchild)
 
 
-def test_a_killed_keeper_takes_the_worker_along(start):
+def test_the_worker_dies_with_the_keeper(start):
     child = start()
     keeper = int(child.ask(Do("about"), Told).numbers[4])
     os.kill(keeper, signal.SIGKILL)
     assert gone(child.pid)
 
 
-def test_leaving_by_an_exception_kills(start):
+def test_an_exception_ends_the_child(start):
     with pytest.raises(ZeroDivisionError), start() as child:
         raise ZeroDivisionError
     assert gone(child.pid)

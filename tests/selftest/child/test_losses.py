@@ -71,7 +71,7 @@ def test_a_stopped_child_is_named(start):
     assert gone(child.pid)
 
 
-def test_a_request_that_nobody_takes(start, monkeypatch):
+def test_a_request_that_is_never_read(start, monkeypatch):
     """Larger than the socket holds, so that sending it waits for the child."""
     child = start(f"{HERE}:Deaf")
     monkeypatch.setattr(Do, "seconds_to_send", 0.3)
@@ -100,7 +100,7 @@ def test_a_child_that_hangs_at_start(start):
     assert caught.value.silent
 
 
-def test_an_interpreter_that_is_not_there(start, monkeypatch):
+def test_a_missing_interpreter(start, monkeypatch):
     monkeypatch.setattr(handle.sys, "executable", "/no/such/python")
     with pytest.raises(LostChildError, match=r"could not be started.*/no/such/python"):
         start()
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_made(start, tmp_path):
         start(folder=tmp_path / "absent" / "folder")
 
 
-def test_a_hundred_megabytes_of_words(start):
+def test_a_log_of_a_hundred_megabytes(start):
     child = start()
     child.ask(Do("speak", 100), Told)
     error = lost(child, Do("exit", 3))
@@ -119,7 +119,41 @@ def test_a_hundred_megabytes_of_words(start):
     assert len(error.stderr_tail) <= 4000
 
 
-def test_death_for_memory_is_told_from_a_kill(start, monkeypatch):
+BAR = "\r  0%|          | 0/2 [00:00<?, ?B/s]\r 50%|#####     | 1/2 [00:01<00:01, 1.0B/s]"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (f"before\n{BAR}\nafter\n", "before\nafter\n"),
+        (f"{BAR}Fatal Python error\n", "Fatal Python error\n"),
+        ("weights: 10\rweights: 20\r\n", "weights: 20\n"),
+        ("a file [00:12] of 3\n\nend", "a file [00:12] of 3\n\nend"),
+    ],
+)
+def test_progress_bars_leave_the_tail(written, shown):
+    assert handle.without_progress_bars(written) == shown
+
+
+def test_an_error_behind_progress_bars_shows(start):
+    child = start()
+    child.ask(Do("bars", 3000), Told)
+    assert lost(child, Do("exit", 3)).stderr_tail == "last words"
+
+
+def test_libraries_of_children_are_quiet(start, monkeypatch):
+    monkeypatch.setenv("HF_HUB_VERBOSITY", "info")
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_VERBOSITY", raising=False)
+    child = start()
+    variables = child.ask(Do("environment"), Told).text.splitlines()
+    assert {"TQDM_DISABLE=1", "TRANSFORMERS_VERBOSITY=error"} <= set(variables)
+    assert "HF_HUB_VERBOSITY=info" in variables, "the user's own value wins"
+    child.ask(Do("retry"), Told)
+    assert lost(child, Do("exit", 3)).stderr_tail == "last words"
+
+
+def test_a_memory_kill_is_recognized(start, monkeypatch):
     counts = iter([4, 5])
     monkeypatch.setattr(handle, "oom_kills", lambda: next(counts))
     error = lost(start(), Do("signal", signal.SIGKILL))

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from processes import open_descriptors
 
-from amx_suite import fixtures
 from amx_suite.child import limits
+from amx_suite.plugin import fixtures
 from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.tile_worker import TileWorker
 
@@ -24,7 +24,7 @@ BATCH = TileBatch("tdpbssd", "wrap", 3, tiles=2)
 @pytest.mark.parametrize("count", [2, 64])
 def test_tile_workers_from_a_pool_of_threads(count):
     """They are asked again after the threads that started them have ended."""
-    handler = "emulated_bench:Emulated" if count == 2 else "emulated_bench:Quick"
+    handler = "fake_tiles:Emulated" if count == 2 else "fake_tiles:Quick"
     with ThreadPoolExecutor(8) as pool:
         workers = list(pool.map(lambda n: TileWorker(CPUS[n % len(CPUS)], handler), range(count)))
     try:
@@ -82,12 +82,12 @@ def test_a_child_costs_one_descriptor(start):
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1024, 900), (64, 1), (resource.RLIM_INFINITY, 10**6)])
-def test_room_follows_from_the_limit(monkeypatch, limit, most):
+def test_most_children_follows_the_descriptor_limit(monkeypatch, limit, most):
     monkeypatch.setattr(limits, "raise_descriptor_limit", lambda: limit)
     assert 0.9 * most <= limits.most_children() <= 1.1 * most
 
 
-def test_without_room_the_longest_unused_child_is_closed(monkeypatch):
+def test_the_least_recently_used_child_is_closed(monkeypatch):
     closed = []
 
     class Cheap:

@@ -1,6 +1,9 @@
+"""Every command's exit codes and messages."""
+
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import os
 import subprocess
@@ -11,11 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 
-import amx_suite.host
+import amx_suite
 from amx_suite import cli
+from amx_suite.cli import doctor
+from amx_suite.core.exit_codes import exit_code
 from amx_suite.engines import ENGINES
 from amx_suite.errors import AmxSuiteError, ChildError, OutputError
-from amx_suite.gates import load_gates
+from amx_suite.gates.loader import load_gates
 
 pytestmark = pytest.mark.selftest
 
@@ -26,25 +31,30 @@ def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.mark.parametrize("holds", list(itertools.product([False, True], repeat=4)))
+def test_first_exit_code_that_holds_wins(holds: tuple[bool, ...]) -> None:
+    names, codes = ("usage", "failed", "not_usable", "undecided"), (2, 1, 3, 4)
+    expected = next((code for code, held in zip(codes, holds, strict=True) if held), 0)
+    assert exit_code(**dict(zip(names, holds, strict=True))) == expected
+
+
 @pytest.mark.parametrize(("usable", "code"), [(True, 0), (False, 3)])
 def test_doctor_exits_by_what_it_found(
     monkeypatch: pytest.MonkeyPatch, usable: bool, code: int
 ) -> None:
-    monkeypatch.setattr(amx_suite.host, "detect", lambda: ("facts", SimpleNamespace(usable=usable)))
-    monkeypatch.setattr("amx_suite.host.doctor.render_text", lambda facts, support: "words\n")
+    monkeypatch.setattr(doctor, "detect", lambda: ("facts", SimpleNamespace(usable=usable)))
+    monkeypatch.setattr(doctor, "render_text", lambda facts, support: "words\n")
     assert cli.main(["doctor"]) == code
 
 
-def test_doctor_json_is_one_object_and_agrees_with_the_exit_code(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_doctor_json_agrees_with_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.main(["doctor", "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert code == (0 if answer["usable"] else 3)
     assert answer["usable"] or answer["reason"]
 
 
-def test_list_names_every_case_once_for_each_engine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_has_every_case_and_gate(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--threads", "1", "--json"]) == 0
     listing = json.loads(capsys.readouterr().out)
     cases = {case["id"]: case for case in listing["cases"]}
@@ -60,16 +70,11 @@ def test_list_names_every_case_once_for_each_engine(capsys: pytest.CaptureFixtur
     fp32 = cases["resnet50-inference-fp32-avx512-ipex-b16x224-t1-s0"]
     assert fp32["gates"] == []
     assert "amx_tile" not in fp32["cpu_flags"]
-
-
-def test_every_shipped_gate_judges_a_case(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list", "--json"]) == 0
-    listing = json.loads(capsys.readouterr().out)
     assert listing["idle_gates"] == []
     assert len(listing["gates"]) == len(load_gates(None))
 
 
-def test_a_gate_of_what_this_version_lacks_is_not_idle_and_the_listing_says_why(
+def test_list_says_what_an_engine_lacks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.15.0")
@@ -79,17 +84,13 @@ def test_a_gate_of_what_this_version_lacks_is_not_idle_and_the_listing_says_why(
     judged = {gate for case in listing["cases"] for gate in case["gates"]}
     assert "resnet50-inference-bf16-vs-fp32-b16x224-eager" in judged
     assert not any("-int8-" in case["id"] for case in listing["cases"] if "-eager-" in case["id"])
-    (lacked,) = (line for line in listing["lacks"] if line.startswith("engine eager "))
-    assert lacked.startswith("engine eager has no int8 inference: torch 2.15.0 runs")
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
-    assert lacked in out
+    assert "engine eager has no int8 inference: torch 2.15.0 runs" in out
     assert "judges no case" not in out
 
 
-def test_list_points_at_a_gate_that_judges_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_names_idle_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "gates.toml"
     table.write_text(
         '[[gate]]\nmodel = "bert"\nmode = "training"\nprecision = "bf16"\nversus = "fp32"\n'
@@ -110,12 +111,14 @@ def test_list_points_at_a_gate_that_judges_nothing(
         (["qualify", "--level", "9"], "--level: got '9', expected a whole number from 1 to 4"),
         (["qualify", "--lev", "2"], "unrecognized arguments: --lev"),
         (["qualify", "--engine", "nope"], "unknown engine in --engine 'nope'"),
+        (["qualify", "--engine", "all", "--engine", "ipex"], "--engine (or AMX_SUITE_ENGINE): got"),
         (["qualify", "--amx-level", "2"], "unrecognized arguments: --amx-level"),
         (["list", "--gates", "/absent.toml"], "/absent.toml: expected a readable TOML table"),
         (["doctor", "now"], "unrecognized arguments: now"),
+        (["calibrate", "--seconds", "0"], "--seconds: got '0', expected a number of seconds"),
     ],
 )
-def test_usage_errors_are_one_line_and_2(
+def test_usage_error_is_one_line(
     argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(argv) == 2
@@ -124,14 +127,6 @@ def test_usage_errors_are_one_line_and_2(
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert printed.out == ""
-
-
-def test_a_bad_variable_is_a_usage_error_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("AMX_SUITE_THREADS", "many")
-    assert cli.main(["list"]) == 2
-    assert "AMX_SUITE_THREADS: got 'many'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -143,7 +138,7 @@ def test_a_bad_variable_is_a_usage_error_too(
         (KeyboardInterrupt(), 4),
     ],
 )
-def test_errors_become_exit_codes_without_a_traceback(
+def test_errors_become_exit_codes(
     error: BaseException,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,14 +147,14 @@ def test_errors_become_exit_codes_without_a_traceback(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(amx_suite.host, "detect", fail)
+    monkeypatch.setattr(doctor, "detect", fail)
     assert cli.main(["doctor"]) == code
     err = capsys.readouterr().err
     assert err.startswith("amx-suite: ")
     assert "Traceback" not in err
 
 
-def test_version_and_help_are_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"amx-suite {amx_suite.__version__}\n"
     assert cli.main(["qualify", "--help"]) == 0
@@ -169,13 +164,21 @@ def test_version_and_help_are_0(capsys: pytest.CaptureFixture[str]) -> None:
 HEAVY = ("torch", "numpy", "transformers", "torchvision", "intel_extension_for_pytorch")
 
 
-@pytest.mark.parametrize("argv", [["doctor"], ["list"], ["list", "--json"], ["--help"]], ids=str)
-def test_quick_commands_work_from_any_folder_without_the_heavy_packages(
-    argv: list[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("argv", "absent"),
+    [
+        (["doctor"], (*HEAVY, "pytest", "rich")),
+        (["list"], HEAVY),
+        (["--help"], (*HEAVY, "pytest", "rich")),
+    ],
+    ids=["doctor", "list", "help"],
+)
+def test_quick_commands_import_little(
+    argv: list[str], absent: tuple[str, ...], tmp_path: Path
 ) -> None:
     code = (
         "import sys; from amx_suite.cli import main; code = main(sys.argv[1:])\n"
-        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        f"heavy = [name for name in {absent} if name in sys.modules]\n"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     began = time.monotonic()
@@ -184,11 +187,11 @@ def test_quick_commands_work_from_any_folder_without_the_heavy_packages(
     )
     assert ended.returncode in ((0, 3) if argv == ["doctor"] else (0,)), ended.stderr
     assert ended.stdout
-    # Far above the 1.5 s that people notice: it is torch (several seconds) that must not creep in.
+    # Far above the 1.5 s that people notice, for busy machines: torch alone takes several seconds.
     assert time.monotonic() - began < 10
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     listing = subprocess.Popen(
         [sys.executable, "-m", "amx_suite", "list", "--json"],
         cwd=tmp_path,
@@ -201,17 +204,3 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert listing.stderr.read() == b""
     listing.stderr.close()
     assert listing.wait() == 141
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--seconds", "0"], "--seconds: got '0', expected a number of seconds above 0"),
-        (["--prove"], "unrecognized arguments: --prove"),
-    ],
-)
-def test_calibrates_usage_errors(
-    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["calibrate", *argv]) == 2
-    assert message in capsys.readouterr().err

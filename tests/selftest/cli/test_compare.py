@@ -1,3 +1,5 @@
+"""``amx-suite compare``: exit codes, table, page and JSON."""
+
 from __future__ import annotations
 
 import json
@@ -6,37 +8,40 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nights
 import pytest
+import stored_runs
 
 from amx_suite import cli
 
 pytestmark = pytest.mark.selftest
 
-#: Rounds a little apart, the same in each night but for their order.
+#: Rounds a little apart; each run has them in another order.
 WOBBLE = [0.01 * math.sin(n) for n in range(12)]
-SAME = [nights.LEVEL + wobble for wobble in reversed(WOBBLE)]
+SAME = [stored_runs.LEVEL + wobble for wobble in reversed(WOBBLE)]
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    return nights.write(
-        tmp_path / "base.json", nights.summary([nights.LEVEL + wobble for wobble in WOBBLE])
+    return stored_runs.write(
+        tmp_path / "base.json",
+        stored_runs.summary([stored_runs.LEVEL + wobble for wobble in WOBBLE]),
     )
 
 
 @pytest.fixture
 def same(tmp_path: Path) -> Path:
-    return nights.write(tmp_path / "same.json", nights.summary(SAME))
+    return stored_runs.write(tmp_path / "same.json", stored_runs.summary(SAME))
 
 
 @pytest.fixture
 def slower(tmp_path: Path) -> Path:
-    return nights.write(tmp_path / "slower.json", nights.summary([log - 0.1 for log in SAME]))
+    return stored_runs.write(
+        tmp_path / "slower.json", stored_runs.summary([log - 0.1 for log in SAME])
+    )
 
 
 def test_exit_codes(base: Path, same: Path, slower: Path, tmp_path: Path) -> None:
-    few = nights.write(tmp_path / "few.json", nights.summary(SAME[:3]))
+    few = stored_runs.write(tmp_path / "few.json", stored_runs.summary(SAME[:3]))
     assert cli.main(["compare", str(base), str(same)]) == 0
     assert cli.main(["compare", str(base), str(slower)]) == 1
     assert cli.main(["compare", str(slower), str(base)]) == 0
@@ -45,12 +50,13 @@ def test_exit_codes(base: Path, same: Path, slower: Path, tmp_path: Path) -> Non
     assert cli.main(["compare", str(base)]) == 2
 
 
-def test_several_bases_come_before_the_new(
+def test_several_bases_come_first(
     tmp_path: Path, slower: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     levels = {f"base-{n}.json": [log + 0.002 * n for log in SAME] for n in range(3)}
     bases = [
-        str(nights.write(tmp_path / name, nights.summary(logs))) for name, logs in levels.items()
+        str(stored_runs.write(tmp_path / name, stored_runs.summary(logs)))
+        for name, logs in levels.items()
     ]
     assert cli.main(["compare", *bases, str(slower)]) == 1
     assert "1.6%, from 3 base runs" in capsys.readouterr().out
@@ -85,10 +91,12 @@ def test_margin_is_a_percentage(
     assert f"--margin: got '{margin}', expected a percentage" in capsys.readouterr().err
 
 
-def test_incomparable_is_one_line_and_2(
+def test_incomparable_runs_are_a_usage_error(
     base: Path, same: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = nights.write(tmp_path / "other.json", nights.summary(SAME, versions={"torch": "9"}))
+    other = stored_runs.write(
+        tmp_path / "other.json", stored_runs.summary(SAME, versions={"torch": "9"})
+    )
     plain = tmp_path / "plain.json"
     plain.write_text('{"benchmarks": []}')
     for new in (tmp_path / "absent.json", plain, base, other):

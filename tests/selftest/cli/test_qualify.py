@@ -1,3 +1,5 @@
+"""``amx-suite qualify``: its exit code, its files, and what it asks of pytest."""
+
 from __future__ import annotations
 
 import json
@@ -12,15 +14,17 @@ from typing import Any
 import pytest
 import sample_runs as runs
 
-from amx_suite import cli, qualify
+from amx_suite import cli
+from amx_suite.cli import qualify
 from amx_suite.core.run import RunSummary
-from amx_suite.plugin import SUMMARY
+from amx_suite.plugin.options import Settings
+from amx_suite.plugin.run import RUN, SETTINGS
 
 pytestmark = pytest.mark.selftest
 
 
 class FakePytest:
-    """Stands in for ``pytest.main``: ends as told and leaves the summary as told."""
+    """Stands in for ``pytest.main``: ends with an exit code and leaves a summary."""
 
     def __init__(
         self, ended: int = 0, summary: RunSummary | None = None, benchmarks: bool = True
@@ -29,20 +33,21 @@ class FakePytest:
         self.summary = summary
         self.benchmarks = benchmarks
         self.arguments: list[str] = []
-        self.environ: dict[str, str] = {}
+        self.settings: Settings | None = None
 
     def __call__(self, arguments: list[str], plugins: list[Any]) -> int:
         self.arguments = arguments
-        self.environ = dict(os.environ)
+        config = SimpleNamespace(stash=pytest.Stash())
+        plugins[0].pytest_configure(config)
+        self.settings = config.stash[SETTINGS]
         if self.ended != pytest.ExitCode.USAGE_ERROR:
             plugins[0].pytest_runtestloop()
         if self.benchmarks:
             Path(self.value("--benchmark-json")).write_text('{"benchmarks": [1]}')
         Path(self.value("--junitxml")).write_text("<testsuites/>")
-        stash = pytest.Stash()
         if self.summary is not None:
-            stash[SUMMARY] = self.summary
-        plugins[0].pytest_unconfigure(SimpleNamespace(stash=stash))
+            config.stash[RUN] = SimpleNamespace(summary=lambda: self.summary)
+        plugins[0].pytest_unconfigure(config)
         return self.ended
 
     def value(self, option: str) -> str:
@@ -52,14 +57,19 @@ class FakePytest:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with two of the five conformance folders, and the results folder beside it."""
+    """A checkout with two of the five conformance folders."""
     root = tmp_path / "checkout"
     for name in ("detection", "performance", "selftest"):
         (root / "tests" / name).mkdir(parents=True)
-    monkeypatch.setattr(qualify, "_checkout", lambda: root)
+    monkeypatch.setattr(qualify, "_tests_root", lambda: root)
     for name in [name for name in os.environ if name.startswith("AMX_SUITE_")]:
         monkeypatch.delenv(name)
     return root
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
 
 
 def run(
@@ -79,15 +89,14 @@ def run(
         (runs.summary(), 4),
     ],
 )
-def test_the_exit_code_is_the_answer(
+def test_exit_code_follows_the_summary(
     checkout: Path,
-    tmp_path: Path,
+    output: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     summary: RunSummary,
     code: int,
 ) -> None:
-    output = tmp_path / "out"
     ended = 1 if code == 1 else 0
     assert run(monkeypatch, FakePytest(ended, summary), output)[0] == code
     assert sorted(entry.name for entry in output.iterdir()) == sorted(qualify.RESULT_FILES)
@@ -108,110 +117,85 @@ def test_the_exit_code_is_the_answer(
         (77, 1),
     ],
 )
-def test_a_pytest_that_did_not_end_well_is_never_0(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int, code: int
+def test_failed_pytest_is_never_0(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch, ended: int, code: int
 ) -> None:
-    assert run(monkeypatch, FakePytest(ended, runs.QUALIFIED), tmp_path / "out")[0] == code
+    assert run(monkeypatch, FakePytest(ended, runs.QUALIFIED), output)[0] == code
 
 
 @pytest.mark.parametrize(("ended", "code"), [(0, 1), (3, 1), (4, 2)])
-def test_a_run_without_a_summary_is_an_error(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int, code: int
+def test_run_without_summary_is_an_error(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch, ended: int, code: int
 ) -> None:
-    output = tmp_path / "out"
     assert run(monkeypatch, FakePytest(ended), output)[0] == code
     assert list(output.iterdir()) == []
 
 
-def test_results_of_an_earlier_run_are_gone_even_if_this_one_dies(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_dying_run_leaves_no_earlier_results(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "out"
     assert run(monkeypatch, FakePytest(0, runs.QUALIFIED), output)[0] == 0
     (output / "mine.txt").touch()
     assert run(monkeypatch, FakePytest(3), output)[0] == 1
     assert [entry.name for entry in output.iterdir()] == ["mine.txt"]
 
 
-def test_a_refused_run_leaves_earlier_results(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_refused_run_leaves_earlier_results(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "out"
     run(monkeypatch, FakePytest(0, runs.QUALIFIED), output)
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     assert run(monkeypatch, FakePytest(4), output)[0] == 2
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
-def test_without_a_timed_row_results_json_is_there_and_has_none(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_results_json_without_timed_rows(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "out"
     assert run(monkeypatch, FakePytest(0, runs.NOT_USABLE, benchmarks=False), output)[0] == 3
     results = json.loads((output / "results.json").read_text())
     assert results["benchmarks"] == []
     assert results["amx_suite"]["amx_reason"] == runs.NO_AMX
 
 
-def test_pytest_gets_the_conformance_folders_and_every_setting(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_pytest_gets_folders_and_settings(
+    checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AMX_SUITE_SEED", "5")
-    monkeypatch.setenv("AMX_SUITE_OUTPUT", str(tmp_path / "elsewhere"))
-    fake = run(
-        monkeypatch, FakePytest(0, runs.QUALIFIED), tmp_path / "out", "--level", "3", "--strict"
-    )[1]
+    monkeypatch.setenv("AMX_SUITE_OUTPUT", "elsewhere")
+    fake = run(monkeypatch, FakePytest(0, runs.QUALIFIED), output, "--level", "3", "--strict")[1]
     folders = [a for a in fake.arguments if not a.startswith("-")]
     assert folders == [str(checkout / "tests" / n) for n in ("detection", "performance")]
-    assert {"--amx-level=3", "--amx-seed=5", "--amx-strict"} <= set(fake.arguments)
-    assert fake.value("--amx-output") == ""
+    assert fake.settings is not None
+    assert (fake.settings.level, fake.settings.seed, fake.settings.strict) == (3, 5, True)
+    assert fake.settings.output == output
     assert fake.value("--rootdir") == str(checkout)
 
 
-def test_what_the_shell_asks_of_pytest_does_not_narrow_a_qualification(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
-    fake = run(monkeypatch, FakePytest(0, runs.QUALIFIED), tmp_path / "out")[1]
-    assert "PYTEST_ADDOPTS" not in fake.environ
-    assert os.environ["PYTEST_ADDOPTS"] == "-k nothing"
-
-
-def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(
+def test_unwritable_folder_is_found_first(
     checkout: Path,
-    tmp_path: Path,
+    output: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    place = tmp_path / "out"
+    place = output
     place.write_text("in the way")
     code, fake = run(monkeypatch, FakePytest(0, runs.QUALIFIED), place)
     assert (code, fake.arguments) == (2, [])
     assert f"cannot write in {place}" in capsys.readouterr().err
 
 
-def test_an_install_without_the_tests_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_missing_tests_are_a_usage_error(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(qualify, "_checkout", lambda: tmp_path)
-    code, fake = run(monkeypatch, FakePytest(0, runs.QUALIFIED), tmp_path / "out")
+    monkeypatch.setattr(qualify, "_tests_root", lambda: output)
+    code, fake = run(monkeypatch, FakePytest(0, runs.QUALIFIED), output)
     assert (code, fake.arguments) == (2, [])
     assert "make qualify" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert not output.exists()
 
 
-def test_the_default_folder_is_under_the_working_directory(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pytest, "main", FakePytest(0, runs.QUALIFIED))
-    assert cli.main(["qualify"]) == 0
-    assert (tmp_path / "amx-results" / "summary.md").is_file()
-
-
-def test_a_real_run_from_another_folder_writes_the_three_files(
-    checkout: Path, tmp_path: Path
-) -> None:
+def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
     (checkout / "pytest.ini").write_text("[pytest]\n")
     (checkout / "tests/detection/test_it.py").write_text(
         "import pytest\n"
@@ -221,8 +205,8 @@ def test_a_real_run_from_another_folder_writes_the_three_files(
         "def test_left_out(): pytest.skip('for a reason')\n"
     )
     code = (
-        "import sys, pathlib; from amx_suite import cli, qualify\n"
-        f"qualify._checkout = lambda: pathlib.Path({str(checkout)!r})\n"
+        "import sys, pathlib; from amx_suite import cli; from amx_suite.cli import qualify\n"
+        f"qualify._tests_root = lambda: pathlib.Path({str(checkout)!r})\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     ended = subprocess.run(
@@ -238,7 +222,8 @@ def test_a_real_run_from_another_folder_writes_the_three_files(
     suite = ET.parse(output / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
-    assert json.loads((output / "results.json").read_text())["benchmarks"] == []
+    results = json.loads((output / "results.json").read_text())
+    assert (results["benchmarks"], results["amx_suite"]["level"]) == ([], 1)
     page = (output / "summary.md").read_text()
     assert "test_it.py::test_wrong" in page
     assert "for a reason (1):" in page

@@ -1,27 +1,78 @@
-"""The README states figures that live in tables; a table that changes must change it too."""
+"""README and docs name commands, options, figures and pages that exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amx_suite import cli
-from amx_suite.gates import load_gates
-from amx_suite.options import LEVEL_BUDGET_SECONDS, OPTIONS
+from amx_suite.cli.entry import COMMANDS
+from amx_suite.core.exit_codes import ExitCode
+from amx_suite.core.precision import Precision
+from amx_suite.gates.loader import load_gates
+from amx_suite.host.reasons import Reason
+from amx_suite.plugin import fixtures
+from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS
 from amx_suite.workloads import WORKLOADS
+from amx_suite.workloads.operators import build_operator
 
 pytestmark = pytest.mark.selftest
 
+ROOT = Path(__file__).parents[3]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
+}
+each_page = pytest.mark.parametrize("page", PAGES)
 
-@pytest.fixture(scope="module")
-def readme() -> str:
-    return (Path(__file__).parents[3] / "README.md").read_text()
+#: Options of pip, docker, wsl and of the scripts in benchmarks/.
+OTHERS_OPTIONS = {"no-index", "find-links", "no-deps", "security-opt", "update", "load", "slower"}
+
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-def section(text: str, name: str) -> str:
-    return text.split(f"\n## {name}\n", 1)[1].split("\n## ", 1)[0]
+def code(page: str) -> str:
+    """Everything on a page that stands as code."""
+    fenced = FENCED.findall(page)
+    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", FENCED.sub("", page))])
+
+
+def options_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text))
+
+
+def commands_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])amx-suite ([a-z]+)", text))
+
+
+def own_options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The options of a command, those in ``OPTIONS`` left out."""
+    cli.main([command, "--help"])
+    found = options_in(capsys.readouterr().out)
+    shared = {option.name for option in OPTIONS}
+    return {name for name in found if name.removeprefix("no-") not in shared} - {"help"}
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: str, folder: Path) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page)):
+        name, _, anchor = target.partition("#")
+        path = folder / name
+        if target.startswith("https://") or (path.exists() and not anchor):
+            continue
+        text = path.read_text(encoding="utf-8") if path.is_file() else "" if name else page
+        if anchor not in anchors(text):
+            yield target
 
 
 def row(text: str, start: str) -> list[str]:
@@ -29,40 +80,120 @@ def row(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_every_option_is_there_and_no_other(readme: str) -> None:
-    options = section(readme, "Options")
-    rows = [line for line in options.splitlines() if line.startswith("| `--")]
+def test_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+@each_page
+def test_links_and_anchors_resolve(page: str) -> None:
+    assert list(broken_links(PAGES[page], (ROOT / page).parent)) == []
+
+
+def test_broken_links_are_found() -> None:
+    page = "# One\n[a](README.md) [b](no.md) [c](#one) [d](#two) [e](README.md#no)\n"
+    assert list(broken_links(page, ROOT)) == ["no.md", "#two", "README.md#no"]
+
+
+@each_page
+def test_options_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = {option.name for option in OPTIONS}
+    known = OTHERS_OPTIONS | shared | {"help", "version"}
+    known |= {f"{no}{amx}{name}" for name in shared for no in ("", "no-") for amx in ("", "amx-")}
+    for command in COMMANDS:
+        known |= own_options(command, capsys)
+    named = options_in(code(PAGES[page]))
+    assert {name for name in named - known if not name.startswith("benchmark-")} == set()
+
+
+@each_page
+def test_commands_exist(page: str) -> None:
+    text = code(PAGES[page])
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert commands_in(text) <= set(COMMANDS)
+    assert set(re.findall(r"(?:^|\s|`)make ([a-z]+)", text)) <= targets
+
+
+def test_unknown_names_are_found() -> None:
+    text = code(
+        "`amx-suite prophesy --level 2 --amx-levle 3`\n```\namx-suite qualify --engin x\n```"
+    )
+    assert commands_in(text) == {"prophesy", "qualify"}
+    assert options_in(text) == {"level", "amx-levle", "engin"}
+
+
+def test_readme_names_every_command_and_code() -> None:
+    readme = PAGES["README.md"]
+    assert commands_in(code(readme)) == set(COMMANDS)
+    for exit_code in ExitCode:
+        row(readme, str(int(exit_code)))
+
+
+def test_every_option_is_documented() -> None:
+    rows = [line for line in PAGES["docs/options.md"].splitlines() if line.startswith("| `--")]
     assert len(rows) == len(OPTIONS)
     for option, line in zip(OPTIONS, rows, strict=True):
         metavar = "" if option.metavar is None else f" {option.metavar}"
         assert f"| `--{option.name}{metavar}` | `--amx-{option.name}` |" in line
-    for seconds in LEVEL_BUDGET_SECONDS.values():
-        assert f"{seconds:g}" in next(line for line in rows if "budget" in line)
 
 
-def test_every_option_of_calibrate_alone_is_there(
-    readme: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cli.main(["calibrate", "--help"])
-    own = set(re.findall(r"--([a-z]+)", capsys.readouterr().out))
-    own -= {"help", "no", *(option.name for option in OPTIONS)}
-    noise = section(readme, "Noise")
-    assert own == {"seconds"}
-    assert "--seconds" in noise
+def test_every_own_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        (line,) = (
+            line
+            for line in PAGES["docs/options.md"].splitlines()
+            if re.match(rf"\| `amx-suite {command}\b", line)
+        )
+        assert own_options(command, capsys) <= options_in(line)
 
 
-def test_every_gate_is_there_with_its_minimum(readme: str) -> None:
-    gates = section(readme, "Gates")
+@pytest.mark.parametrize("page", ["README.md", "docs/options.md"])
+def test_budgets_are_right(page: str) -> None:
+    cells = row(PAGES[page], "`--budget SECONDS`")
+    numbers = re.findall(r"\d+", cells[-1].rpartition(":")[2])
+    assert set(map(float, numbers)) == set(LEVEL_BUDGET_SECONDS.values())
+
+
+def test_shapes_stand_at_their_levels() -> None:
+    for workload in WORKLOADS.values():
+        for (mode, level), shape in workload.shapes.items():
+            cells = " ".join(row(PAGES["docs/options.md"], str(level)))
+            assert str(shape) in cells, f"{workload.name} {mode}"
+
+
+def test_minima_are_those_of_the_table() -> None:
     columns = [("bf16", "fp32"), ("bf16", "no-amx"), ("int8", "fp32"), ("int8", "no-amx")]
     for gate in load_gates(None):
         scope = f"{gate.workload.model} {gate.workload.mode} {gate.shape}"
         of_ipex = gate.engine == "ipex"
-        cells = row(gates, scope if of_ipex else "each of these, for `eager` and `inductor`")
+        start = scope if of_ipex else "each of these, for `eager` and `inductor`"
+        cells = row(PAGES["docs/gates.md"], start)
         assert cells[1 + columns.index((gate.precision, gate.versus))] == f"{gate.minimum:.2f}"
 
 
-def test_every_shape_is_there_at_its_level(readme: str) -> None:
-    levels = section(readme, "Levels")
-    for workload in WORKLOADS.values():
-        for (mode, level), shape in workload.shapes.items():
-            assert str(shape) in " ".join(row(levels, str(level))), f"{workload.name} {mode}"
+def test_every_reason_has_its_row() -> None:
+    for reason in Reason:
+        row(PAGES["docs/troubleshooting.md"], f"`{reason}`")
+
+
+def test_every_fixture_has_its_row() -> None:
+    for name in fixtures.__all__:
+        if name.islower():
+            row(PAGES["docs/extending.md"], f"`{name}`")
+
+
+class Worker:
+    """An ``isa_worker`` in this process."""
+
+    def operate(self, operator: str, precision: Precision, arrays: Mapping[str, Any]) -> Any:
+        built = build_operator(operator, precision, arrays, {})
+        return built.module(*built.inputs).detach().numpy()
+
+
+def test_example_of_an_operator_runs(tmp_path: Path) -> None:
+    example = re.search(
+        r"^```python\n(.*?)^```", PAGES["docs/extending.md"], re.MULTILINE | re.DOTALL
+    )
+    assert example is not None
+    (tmp_path / "example.py").write_text(example[1])
+    found = runpy.run_path(str(tmp_path / "example.py"))
+    found["test_products_under_every_ceiling"](Worker())

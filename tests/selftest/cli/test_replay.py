@@ -1,10 +1,10 @@
-"""``amx-suite replay``: how often a stored tile is wrong now, on which CPU, and the exit code."""
+"""``amx-suite replay``: how often a stored tile is wrong now, and on which CPU."""
 
 import pytest
 from recorded_hosts import host
 
-from amx_suite import replay as module
 from amx_suite.cli import main
+from amx_suite.cli import replay as module
 from amx_suite.host import HostFacts, Support
 from amx_suite.host.support import judge
 from amx_suite.report.mismatch import store_mismatch
@@ -18,7 +18,7 @@ RIGHT = BatchResult(BATCH, 1, 256, 0)
 
 
 class Machine:
-    """Two CPUs; ``bad`` is the one that errs, each ``every`` times."""
+    """Two CPUs, of which ``bad`` is wrong once in ``every`` times."""
 
     def __init__(self, bad=None, every=1):
         self.bad, self.every = bad, every
@@ -60,7 +60,7 @@ def on(monkeypatch):
     return put
 
 
-def test_a_fault_that_does_not_recur(on, stored, capsys):
+def test_fault_does_not_recur(on, stored, capsys):
     machine = on(Machine())
     assert main(["replay", str(stored)]) == 0
     out = capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_a_fault_that_does_not_recur(on, stored, capsys):
     assert machine.asked == [1] * 1000 + [0] * 1000
 
 
-def test_a_fault_that_comes_now_and_then(on, stored, capsys):
+def test_fault_recurs_sometimes(on, stored, capsys):
     on(Machine(bad=1, every=300))
     assert main(["replay", str(stored)]) == 1
     out = capsys.readouterr().out
@@ -78,20 +78,20 @@ def test_a_fault_that_comes_now_and_then(on, stored, capsys):
     assert out.rstrip().endswith("WRONG AGAIN on CPU 1")
 
 
-def test_another_machine_is_said_to_be_one(on, stored, capsys, monkeypatch):
+def test_other_machine_is_noted(on, stored, capsys, monkeypatch):
     on(Machine())
     monkeypatch.setattr(module, "host_traits", lambda facts: {"cpu": "another"})
     assert main(["replay", str(stored)]) == 0
-    assert "not the machine that it was found on: cpu differ" in capsys.readouterr().out
+    assert "found on another machine: cpu differ" in capsys.readouterr().out
 
 
-def test_without_amx_nothing_is_run(on, stored, capsys):
+def test_without_amx_nothing_runs(on, stored, capsys):
     machine = on(Machine(), judge(host("ice-lake").facts))
     assert main(["replay", str(stored)]) == 3
     assert "AMX NOT USABLE" in capsys.readouterr().out
     assert not machine.asked
 
 
-def test_a_file_that_is_none_is_the_users_error(tmp_path, capsys):
+def test_absent_file_is_a_usage_error(tmp_path, capsys):
     assert main(["replay", str(tmp_path / "absent.json")]) == 2
     assert "cannot be read" in capsys.readouterr().err

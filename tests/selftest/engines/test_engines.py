@@ -1,94 +1,139 @@
-"""The engines' table, and what an engine says of itself without importing anything heavy."""
+"""What engines say of themselves, without importing anything heavy."""
 
-import importlib.metadata
+import subprocess
+import sys
 
 import pytest
 
-from amx_suite.core.case import Mode, Precision
+from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.core.trial import arms_of
-from amx_suite.engines import ARBITER, ENGINES, engine, engine_for
-from amx_suite.errors import UnknownNameError
+from amx_suite.engines import ENGINES, REFERENCE, engine_for, inductor
+from amx_suite.errors import EngineUnavailableError, NotApplicableError, UnknownNameError
 
 pytestmark = pytest.mark.selftest
 
+IPEX, EAGER, INDUCTOR = (ENGINES[name] for name in ("ipex", "eager", "inductor"))
 
-def install(monkeypatch, **versions):
-    """Have the packages' metadata say so, whatever is really installed."""
 
-    def version(name):
-        try:
-            return versions[name.replace("-", "_")]
-        except KeyError:
-            raise importlib.metadata.PackageNotFoundError(name) from None
+def test_unknown_engine_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'ipex'"):
+        engine_for("ipx", Precision.FP64)
 
-    monkeypatch.setattr(importlib.metadata, "version", version)
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_fp64_belongs_to_the_reference(name):
+    assert ENGINES[name].name == name
+    assert engine_for(name, Precision.FP64) is REFERENCE
+    assert engine_for(name, Precision.BF16) is ENGINES[name]
+    assert "reference" in ENGINES[name].why_not(Mode.INFERENCE, Precision.FP64)
+    assert REFERENCE.why_not(Mode.INFERENCE, Precision.BF16) is not None
+    assert REFERENCE.why_not(Mode.TRAINING, Precision.FP64) is None
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_all_arms_with_torch_2_8(engine, installed):
+    installed(torch="2.8.0")
+    for mode in Mode:
+        for precision, _ in arms_of(mode):
+            assert engine.why_not(mode, precision) is None
+    assert "no INT8 training" in engine.why_not(Mode.TRAINING, Precision.INT8)
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_unavailable_without_torch(engine, installed):
+    installed(intel_extension_for_pytorch="2.8.0")
+    with pytest.raises(EngineUnavailableError, match=r"PyTorch is not installed: .*pip install"):
+        engine.require(Mode.INFERENCE, Precision.FP32)
 
 
 @pytest.mark.parametrize("isa", Isa)
-def test_every_engine_tells_its_libraries_of_a_ceiling_in_their_words(isa):
+def test_libraries_get_the_ceiling_they_know(isa):
     stock = "avx2" if isa is Isa.AVX2 else "avx512"
-    for name, word in (("ipex", isa.spec.aten), ("eager", stock), ("inductor", stock)):
-        assert ENGINES[name].variables(isa)["ATEN_CPU_CAPABILITY"] == word
-        assert ENGINES[name].ceilings(isa)
+    for engine, word in ((IPEX, isa.spec.aten), (EAGER, stock), (INDUCTOR, stock)):
+        assert engine.variables(isa)["ATEN_CPU_CAPABILITY"] == word
+        expected = (word.upper(), "ATEN_CPU_CAPABILITY")
+        assert expected in engine.ceilings(isa).values()
+    assert ("inductor" in INDUCTOR.ceilings(isa)) is not isa.allows_amx
 
 
-def test_every_row_is_under_its_own_name():
-    assert all(row.name == name for name, row in ENGINES.items())
-    assert ENGINES
+@pytest.mark.parametrize(
+    ("packages", "reason"),
+    [
+        ({"torch": "2.8.0+cpu", "intel_extension_for_pytorch": "2.8.0"}, None),
+        ({"torch": "2.80.0", "intel_extension_for_pytorch": "2.8.0"}, "found torch 2.80.0"),
+        ({"torch": "2.8.0"}, "Extension for PyTorch is not installed"),
+    ],
+)
+def test_ipex_needs_its_own_torch(installed, packages, reason):
+    installed(**packages)
+    found = IPEX.why_unavailable()
+    if reason is None:
+        assert found is None
+    else:
+        assert reason in found
+        assert "pip install 'amx-suite[ipex]'" in found
 
 
-def test_an_unknown_engine_is_told_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match="Did you mean 'ipex'"):
-        engine("ipx")
+@pytest.mark.parametrize("torch", ["2.9.0", "2.15.0+cu132", "3.0.0"])
+def test_no_eager_int8_after_torch_2_8(installed, torch):
+    installed(torch=torch, torchao="0.18.0")
+    with pytest.raises(NotApplicableError, match=r"ref_int8.*use engine inductor"):
+        EAGER.require(Mode.INFERENCE, Precision.INT8)
+    assert EAGER.why_not(Mode.INFERENCE, Precision.BF16) is None
 
 
-def test_fp64_is_the_arbiters_whatever_the_engine():
-    for name in ENGINES:
-        assert engine_for(name, Precision.FP64) is ARBITER
-        assert engine_for(name, Precision.BF16) is ENGINES[name]
-    with pytest.raises(UnknownNameError):
-        engine_for("arbiter", Precision.FP64)
+@pytest.mark.parametrize("torch", ["2.9.0", "2.15.0+cu132", "3.0.0"])
+def test_no_inductor_int8_without_torchao(installed, torch):
+    installed(torch=torch)
+    reason = INDUCTOR.why_not(Mode.INFERENCE, Precision.INT8)
+    assert reason.startswith(f"torch {torch} has no quantizer of its own")
+    assert reason.endswith("pip install 'amx-suite[stock]'")
+    assert INDUCTOR.why_not(Mode.INFERENCE, Precision.BF16) is None
+    installed(torch=torch, torchao="0.18.0")
+    assert INDUCTOR.why_not(Mode.INFERENCE, Precision.INT8) is None
 
 
-def test_the_arbiter_has_no_arm_and_no_engine_has_its_precision():
-    for mode in Mode:
-        for precision, _ in arms_of(mode):
-            assert ARBITER.why_not(mode, precision) is not None
-        assert ARBITER.why_not(mode, Precision.FP64) is None
-        assert all(row.why_not(mode, Precision.FP64) for row in ENGINES.values())
+def test_inductor_needs_compiler_and_headers(monkeypatch, tmp_path, installed):
+    installed(torch="2.8.0")
+    monkeypatch.setattr(inductor.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("CXX", sys.executable)
+    assert "apt-get install python3-dev" in INDUCTOR.why_unavailable()
+    (tmp_path / "Python.h").touch()
+    assert INDUCTOR.why_unavailable() is None
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "no compiler 'no-such-compiler' on PATH: install g++" in INDUCTOR.why_unavailable()
 
 
-class TestIpex:
-    IPEX = ENGINES["ipex"]
+def test_compiled_code_is_never_shared(monkeypatch, tmp_path, installed):
+    """Another ceiling, CPU or version of PyTorch has another folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def test_has_every_arm_of_the_published_recipe(self):
-        for mode in Mode:
-            for precision, _ in arms_of(mode):
-                assert self.IPEX.why_not(mode, precision) is None
+    def folders():
+        return [INDUCTOR.variables(isa)["TORCHINDUCTOR_CACHE_DIR"] for isa in Isa]
 
-    def test_has_no_int8_training(self):
-        assert "no INT8 training" in self.IPEX.why_not(Mode.TRAINING, Precision.INT8)
+    installed(torch="2.8.0")
+    found = folders()
+    installed(torch="2.15.0")
+    found += folders()
+    other = inductor.read_cpuinfo().__class__(flags=("avx512f",))
+    monkeypatch.setattr(inductor, "read_cpuinfo", lambda: other)
+    found += folders()
+    assert len(set(found)) == 3 * len(Isa)
+    assert all(folder.startswith(str(tmp_path / "amx-suite")) for folder in found)
 
-    @pytest.mark.parametrize("torch", ["2.8.0", "2.8.0+cpu", "2.8.1"])
-    def test_is_available_with_the_torch_it_was_built_for(self, monkeypatch, torch):
-        install(monkeypatch, torch=torch, intel_extension_for_pytorch="2.8.0")
-        assert self.IPEX.why_unavailable() is None
 
-    @pytest.mark.parametrize("torch", ["2.7.1", "2.9.0", "2.80.0", "3.8.0"])
-    def test_needs_that_torch_and_names_the_one_it_found(self, monkeypatch, torch):
-        install(monkeypatch, torch=torch, intel_extension_for_pytorch="2.8.0")
-        reason = self.IPEX.why_unavailable()
-        assert f"found torch {torch}" in reason
-        assert "pip install 'amx-suite[ipex]'" in reason
-
-    @pytest.mark.parametrize("packages", [{}, {"torch": "2.8.0"}])
-    def test_absent(self, monkeypatch, packages):
-        install(monkeypatch, **packages)
-        reason = self.IPEX.why_unavailable()
-        assert "not installed" in reason
-        assert "pip install 'amx-suite[ipex]'" in reason
-
-    def test_without_torch(self, monkeypatch):
-        install(monkeypatch, intel_extension_for_pytorch="2.8.0")
-        assert "PyTorch is not installed" in self.IPEX.why_unavailable()
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, amx_suite.workloads, amx_suite.accuracy\n"
+        "from amx_suite.core.case import Mode\n"
+        "from amx_suite.core.precision import Precision\n"
+        "from amx_suite.engines import ENGINES\n"
+        "for engine in ENGINES.values():\n"
+        "    engine.why_unavailable(), engine.why_not(Mode.INFERENCE, Precision.INT8)\n"
+        "heavy = {'torch', 'torchao', 'numpy', 'transformers', 'torchvision', 'safetensors'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -32,13 +32,11 @@ def half(change):
     return (change.high - change.low) / 2
 
 
-@pytest.mark.parametrize("bases", [1, 2])
-def test_spread_is_assumed_from_fewer_than_three_bases(bases):
-    assert spread_between([[speedup(0.1 * n) for n in range(bases)]]) == Spread(ASSUMED_SPREAD)
-
-
-def test_spread_is_assumed_without_a_gate():
-    assert spread_between([]) == Spread(ASSUMED_SPREAD)
+@pytest.mark.parametrize(
+    "gates", [[], [[speedup(0.1)]], [[speedup(0.1), speedup(0.2)]]], ids=["no gate", "one", "two"]
+)
+def test_fewer_than_three_bases_measure_nothing(gates):
+    assert spread_between(gates) == Spread(ASSUMED_SPREAD)
 
 
 def test_spread_is_pooled_over_gates():
@@ -52,14 +50,14 @@ def test_spread_is_pooled_over_gates():
     assert found.deviation == pytest.approx(math.sqrt((4 * assumed + 4 * measured) / 8))
 
 
-def test_change_is_between_means_of_logs():
+def test_change_is_new_minus_mean_of_logs():
     bases = [speedup(log) for log in (1.0, 1.1, 1.2)]
     found = change_between(bases, speedup(0.9), Spread(0.02, 8))
     assert found.log == pytest.approx(-0.2)
     assert (found.low + found.high) / 2 == pytest.approx(found.log)
 
 
-def test_assumed_spread_is_added_to_that_within():
+def test_assumed_spread_adds_to_rounds_scatter():
     one = change_between([speedup(0, 0.03)], speedup(0, 0.04), Spread(0.02))
     assert half(one) == pytest.approx(Z * math.sqrt(0.02**2 + 0.03**2 + 0.04**2), rel=1e-4)
     two = change_between([speedup(0, 0.03)] * 2, speedup(0, 0.04), Spread(0.02))
@@ -67,12 +65,12 @@ def test_assumed_spread_is_added_to_that_within():
     assert half(two) == pytest.approx(Z * math.sqrt(variance), rel=1e-4)
 
 
-def test_measured_spread_holds_that_within():
+def test_measured_spread_includes_rounds_scatter():
     found = change_between([speedup(0, 0.03)] * 5, speedup(0, 0.01), Spread(0.02, 8))
     assert half(found) == pytest.approx(T8 * math.sqrt(0.02**2 / 2 * 1.2), rel=1e-4)
 
 
-def test_a_noisier_new_run_counts():
+def test_noisier_new_run_widens_the_interval():
     found = change_between([speedup(0, 0.01)] * 5, speedup(0, 0.04), Spread(0.02, 8))
     assert half(found) == pytest.approx(T8 * math.sqrt(0.02**2 / 10 + 0.04**2), rel=1e-4)
 

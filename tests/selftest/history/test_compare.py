@@ -3,16 +3,17 @@
 import math
 
 import msgspec
-import nights
 import numpy as np
 import pytest
 import sample_runs as runs
+import stored_runs
 
-from amx_suite import history
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import ResultsFileError
-from amx_suite.history import load_night, render_markdown, render_terminal
+from amx_suite.history import compare as history
 from amx_suite.history.change import Change, Spread
+from amx_suite.history.render import render_markdown, render_terminal
+from amx_suite.history.store import load_run
 
 pytestmark = pytest.mark.selftest
 
@@ -24,21 +25,23 @@ def compare(*nights, **options):
 
 
 def noise(seed, rounds=12, deviation=0.01):
-    return nights.LEVEL + np.random.default_rng(seed).normal(0, deviation, rounds)
+    return stored_runs.LEVEL + np.random.default_rng(seed).normal(0, deviation, rounds)
 
 
 @pytest.fixture
-def night(tmp_path):
+def run(tmp_path):
     def make(name, logs, **more):
-        return load_night(nights.write(tmp_path / f"{name}.json", nights.summary(logs, **more)))
+        return load_run(
+            stored_runs.write(tmp_path / f"{name}.json", stored_runs.summary(logs, **more))
+        )
 
     return make
 
 
 @pytest.fixture
-def bases(night):
-    """Three base runs of which the levels scatter by 1 %."""
-    return [night(f"base-{n}", noise(n) + 0.01 * (n - 1)) for n in range(3)]
+def bases(run):
+    """Three base runs whose levels scatter by 1 %."""
+    return [run(f"base-{n}", noise(n) + 0.01 * (n - 1)) for n in range(3)]
 
 
 def only(comparison):
@@ -56,8 +59,8 @@ def only(comparison):
         (0.3, Change.BETTER, 0),
     ],
 )
-def test_change_is_named_by_size_and_side(night, shift, change, code):
-    found = compare(night("base", noise(1)), night("new", noise(2) + shift))
+def test_change_has_size_and_side(run, shift, change, code):
+    found = compare(run("base", noise(1)), run("new", noise(2) + shift))
     gate = only(found)
     assert (gate.gate, gate.change, found.exit_code) == (GATE, change, code)
     assert gate.low < math.exp(shift) < gate.high
@@ -65,36 +68,38 @@ def test_change_is_named_by_size_and_side(night, shift, change, code):
     assert gate.new == pytest.approx(gate.base * gate.ratio)
 
 
-def test_slower_machine_changes_nothing(night):
+def test_slower_machine_changes_nothing(run):
     drift = np.linspace(1.0, 1.6, 12)
-    found = compare(night("base", noise(1)), night("new", noise(2), drift=drift))
+    found = compare(run("base", noise(1)), run("new", noise(2), drift=drift))
     assert only(found).change is Change.UNCHANGED
 
 
-def test_margin_is_the_users(night):
-    base, new = night("base", noise(1)), night("new", noise(2) - 0.08)
+def test_margin_decides_between_worse_and_unchanged(run):
+    base, new = run("base", noise(1)), run("new", noise(2) - 0.08)
     assert only(compare(base, new)).change is Change.WORSE
     assert only(compare(base, new, margin=0.12)).change is Change.UNCHANGED
 
 
-def test_small_change_is_not_sure_from_one_base(night):
+def test_one_base_cannot_show_small_change(run):
     """Known-bad: the interval of the rounds alone, which excludes no change."""
-    base, new = night("base", noise(1, deviation=0.001)), noise(2, deviation=0.001) - 0.051
-    found = compare(base, night("new", new))
+    base, new = run("base", noise(1, deviation=0.001)), noise(2, deviation=0.001) - 0.051
+    found = compare(base, run("new", new))
     assert (only(found).change, found.exit_code) == (Change.INCONCLUSIVE, 4)
 
 
 @pytest.mark.parametrize(
-    ("logs", "why"),
+    ("logs", "more", "why"),
     [
-        (noise(2, rounds=9), "the new run has 9 quiet rounds, 10 are needed"),
-        (noise(2, deviation=0.1), "neither surely changed nor surely within twice the margin"),
-        (noise(2) - 0.3 * (np.arange(12) % 2 > 0), "neither surely changed nor surely within"),
+        (noise(2, rounds=9), {}, "the new run has 9 quiet rounds, 10 are needed"),
+        (noise(2), {"disturbed": 3}, "the new run has 9 quiet rounds, 10 are needed"),
+        (noise(2, deviation=0.1), {}, "the interval is too wide"),
+        (noise(2) - 0.3 * (np.arange(12) % 2 > 0), {}, "the interval is too wide"),
+        (noise(2), {"verdict": Verdict.NO_EVIDENCE}, "the new run does not prove what ran"),
     ],
-    ids=["9 rounds", "noisy", "bimodal"],
+    ids=["few rounds", "disturbed", "noisy", "bimodal", "no evidence"],
 )
-def test_unknown_is_inconclusive_with_reason(night, logs, why):
-    found = compare(night("base", noise(1)), night("new", logs))
+def test_inconclusive_gives_its_reason(run, logs, more, why):
+    found = compare(run("base", noise(1)), run("new", logs, **more))
     gate = only(found)
     assert (gate.change, found.exit_code) == (Change.INCONCLUSIVE, 4)
     assert gate.reason.startswith(why)
@@ -102,121 +107,95 @@ def test_unknown_is_inconclusive_with_reason(night, logs, why):
     assert gate.reason in render_markdown(found)
 
 
-def test_no_evidence_is_inconclusive(night):
-    found = compare(night("base", noise(1)), night("new", noise(2), verdict=Verdict.NO_EVIDENCE))
-    assert only(found).change is Change.INCONCLUSIVE
-    assert only(found).reason.startswith("the new run does not prove what ran")
-
-
-def test_disturbed_rounds_do_not_count(night):
-    found = compare(night("base", noise(1)), night("new", noise(2), disturbed=3))
-    assert only(found).reason == "the new run has 9 quiet rounds, 10 are needed"
-
-
-def test_vanished_gate_is_not_0(night):
-    base = night("base", noise(1))
-    new = msgspec.structs.replace(night("new", noise(2)), rows={})
+def test_vanished_gate_is_not_0(run):
+    base = run("base", noise(1))
+    new = msgspec.structs.replace(run("new", noise(2)), rows={})
     found = compare(base, new)
     assert (only(found).change, found.exit_code) == (Change.VANISHED, 4)
     assert f"{GATE}: the new run does not have it" in render_terminal(found, width=150)
-    gone = night("gone", [], verdict=Verdict.NOT_APPLICABLE)
+    gone = run("gone", [], verdict=Verdict.NOT_APPLICABLE)
     assert only(compare(base, gone)).reason.startswith("NOT_APPLICABLE: ")
 
 
-def test_gate_of_only_the_new_run_is_noted(night):
-    base, new = night("base", noise(1)), night("new", noise(2))
+def test_new_gate_is_noted(run):
+    base, new = run("base", noise(1)), run("new", noise(2))
     more = new.rows | {"other": msgspec.structs.replace(new.rows[GATE], name="other")}
     found = compare(base, msgspec.structs.replace(new, rows=more))
     assert found.notes == ("only the new run has other",)
     assert found.exit_code == 0
 
 
-def test_base_without_gates_is_not_0(night):
-    empty = night("base", [])
-    found = compare(empty, night("new", noise(2)))
+def test_base_without_gates_is_not_0(run):
+    found = compare(run("base", []), run("new", noise(2)))
     assert found.exit_code == 4
-    assert "no base run has a gate" in render_terminal(found, width=100)
-    assert "No base run has a measured gate" in render_markdown(found)
+    for text in (render_terminal(found, width=100), render_markdown(found)):
+        assert "no base run has a gate" in text
+        assert "No base run has a measured gate." in text
+
+
+def test_same_run_twice_is_refused(run, bases):
+    with pytest.raises(ResultsFileError, match=r"base-1.json and .*copy.json hold the same run"):
+        compare(*bases, run("copy", noise(1)))
+
+
+def test_later_base_run_is_noted(run, bases):
+    late = run("late", noise(4), started="2025-11-23T08:00:00+00:00")
+    new = run("new", noise(3))
+    assert compare(late, new).notes[0].startswith("the base run is later than the new run")
+    assert compare(*bases, late, new).notes[0].startswith("base run 4 is later")
 
 
 class TestSeveralBases:
-    def test_spread_is_measured_and_shown(self, night, bases):
-        found = compare(*bases, night("new", noise(3)))
+    def test_spread_is_measured_and_shown(self, run, bases):
+        found = compare(*bases, run("new", noise(3)))
         logs = [math.log(base.rows[GATE].speedup.ratio) for base in bases]
         variance = (4 * 0.02**2 + 2 * 2 * np.var(logs, ddof=1)) / 6
         assert found.spread == Spread(pytest.approx(math.sqrt(variance)), 6)
         shown = render_terminal(found, width=150)
         assert f"{found.spread.deviation:.1%}, from 3 base runs" in shown
-
-    def test_base_is_their_geometric_mean(self, night, bases):
-        gate = only(compare(*bases, night("new", noise(3))))
         ratios = [base.rows[GATE].speedup.ratio for base in bases]
-        assert gate.base == pytest.approx(math.prod(ratios) ** (1 / 3))
-        assert gate.base_rounds == (12, 12, 12)
+        assert only(found).base == pytest.approx(math.prod(ratios) ** (1 / 3))
+        assert only(found).base_rounds == (12, 12, 12)
 
-    def test_worse_is_found(self, night, bases):
-        found = compare(*bases, night("new", noise(3) - 0.3))
+    def test_worse_is_found(self, run, bases):
+        found = compare(*bases, run("new", noise(3) - 0.3))
         assert (only(found).change, found.exit_code) == (Change.WORSE, 1)
 
-    def test_scattered_bases_tell_little(self, night):
+    def test_scattered_bases_prove_little(self, run):
         """Known-bad: the assumed spread, by which this change is sure."""
-        scattered = [night(f"base-{n}", noise(n) + 0.08 * (n - 1)) for n in range(3)]
-        new = night("new", noise(3) - 0.2)
+        scattered = [run(f"base-{n}", noise(n) + 0.08 * (n - 1)) for n in range(3)]
+        new = run("new", noise(3) - 0.2)
         assert only(compare(scattered[1], new)).change is Change.WORSE
         assert only(compare(*scattered, new)).change is Change.INCONCLUSIVE
 
-    def test_two_bases_do_not_measure_spread(self, night, bases):
-        found = compare(*bases[:2], night("new", noise(3)))
+    def test_two_bases_do_not_measure_spread(self, run, bases):
+        found = compare(*bases[:2], run("new", noise(3)))
         assert found.spread == Spread(0.02)
         assert "2.0%, assumed: name three or more base runs" in render_terminal(found, width=150)
 
-    def test_unusable_base_is_named(self, night, bases):
-        short = night("short", noise(4, rounds=9))
-        found = compare(*bases[:2], short, night("new", noise(3)))
-        assert only(found).change is Change.INCONCLUSIVE
+    def test_unusable_base_is_named(self, run, bases):
+        new = run("new", noise(3))
+        found = compare(*bases[:2], run("short", noise(4, rounds=9)), new)
         assert only(found).reason == "base run 3 has 9 quiet rounds, 10 are needed"
         assert "9-12, 12" in render_terminal(found, width=150)
-
-    def test_base_without_the_gate_is_named(self, night, bases):
-        lacking = msgspec.structs.replace(bases[0], rows={})
-        found = compare(lacking, *bases[1:], night("new", noise(3)))
+        found = compare(msgspec.structs.replace(bases[0], rows={}), *bases[1:], new)
         assert only(found).reason == "base run 1 did not measure it"
         assert only(found).base_rounds == (0, 12, 12)
 
-    def test_bases_must_match_each_other(self, night, bases):
-        other = night("other", noise(4), versions={"torch": "2.9.0"})
+    def test_bases_must_match_each_other(self, run, bases):
+        other = run("other", noise(4), versions={"torch": "2.9.0"})
         with pytest.raises(ResultsFileError, match=r"another software.*--across software"):
-            compare(*bases, other, night("new", noise(3)))
-        found = compare(*bases, other, night("new", noise(3)), across=["software"])
+            compare(*bases, other, run("new", noise(3)))
+        found = compare(*bases, other, run("new", noise(3)), across=["software"])
         assert "torch was '2.8.0', is '2.9.0'" in found.notes[0]
 
-    def test_same_base_twice_is_refused(self, night, bases):
-        with pytest.raises(ResultsFileError, match=r"base-1.json and .*base-1.json hold the same"):
-            compare(*bases, bases[1], night("new", noise(3)))
 
-    def test_later_base_is_said(self, night, bases):
-        late = night("late", noise(4), started="2025-11-23T08:00:00+00:00")
-        (note,) = compare(*bases, late, night("new", noise(3))).notes
-        assert note.startswith("base run 4 is later than the new run")
-
-
-def test_the_same_run_twice_is_refused(night):
-    base = night("base", noise(1))
-    with pytest.raises(ResultsFileError, match="hold the same run"):
-        compare(base, night("copy", noise(1)))
-
-
-def test_later_base_run_is_said(night):
-    base = night("base", noise(1), started="2025-11-23T08:00:00+00:00")
-    assert compare(base, night("new", noise(2))).notes[0].startswith("the base run is later than")
-
-
-def other_case(night, **parts):
-    """The night with its arms' cases changed in these parts."""
-    (row,) = night.rows.values()
+def other_case(run, **parts):
+    """The run with its arms' cases changed in these parts."""
+    (row,) = run.rows.values()
     case = msgspec.structs.replace(row.case, **parts)
     row = msgspec.structs.replace(row, case=case, name=f"{case.name}-vs-{row.result.gate.versus}")
-    return msgspec.structs.replace(night, rows={row.name: row})
+    return msgspec.structs.replace(run, rows={row.name: row})
 
 
 DIFFERING = {
@@ -234,10 +213,10 @@ DIFFERING = {
 
 
 @pytest.mark.parametrize("kind", DIFFERING)
-def test_another_condition_is_refused_unless_asked_for(night, kind):
+def test_difference_is_refused_unless_allowed(run, kind):
     change, words = DIFFERING[kind]
-    base = night("base", noise(1))
-    new = change(lambda **environment: night("new", noise(2), **environment))
+    base = run("base", noise(1))
+    new = change(lambda **environment: run("new", noise(2), **environment))
     others = [other for other in DIFFERING if other != kind]
     with pytest.raises(ResultsFileError) as caught:
         compare(base, new, across=others)
@@ -248,27 +227,23 @@ def test_another_condition_is_refused_unless_asked_for(night, kind):
     assert found.notes == (f"compared all the same with another {kind} ({words})",)
 
 
-def test_every_difference_is_named_at_once(night):
-    new = night("new", noise(2), host={"kernel": "7.0"}, versions={"torch": "2.9.0"})
+def test_every_difference_is_named_at_once(run):
+    new = run("new", noise(2), host={"kernel": "7.0"}, versions={"torch": "2.9.0"})
     with pytest.raises(ResultsFileError, match="--across machine --across software"):
-        compare(night("base", noise(1)), new)
+        compare(run("base", noise(1)), new)
 
 
-def test_several_engines_cannot_be_matched_across(night):
-    base, new = night("base", noise(1)), other_case(night("new", noise(2)), engine="eager")
-    inductor = other_case(night("third", noise(3)), engine="inductor")
+def test_several_engines_cannot_be_matched(run):
+    base, new = run("base", noise(1)), other_case(run("new", noise(2)), engine="eager")
+    inductor = other_case(run("third", noise(3)), engine="inductor")
     both = msgspec.structs.replace(new, rows=new.rows | inductor.rows)
     with pytest.raises(ResultsFileError, match="name runs of one engine each"):
         compare(base, both, across=["engine"])
 
 
-def test_comparison_survives_its_json(night):
-    found = compare(night("base", noise(1)), night("new", noise(2) - 0.2))
+def test_json_table_and_page_agree(run):
+    found = compare(run("base", noise(1)), run("new", noise(2) - 0.2))
     assert msgspec.json.decode(msgspec.json.encode(found), type=type(found)) == found
-
-
-def test_table_and_page_show_change_with_interval(night):
-    found = compare(night("base", noise(1)), night("new", noise(2) - 0.2))
     for text in (render_terminal(found, width=150), render_markdown(found)):
         assert GATE in text
         assert "-18." in text

@@ -19,7 +19,7 @@ every_host = pytest.mark.parametrize("recorded", hosts(), ids=lambda each: each.
 
 
 @every_host
-def test_the_text_has_the_verdict_and_every_finding(recorded: RecordedHost) -> None:
+def test_the_text_has_verdict_and_findings(recorded: RecordedHost) -> None:
     support = judge(recorded.facts)
     text = render_text(recorded.facts, support)
     first = text.splitlines()[0]
@@ -46,7 +46,7 @@ def test_the_header_is_two_lines(recorded: RecordedHost) -> None:
 
 
 @every_host
-def test_the_json_holds_everything_and_reads_back(recorded: RecordedHost) -> None:
+def test_the_json_reads_back(recorded: RecordedHost) -> None:
     support = judge(recorded.facts)
     text = render_json(recorded.facts, support)
     document = json.loads(text)
@@ -58,7 +58,7 @@ def test_the_json_holds_everything_and_reads_back(recorded: RecordedHost) -> Non
     assert report.findings == support.findings
 
 
-def test_the_text_shows_the_facts_behind_the_verdict() -> None:
+def test_the_text_shows_the_facts() -> None:
     facts = host("os-not-enabled").facts
     text = render_text(facts, judge(facts))
     assert "XCR0         0x2e7 (XTILECFG off, XTILEDATA off)" in text
@@ -77,12 +77,7 @@ def test_the_header_names_the_host() -> None:
     assert "2 CPUs on 2 cores" in machine
 
 
-def test_a_count_of_right_cpus_is_shown() -> None:
-    facts = host("wrong-on-one-cpu").facts
-    assert "right on 7 of 8 CPUs" in render_text(facts, judge(facts))
-
-
-def test_the_doctor_starts_without_the_heavy_libraries() -> None:
+def test_the_doctor_starts_without_heavy_libraries() -> None:
     # LLVM is loaded when CPUID is read, not before; nothing else is loaded ever.
     program = (
         "import sys\n"

@@ -39,6 +39,6 @@ def test_int8_is_judged_by_itself():
     assert reason.endswith("CPU 0 tile int8 0.50")
 
 
-def test_what_was_not_read_is_not_fast():
+def test_a_unit_without_reading_fails():
     assert judge_tiles({0: units(0.98)}, [0, 1], virtual=False)[0] is Verdict.FAIL
     assert least_share({0: units(0.98)}, [0, 1]) == 0.0

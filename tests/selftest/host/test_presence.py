@@ -61,7 +61,7 @@ def test_a_palette_with_other_limits_is_a_fault(cpuid: Cpuid) -> None:
         _cpuid(LD_11=Registers()),
     ],
 )
-def test_a_tile_state_amiss_is_a_fault(cpuid: Cpuid) -> None:
+def test_a_wrong_tile_state_is_a_fault(cpuid: Cpuid) -> None:
     assert len(presence.state_faults(cpuid)) == 1
 
 
@@ -74,7 +74,7 @@ def test_one_cpu_unlike_the_others_is_named() -> None:
     assert fault == "CPU 7 has XCR0 0x2e7, CPU 4 has 0x602e7"
 
 
-def test_cpus_differ_lawfully_in_their_own_number() -> None:
+def test_the_apic_id_may_differ() -> None:
     other = _cpuid(L1_0=Registers(eax=0x806F8, ebx=0x07800800))
     assert presence.cpu_differences({0: SPR.cpuid, 1: other}) == []
 
@@ -88,19 +88,19 @@ def test_cpus_differ_lawfully_in_their_own_number() -> None:
         ("after", Answer(value=0x202E7), "afterwards"),
     ],
 )
-def test_a_kernel_that_breaks_its_contract(question: str, answer: Answer, complaint: str) -> None:
+def test_a_wrong_kernel_answer_is_a_fault(question: str, answer: Answer, complaint: str) -> None:
     assert SPR.permission is not None
     broken = msgspec.structs.replace(SPR.permission, **{question: answer})
     (fault,) = presence.permission_faults(broken)
     assert complaint in fault
 
 
-def test_a_permission_that_could_not_be_asked_for_is_a_fault() -> None:
+def test_a_failed_permission_child_is_a_fault() -> None:
     assert presence.permission_faults(Permission(error="no child")) == ["no child"]
 
 
 @pytest.mark.parametrize("status", [s for s in TileStatus if s is not TileStatus.OK])
-def test_a_cpu_that_is_not_right_is_a_fault(status: TileStatus) -> None:
+def test_a_cpu_that_fails_is_a_fault(status: TileStatus) -> None:
     results = [TileResult(0, TileStatus.OK), TileResult(1, status, "why")]
     assert presence.tile_faults(results, [0, 1]) == [f"CPU 1: {status} (why)"]
 
@@ -118,7 +118,7 @@ def test_kernel_and_cpuid_must_agree() -> None:
     assert "guest" in fault
 
 
-def test_each_cpu_is_read_on_itself_and_the_thread_comes_back() -> None:
+def test_each_cpu_is_read_on_itself() -> None:
     before = os.sched_getaffinity(0)
     seen: list[set[int]] = []
 
@@ -132,7 +132,7 @@ def test_each_cpu_is_read_on_itself_and_the_thread_comes_back() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_thread_comes_back_from_a_cpu_that_fails() -> None:
+def test_affinity_is_restored_after_a_failed_read() -> None:
     before = os.sched_getaffinity(0)
 
     def read() -> Cpuid:

@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def run_suite(run_suite_in, tmp_path):
-    """Run pytest in the test's folder; returns the finished process, output in ``stdout``."""
+    """Run pytest in the test's folder; returns the finished process with its ``stdout``."""
     return functools.partial(run_suite_in, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def run_suite_in():
-    """As ``run_suite``, in the folder that is given first."""
+    """As ``run_suite``, but its first argument is the folder."""
 
     def run(
         folder,
@@ -32,20 +32,20 @@ def run_suite_in():
     ):
         own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
         own |= {
-            # The package of this checkout, whichever one is installed.
+            # This checkout, even if another one is installed.
             "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
             "FAKE_MACHINE": json.dumps(machine or {}),
             "COLUMNS": "150",
-            # Its quiet reference is not the user's.
+            # Not the user's quiet reference.
             "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
             **(environ or {}),
         }
         command = [
             *(sys.executable, "-m", "pytest", "-p", "fake_machine", "-p", "no:cacheprovider"),
-            # No test of these runs uses hypothesis, and importing it takes a fifth of a run.
+            # No test here uses hypothesis, whose import takes a fifth of a run.
             *("--assert=plain", "--noconftest", "-p", "no:hypothesispytest"),
             *(f"--rootdir={ROOT}", f"--config-file={ROOT / 'pytest.ini'}"),
-            # First, since options such as --benchmark-compare would take it for their value.
+            # First, because --benchmark-compare would take it for its value.
             str(tests),
             *map(str, arguments),
         ]

@@ -1,10 +1,10 @@
-"""A failure that a library's defect explains, as the person at the terminal meets it."""
+"""A failure that a library's defect explains, as the terminal shows it."""
 
 import pytest
 
 pytestmark = pytest.mark.selftest
 
-#: Two tests, of which the first is listed and fails as listed, and the second is listed and passes.
+#: Two listed tests: the first fails as listed, the second passes.
 TESTS = """
 import pytest
 from amx_suite.accuracy import known_defects
@@ -36,7 +36,7 @@ def run(run_suite_in, tmp_path):
     return run
 
 
-def test_it_has_a_count_and_fails_nothing(run):
+def test_known_defect_has_its_count(run):
     done = run("--amx-output", "out")
     assert done.returncode == 0, done.stdout
     assert "1 passed, 1 known defect in" in done.stdout
@@ -44,7 +44,7 @@ def test_it_has_a_count_and_fails_nothing(run):
     assert "warning: test_stale passed though made-up" in done.stdout
 
 
-def test_a_strict_run_fails(run):
+def test_strict_run_fails(run):
     done = run("--amx-strict")
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout

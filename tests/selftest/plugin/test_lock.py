@@ -1,4 +1,4 @@
-"""Two runs that measure never run at once, and other runs do not care."""
+"""Two runs that measure never run at once; other runs take no lock."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def pytest_unconfigure():
 
 @pytest.fixture
 def held(tmp_path):
-    """The lock of the fake machine, held by this test; and what makes a run use it."""
+    """The fake machine's lock, held by this test, and the machine that has it."""
     path = tmp_path / "held.lock"
     with MachineLock(path).acquire(False, pytest.fail) as lock:
         yield lock, {"lock": str(path)}
@@ -50,7 +50,7 @@ def test_second_run_is_refused(run_suite, held):
     assert "passed" not in done.stdout
 
 
-def test_second_run_waits_and_goes_on(run_suite, held):
+def test_second_run_waits(run_suite, held):
     lock, machine = held
     with ThreadPoolExecutor() as pool:
         run = pool.submit(run_suite, "--amx-wait", "-q", machine=machine)
@@ -70,7 +70,7 @@ def test_untimed_runs_take_no_lock(run_suite, held, option):
     assert "taken by" not in done.stdout
 
 
-def test_other_projects_tests_take_no_lock(run_suite, held, tmp_path):
+def test_other_projects_take_no_lock(run_suite, held, tmp_path):
     (tmp_path / "test_foreign.py").write_text(FOREIGN)
     done = run_suite(machine=held[1], tests=tmp_path / "test_foreign.py")
     assert done.returncode == 0, done.stdout

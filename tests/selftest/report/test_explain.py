@@ -1,13 +1,12 @@
-"""Where the time went: shares, the largest kernels, and the bound that follows."""
+"""Where the time went: shares, the largest kernels, and the limit that follows."""
 
 import msgspec
 import pytest
-from sample_runs import AMX, AMX_EVIDENCE, BF16, FP32, arm, gate_result, summary, trial_result
+from sample_runs import AMX, AMX_EVIDENCE, BF16, FP32, arm, gate_result, trial_result
 
 from amx_suite.core.evidence import Family, KernelUse
 from amx_suite.core.verdict import Verdict
-from amx_suite.report import render_markdown
-from amx_suite.report.explain import breakdown, explanation, needs_explaining
+from amx_suite.report.explain import explained
 
 pytestmark = pytest.mark.selftest
 
@@ -20,75 +19,56 @@ KERNELS = (
 TIMED = msgspec.structs.replace(AMX_EVIDENCE, kernels=KERNELS, step_milliseconds=100.0)
 
 
-def with_evidence(result, evidence):
+def explanations(result, evidence=TIMED):
+    """The lines on each gate of a trial whose AMX arm has this evidence."""
+    trial = trial_result(result)
     arms = (arm(FP32, TIMED), arm(BF16, TIMED), arm(AMX, evidence))
-    measurement = msgspec.structs.replace(result.measurement, arms=arms)
-    return msgspec.structs.replace(result, measurement=measurement)
+    measurement = msgspec.structs.replace(trial.measurement, arms=arms)
+    return [
+        lines for _, lines in explained(msgspec.structs.replace(trial, measurement=measurement))
+    ]
 
 
-def test_shares_add_up_and_graph_partitions_are_not_counted_twice():
-    found = breakdown(TIMED)
-    assert (found.amx, found.other, found.reorder, found.unseen) == pytest.approx(
-        (0.60, 0.10, 0.05, 0.25)
-    )
-
-
-def test_primitives_beside_each_other_leave_nothing_unseen():
-    found = breakdown(msgspec.structs.replace(TIMED, step_milliseconds=50.0))
-    assert found.unseen == 0
-    assert found.amx + found.other + found.reorder == pytest.approx(1)
-
-
-@pytest.mark.parametrize("change", [{"kernels": ()}, {"step_milliseconds": 0.0}])
-def test_without_a_log_there_is_no_breakdown(change):
-    assert breakdown(msgspec.structs.replace(TIMED, **change)) is None
-
-
-def test_a_missed_gate_is_explained_with_amdahls_limit():
-    failed = gate_result(Verdict.FAIL)
-    lines = explanation(with_evidence(trial_result(failed), TIMED), failed)
+def test_missed_gate_has_shares_kernels_and_limit():
+    """Graph partitions are left out: the log has their primitives as well."""
+    (lines,) = explanations(gate_result(Verdict.FAIL))
     assert "60% on AMX kernels, 10% on other kernels, 5% in reorders, 25% unseen" in lines[0]
     assert lines[2].startswith("kernel 1: 50 x convolution brgconv:avx512_core_amx bf16 60.0 ms |")
     assert "10.00x at most; the gate asks 2.39x" in lines[-1]  # 4.0 / (1 - 0.6)
 
 
-def test_an_arm_without_a_log_says_so_and_gives_no_limit():
-    failed = gate_result(Verdict.FAIL)
-    bare = msgspec.structs.replace(TIMED, kernels=())
-    lines = explanation(with_evidence(trial_result(failed), bare), failed)
+def test_overlapping_primitives_leave_nothing_unseen():
+    overlapping = msgspec.structs.replace(TIMED, step_milliseconds=50.0)
+    (lines,) = explanations(gate_result(Verdict.FAIL), overlapping)
+    assert "80% on AMX kernels, 13% on other kernels, 7% in reorders, 0% unseen" in lines[0]
+
+
+@pytest.mark.parametrize("change", [{"kernels": ()}, {"step_milliseconds": 0.0}])
+def test_arm_without_log_has_no_limit(change):
+    (lines,) = explanations(gate_result(Verdict.FAIL), msgspec.structs.replace(TIMED, **change))
     assert "all of its time is unseen" in lines[0]
     assert not any("Amdahl" in line for line in lines)
 
 
-def test_without_evidence_there_is_nothing_to_say():
-    failed = gate_result(Verdict.FAIL)
-    assert explanation(with_evidence(trial_result(failed), None), failed) == ()
+def test_nothing_is_explained_without_evidence():
+    assert explanations(gate_result(Verdict.FAIL), None) == []
 
 
-def near(ratio):
-    passed = gate_result(Verdict.PASS)
-    speedup = msgspec.structs.replace(passed.speedup, ratio=ratio)
-    return msgspec.structs.replace(passed, speedup=speedup)
+def passed(ratio):
+    result = gate_result()
+    speedup = msgspec.structs.replace(result.speedup, ratio=ratio)
+    return msgspec.structs.replace(result, speedup=speedup)
 
 
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        (gate_result(Verdict.FAIL), True),
         (gate_result(Verdict.NO_EVIDENCE), True),
         (gate_result(Verdict.INCONCLUSIVE), True),
         (gate_result(Verdict.NOT_APPLICABLE), False),
-        (near(2.39 * 1.05), True),
-        (near(2.39 * 1.50), False),
+        (passed(2.39 * 1.05), True),
+        (passed(2.39 * 1.50), False),
     ],
 )
-def test_what_was_missed_or_nearly_so_is_explained(result, expected):
-    assert needs_explaining(result) is expected
-
-
-def test_the_report_holds_it():
-    failed = gate_result(Verdict.FAIL)
-    text = render_markdown(summary(trials=(with_evidence(trial_result(failed), TIMED),)))
-    section = text.split("## Where the time went")[1].split("\n## ")[0]
-    assert "Amdahl" in section
-    assert "resnet50-inference-bf16-vs-fp32-b16x224" in section
+def test_gates_missed_or_near_are_explained(result, expected):
+    assert bool(explanations(result)) is expected

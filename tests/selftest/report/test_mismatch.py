@@ -1,4 +1,4 @@
-"""A wrong tile in a file: written whole, read back, and refused where it is something else."""
+"""A wrong tile is stored in a file and read back; other files are refused."""
 
 import json
 
@@ -22,19 +22,19 @@ RESULT = BatchResult(
 )
 
 
-def test_what_is_stored_is_read_back(tmp_path):
+def test_stored_mismatch_is_read_back(tmp_path):
     path = store_mismatch(tmp_path / "new", {"cpu": "fake"}, RESULT)
     stored = read_mismatch(path)
     assert (stored.result, stored.machine) == (RESULT, {"cpu": "fake"})
     assert path.name.startswith("mismatch-tdpbssd-cpu7-")
 
 
-def test_each_gets_a_file_of_its_own(tmp_path):
+def test_every_mismatch_gets_its_own_file(tmp_path):
     assert store_mismatch(tmp_path, {}, RESULT) != store_mismatch(tmp_path, {}, RESULT)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write in"):
         store_mismatch(tmp_path / "file", {}, RESULT)
@@ -58,12 +58,12 @@ def test_other_files_are_refused_by_name(tmp_path):
         read_mismatch(tmp_path / "absent.json")
 
 
-def test_another_schema_is_refused(tmp_path):
+def test_other_schema_is_refused(tmp_path):
     with pytest.raises(ResultsFileError, match="schema version 99, expected 1"):
         read_mismatch(_stored(tmp_path, schema_version=99))
 
 
-def test_without_operands_there_is_nothing_to_replay(tmp_path):
+def test_file_without_operands_is_refused(tmp_path):
     bare = json.loads(msgspec.json.encode(msgspec.structs.replace(RESULT, first=None)))
     with pytest.raises(ResultsFileError, match="no operands"):
         read_mismatch(_stored(tmp_path, result=bare))

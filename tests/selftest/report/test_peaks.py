@@ -2,9 +2,10 @@
 
 import pytest
 
-from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.precision import Precision
 from amx_suite.core.units import Unit
 
 pytestmark = pytest.mark.selftest
@@ -33,10 +34,10 @@ def case(precision, isa):
         (Precision.INT8, Isa.AVX512_VNNI, None),
     ],
 )
-def test_each_arm_is_held_against_its_own_unit(precision, isa, share):
+def test_share_is_of_the_arms_own_unit(precision, isa, share):
     assert PEAKS.share(case(precision, isa), 500, 2.0) == share
 
 
-def test_what_was_not_read_has_no_share():
+def test_unread_unit_has_no_share():
     bare = Peaks((0,), {Unit.FMA: Spread(1.0, 1.0, 1.0)})
     assert bare.share(case(Precision.BF16, Isa.AMX), 500, 2.0) is None

@@ -7,42 +7,58 @@ import sample_runs as runs
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.isa import Isa
+from amx_suite.core.peaks import Peaks, Spread
+from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Speedup, Verdict
-from amx_suite.report import render_table
-from amx_suite.report.rows import arm_rows, evidence_text, speedup_text
+from amx_suite.report.rows import evidence_text, gate_table, speed_table, speedup_text
+from amx_suite.report.table import Cell, Column, Table
 
 pytestmark = pytest.mark.selftest
 
-
-def test_a_row_has_the_median_step_its_throughput_and_its_gates() -> None:
-    result = runs.gate_result()
-    fp32, bf16, amx = arm_rows(runs.trial_result(result))
-    assert amx.seconds == pytest.approx(0.2)
-    assert amx.throughput == pytest.approx(16 / 0.2)
-    assert amx.gates == (result,)
-    assert fp32.gates == bf16.gates == ()
+TABLE = Table(
+    (Column("id", wraps=True), Column("n", align_right=True)),
+    (("a_b|c" * 4, ""), (Cell("two\nlines", "bold red"), "20")),
+    empty="Nothing.",
+    title="The [title]",
+)
 
 
-def test_each_arm_is_compared_with_the_baselines_that_it_has() -> None:
-    fp32, bf16, amx = arm_rows(runs.trial_result())
-    assert fp32.versus_fp32 is None
-    assert fp32.versus_no_amx is None
-    assert bf16.versus_no_amx is None
-    assert bf16.versus_fp32 is not None
-    assert bf16.versus_fp32.speedup is not None
-    assert bf16.versus_fp32.speedup.ratio == pytest.approx(0.8)
-    assert amx.versus_no_amx is not None
-    assert amx.versus_no_amx.speedup is not None
-    assert amx.versus_no_amx.speedup.ratio == pytest.approx(5.0)
+def test_terminal_folds_and_never_cuts() -> None:
+    text = TABLE.terminal(width=14)
+    assert max(map(len, text.splitlines())) <= 14
+    assert "a_b|c" * 4 in "".join(text.split())
+    assert "[title]" in text
 
 
-def test_the_table_shows_speedups_gates_and_evidence_on_whole_lines() -> None:
+def test_colour_only_if_asked() -> None:
+    assert "\x1b[1;31m" in TABLE.terminal(width=80, colour=True)
+    assert "\x1b" not in TABLE.terminal(width=80)
+
+
+def test_markdown_escapes_and_keeps_lines() -> None:
+    assert TABLE.markdown().splitlines() == [
+        "### The [title]",
+        "",
+        "| id | n |",
+        "| --- | ---: |",
+        "| " + "a_b\\|c" * 4 + " |  |",
+        "| two<br>lines | 20 |",
+    ]
+
+
+def test_empty_table_is_a_sentence() -> None:
+    empty = TABLE._replace(rows=())
+    assert empty.terminal(width=80) == "The [title]\nNothing.\n"
+    assert empty.markdown() == "### The [title]\n\nNothing."
+
+
+def test_speed_table_shows_speedups_and_gates() -> None:
     trial = runs.trial_result(
         runs.gate_result(), runs.gate_result(Verdict.FAIL, versus=Versus.NO_AMX)
     )
-    lines = render_table(trial, width=100).splitlines()
+    lines = speed_table(trial).terminal(width=100).splitlines()
     amx = next(line for line in lines if line.strip().startswith("bf16@amx"))
-    for text in ("200.0", "80.0 images/s", "4.00x [3.90, 4.10]", "5.00x [4.90, 5.10]", "AMX 99 %"):
+    for text in ("200.0", "80.0 images/s", "4.00x [4.00, 4.00]", "5.00x [5.00, 5.00]", "AMX 99 %"):
         assert text in amx
     below = lines[lines.index(amx) + 1]
     assert ">= 2.39 PASS" in below
@@ -50,24 +66,54 @@ def test_the_table_shows_speedups_gates_and_evidence_on_whole_lines() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_a_trial_whose_arms_had_no_turn_still_has_a_table() -> None:
-    text = render_table(runs.trial_result(rounds=0))
+def test_arms_have_only_their_baselines() -> None:
+    over = [
+        [cell and cell[0] for cell in row[4:6]] for row in speed_table(runs.trial_result()).rows
+    ]
+    assert over == [
+        ["", ""],
+        ["0.80x [0.80, 0.80]", ""],
+        ["4.00x [4.00, 4.00]", "5.00x [5.00, 5.00]"],
+    ]
+
+
+@pytest.mark.parametrize(("operations", "share"), [(10**9, "50 %"), (0, "-")])
+def test_share_of_peak_needs_known_operations(operations: int, share: str) -> None:
+    trial = runs.trial_result()
+    peaks = Peaks((0, 1), {Unit.FMA: Spread(2.5e9, 2e9, 3e9)})
+    measurement = msgspec.structs.replace(
+        trial.measurement,
+        environment=msgspec.structs.replace(trial.measurement.environment, peaks=peaks),
+        arms=tuple(
+            msgspec.structs.replace(arm, operations_per_step=operations)
+            for arm in trial.measurement.arms
+        ),
+    )
+    table = speed_table(msgspec.structs.replace(trial, measurement=measurement))
+    assert [row[3] for row in table.rows] == [share, "-", "-"]
+
+
+def test_trial_without_rounds_has_its_arms() -> None:
+    text = speed_table(runs.trial_result(rounds=0)).terminal(width=112)
     assert "bf16@amx" in text
     assert "images/s" not in text
     assert "0 rounds" in text
 
 
-def test_a_trial_without_arms_says_so() -> None:
-    assert "no arm of this trial ran" in render_table(runs.empty_trial_result())
+def test_trial_without_arms_is_a_sentence() -> None:
+    assert "No arm of this trial ran." in speed_table(runs.empty_trial_result()).terminal(width=80)
 
 
-def test_colour_only_where_asked() -> None:
-    trial = runs.trial_result(runs.gate_result())
-    assert "\x1b[" in render_table(trial, colour=True)
-    assert "\x1b[" not in render_table(trial)
+def test_gate_table_has_reason_remedy_and_source() -> None:
+    failed = runs.gate_result(Verdict.FAIL, remedy="check the power limits")
+    text = gate_table([failed]).markdown()
+    for part in (failed.gate.id, "2.39", "4.00x [3.90, 4.10]", "FAIL", failed.reason):
+        assert part in text
+    assert "; next: check the power limits" in text
+    assert failed.gate.source in text
 
 
-def test_speedups_without_an_interval_tell_how_few_rounds_there_were() -> None:
+def test_speedup_without_interval_has_its_rounds() -> None:
     assert speedup_text(Speedup(3.0, None, None, 0.95, 4)) == "3.00x (4 rounds)"
     assert speedup_text(None) == "-"
 
@@ -82,11 +128,11 @@ def test_speedups_without_an_interval_tell_how_few_rounds_there_were() -> None:
         (Evidence(Isa.AVX512_BF16, Jail.HELD, True), "AMX possible: permission held"),
     ],
 )
-def test_evidence_of_an_arm_without_amx(evidence: Evidence | None, expected: str) -> None:
+def test_evidence_of_arm_without_amx(evidence: Evidence | None, expected: str) -> None:
     assert evidence_text(runs.BF16, evidence) == expected
 
 
-def test_evidence_of_an_amx_arm_is_rounded_down() -> None:
+def test_amx_share_is_rounded_down() -> None:
     assert evidence_text(runs.AMX, runs.AMX_EVIDENCE) == "AMX 99 %"
     without = msgspec.structs.replace(runs.AMX_EVIDENCE, kernels=())
     assert evidence_text(runs.AMX, without) == "AMX 0 %"

@@ -1,4 +1,4 @@
-"""State and fault checks: how each way to end is judged, on checks that are made up.
+"""State and fault checks: how each end is judged, on checks that are made up.
 
 A kernel that refuses tiles is known-bad input for the real ones.
 """
@@ -15,8 +15,8 @@ import pytest
 
 from amx_suite.child.handle import Child
 from amx_suite.errors import LostChildError
-from amx_suite.tmul.check import Broken, Check, NotHere, Outcome
-from amx_suite.tmul.checks import CHECKS, run_check, run_checks
+from amx_suite.tmul.check import Broken, Check, NotHere, Outcome, run_check
+from amx_suite.tmul.checks import CHECKS, run_checks
 
 pytestmark = [
     pytest.mark.selftest,
@@ -52,15 +52,12 @@ def judged(run, ends_by=None, control=None, seconds=20.0):
     return result.outcome, result.detail
 
 
-def test_what_returns_where_nothing_is_due_is_ok():
+def test_ends_that_are_ok():
     assert judged(_do_nothing) == (Outcome.OK, "")
-
-
-def test_what_dies_as_is_due_is_ok():
     assert judged(_die(signal.SIGILL), signal.SIGILL, _do_nothing) == (Outcome.OK, "")
 
 
-def test_a_fork_is_pinned_to_the_cpu():
+def test_fork_is_pinned_to_the_cpu():
     def run(cpu):
         if os.sched_getaffinity(0) != {cpu}:
             raise Broken("elsewhere")
@@ -79,39 +76,39 @@ def test_a_fork_is_pinned_to_the_cpu():
         pytest.param(_raise(ValueError("bug")), None, None, "ValueError: bug", id="bug"),
         pytest.param(lambda cpu: os._exit(3), None, None, "exit code 3", id="exit"),
         pytest.param(
-            _die(signal.SIGILL), signal.SIGILL, _die(signal.SIGILL), "legal twin", id="any-way"
+            _die(signal.SIGILL), signal.SIGILL, _die(signal.SIGILL), "its control", id="any-way"
         ),
     ],
 )
-def test_everything_else_is_broken(run, ends_by, control, said):
+def test_every_other_end_is_broken(run, ends_by, control, said):
     outcome, detail = judged(run, ends_by, control)
     assert outcome is Outcome.BROKEN
     assert said in detail
 
 
-def test_a_check_that_hangs_is_killed():
-    assert judged(lambda cpu: time.sleep(60), seconds=0.2)[0] is Outcome.BROKEN
+def test_check_that_hangs_is_killed():
+    found = judged(lambda cpu: time.sleep(60), seconds=0.2)
+    assert found == (Outcome.BROKEN, "it did not end within 0.2 s")
 
 
-def test_a_check_may_not_apply():
+def test_check_may_not_apply():
     assert judged(_raise(NotHere("one CPU only"))) == (Outcome.NOT_HERE, "one CPU only")
 
 
-def test_no_check_is_satisfied_where_the_kernel_refuses_tiles():
-    """In the jail, whatever the machine."""
-    start = functools.partial(Child, "fake_checks:Jailed", label="tile checks")
+def test_no_check_passes_where_tiles_are_refused():
+    start = functools.partial(Child, "fake_tiles:JailedChecks", label="tile checks")
     results = list(run_checks([CPU], start=start))
     assert {result.check for result in results} == CHECKS.keys()
     passed = {result.check for result in results if result.outcome is not Outcome.BROKEN}
     assert passed <= {"no-use-without-permission", "migration"}
 
 
-def test_results_come_check_by_check_for_every_cpu():
+def test_results_come_check_by_check():
     names = ["no-use-without-permission", "permission-before-use"]
     found = [(result.check, result.cpu) for result in run_checks([CPU, CPU], names)]
     assert found == [(name, CPU) for name in names for _ in range(2)]
 
 
-def test_a_child_that_dies_is_named():
-    with pytest.raises(LostChildError, match=r"(?s)tile checks.*exit code 1.*no such thing"):
-        list(run_checks([CPU], start=lambda: Child("fake_checks:absent", label="tile checks")))
+def test_lost_child_is_named():
+    with pytest.raises(LostChildError, match=r"(?s)tile checks.*exit code 1.*no ctypes here"):
+        list(run_checks([CPU], start=lambda: Child("fake_tiles:fails", label="tile checks")))

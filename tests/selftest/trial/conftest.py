@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from fake_trial import GIB, FakeProber, FakeWorker, World
 
-from amx_suite.core.case import Mode, Precision, Shape, Workload
+from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import PER_CYCLE
@@ -39,7 +40,7 @@ def make_session(world):
             trial or of_ipex,
             gates,
             start=lambda case: FakeWorker(world, case),
-            start_prober=lambda: FakeProber(world),
+            start_probe=lambda: FakeProber(world),
             host={"vendor": "fake"},
             cpus=(0, 1),
             budget_seconds=budget_seconds,
@@ -55,7 +56,7 @@ def make_session(world):
 
 @pytest.fixture
 def alternating():
-    """A speed that alternates between the given values, one each time it is asked for."""
+    """A speed that alternates between the given values."""
     return lambda *values: itertools.cycle(values).__next__
 
 

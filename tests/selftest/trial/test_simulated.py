@@ -1,7 +1,7 @@
 """The decision on simulated shared machines, from fixed seeds.
 
-``benchmarks/simulate_noise.py`` runs thousands of trials of each kind (docs/verdicts.md); here are
-a few, enough to see that the rule works and that it fails on known-bad input.
+``benchmarks/simulate_noise.py`` runs thousands of trials of each kind (docs/verdicts.md). These few
+show that the rule works, and that it fails on known-bad input.
 """
 
 import functools
@@ -32,7 +32,7 @@ TRIALS = 12
 
 @functools.cache
 def judged(machine, relative, trials=TRIALS):
-    """Results where the truth is so many times the gate, on a machine given as items."""
+    """Results on a machine, given as items, whose true speedup is ``relative`` times the gate."""
     found = []
     for seed in range(trials):
         world = SharedMachine(f"{seed}", **dict(machine))
@@ -49,7 +49,7 @@ def items(machine):
 
 
 @pytest.mark.parametrize(("relative", "verdict"), [(0.95, "FAIL"), (1.05, "PASS")])
-def test_five_percent_is_told_on_a_quiet_machine(relative, verdict):
+def test_a_quiet_machine_tells_five_percent(relative, verdict):
     found = judged(items(QUIET), relative)
     assert sum(result.verdict == verdict for result in found) >= TRIALS - 1
 
@@ -62,14 +62,14 @@ def test_a_noisy_machine_is_waited_for(relative, verdict):
 
 
 @pytest.mark.parametrize("relative", [0.8, 1.33])
-def test_an_always_busy_machine_is_never_judged_wrong(relative):
-    """Its tile unit never reaches theory, so what is calibrated there bears no FAIL."""
+def test_an_always_busy_machine_gets_no_verdict(relative):
+    """Its tile unit never reaches theory, so no FAIL rests on a calibration there."""
     found = judged(items(BUSY), relative, 4)
     assert verdicts(found) == {"INCONCLUSIVE"}
     assert {result.lack for result in found} == {Lack.REFERENCE}
 
 
-def test_a_stored_reference_makes_it_lack_quiet():
+def test_with_a_stored_reference_it_lacks_quiet():
     quiet = reference_of(SharedMachine("quiet", **QUIET))
     world = SharedMachine("busy", **BUSY)
     (result,) = run_trial(world, [gate(4.5)], reference=quiet).gates
@@ -88,8 +88,8 @@ def test_a_vector_neighbour_makes_no_pass():
     assert "PASS" not in verdicts(results())
 
 
-def test_a_probe_that_sees_nothing_is_fooled():
-    """Known-bad: without the readings the same neighbour makes the slow arm pass."""
+def test_without_readings_a_slow_arm_passes():
+    """Known-bad: the same neighbour beside a probe that always reads quiet."""
     world = SharedMachine("1", busy=math.inf, quiet=0.0, loss=VECTOR_NEIGHBOUR)
     blind = Reference({unit: rate / 2 for unit, rate in world.rates.items()})
     (result,) = run_trial(world, [gate(6.0 / 0.9)], reference=blind).gates
@@ -99,7 +99,7 @@ def test_a_probe_that_sees_nothing_is_fooled():
 def test_an_arm_is_as_fast_as_its_copy():
     for seed in range(TRIALS):
         world = SharedMachine(f"{seed}", **NOISY)
-        (result,) = run_trial(world, [gate(0.95, Versus.COPY)], arms=(AMX, COPY)).gates
+        (result,) = run_trial(world, [gate(0.95, Versus.CONTROL)], arms=(AMX, COPY)).gates
         assert result.verdict is not Verdict.FAIL
         assert result.speedup.ratio == pytest.approx(1.0, abs=0.03)
 
@@ -108,6 +108,6 @@ def test_a_slowed_copy_fails():
     """Known-bad: the A/A control must be able to fail."""
     world = SharedMachine("1", **NOISY)
     world.seconds[COPY.arm] = world.seconds[AMX.arm] * 1.2
-    (result,) = run_trial(world, [gate(0.95, Versus.COPY)], arms=(AMX, COPY)).gates
+    (result,) = run_trial(world, [gate(0.95, Versus.CONTROL)], arms=(AMX, COPY)).gates
     assert result.verdict is Verdict.FAIL
     assert result.second is not None

@@ -1,13 +1,14 @@
-"""Evidence that proves an arm, and every way in which it does not."""
+"""Evidence that proves an arm, and every way in which evidence fails to."""
 
 import re
 
 import msgspec
 import pytest
 
-from amx_suite.core.case import Arm, Mode, Precision, Shape, Workload
+from amx_suite.core.case import Arm, Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.trial.unproven import why_unproven
 
 pytestmark = pytest.mark.selftest
@@ -23,158 +24,112 @@ def kernel(family=Family.AMX, data_type="bf16", milliseconds=100.0, kind="convol
     return KernelUse(kind, name, family, 10, milliseconds, data_type)
 
 
+def fp32_kernel(milliseconds, data_type="f32", **more):
+    return kernel(Family.AVX512, data_type, milliseconds, **more)
+
+
 def reports(isa):
     return dict.fromkeys(("ipex", "ipex-onednn"), isa.spec.aten.upper()) | {"torch": "AVX512"}
 
 
-BF16_AMX = case(Precision.BF16, Isa.AMX)
-AMX_PROOF = Evidence(
-    Isa.AMX, Jail.NOT_ASKED, True, "isa", (kernel(),), 150.0, read_back=reports(Isa.AMX)
-)
+def proof(run_case, kernels=None, **fields):
+    """Sound evidence of FP32 or AMX, changed in these fields."""
+    isa = run_case.isa
+    if kernels is None:
+        kernels = (kernel() if isa.allows_amx else fp32_kernel(100.0),)
+    jail = Jail.NOT_ASKED if isa.allows_amx else Jail.HELD
+    sound = Evidence(isa, jail, isa.allows_amx, "isa", kernels, 150.0, read_back=reports(isa))
+    return msgspec.structs.replace(sound, **fields)
+
+
+AMX = case(Precision.BF16, Isa.AMX)
 FP32 = case(Precision.FP32, Isa.AVX512)
-FP32_PROOF = Evidence(
-    Isa.AVX512,
-    Jail.HELD,
-    False,
-    "isa",
-    (kernel(Family.AVX512, "f32"),),
-    150.0,
-    read_back=reports(Isa.AVX512),
-)
+VNNI = case(Precision.INT8, Isa.AVX512_VNNI)
+BF16 = case(Precision.BF16, Isa.AVX512_BF16)
+
+GOOD = {
+    "bf16 amx": (AMX, {}),
+    "fp32": (FP32, {}),
+    # IPEX computes FP32 linear layers in an MKL of its own, whose log is off.
+    "fp32 in mkl": (FP32, {"kernels": ()}),
+    "int8 vnni": (VNNI, {"kernels": (kernel(Family.AVX512_VNNI, "u8", kind="matmul"),)}),
+    "at their ceilings": (FP32, {"read_back": {"onednn": "AVX512_CORE", "mkl": "AVX512"}}),
+    "mkl below its ceiling": (AMX, {"read_back": {"onednn": "AMX", "mkl": "AVX512_E2"}}),
+    "mkl names no level": (FP32, {"read_back": {"mkl": "Intel(R) Architecture processors"}}),
+    # A recipe may leave a first layer in FP32.
+    "a layer in fp32": (
+        AMX,
+        {"kernels": (kernel(), fp32_kernel(20.0), fp32_kernel(500.0, kind="reorder"))},
+    ),
+}
+
+BAD = {
+    # The published mistake: the variable was changed inside the process, after first use.
+    "ceiling changed inside the process": (
+        AMX,
+        {"read_back": reports(Isa.AVX512_BF16)},
+        "ipex reports AVX512_BF16 where ATEN_CPU_CAPABILITY asked for AMX",
+    ),
+    # Libraries behind every engine: oneDNN must report its ceiling, MKL none above it.
+    "onednn below its ceiling": (
+        AMX,
+        {"read_back": {"onednn": "AVX512_CORE_BF16"}},
+        "onednn reports AVX512_CORE_BF16 where ONEDNN_MAX_CPU_ISA asked for AMX",
+    ),
+    "mkl above its ceiling": (
+        FP32,
+        {"read_back": {"mkl": "AVX512_E3"}},
+        "mkl reports AVX512_E3 where MKL_ENABLE_INSTRUCTIONS asked for AVX512",
+    ),
+    "no amx kernel": (
+        AMX,
+        {"kernels": (kernel(Family.AVX512_BF16),)},
+        "0% of the matrix primitives' time was on AMX",
+    ),
+    "no kernel": (AMX, {"kernels": ()}, "most time: none logged"),
+    "no permission": (AMX, {"amx_permission": False}, "without the kernel's tile"),
+    "silently fp32": (BF16, {}, "100% of the matrix primitives' time was not in bf16"),
+    "amx on fp32": (AMX, {"kernels": (kernel(data_type="f32"),)}, "was not in bf16"),
+    # A math mode lets FP32 products run as BF16.
+    "fp32 as bf16": (
+        FP32,
+        {"kernels": (fp32_kernel(1.0, "f32/fpm:bf16"), fp32_kernel(99.0))},
+        "1% of the matrix primitives' time was not in fp32.*f32/fpm:bf16",
+    ),
+    "jail unavailable": (
+        FP32,
+        {"jail": Jail.UNAVAILABLE, "amx_permission": True},
+        "not be jailed",
+    ),
+    "no jail": (FP32, {"jail": Jail.NOT_ASKED, "amx_permission": True}, "held the tile"),
+    "unknown permission": (FP32, {"amx_permission": None}, "does not say"),
+}
 
 
-def changed(evidence, **fields):
-    return msgspec.structs.replace(evidence, **fields)
+@pytest.mark.parametrize(("run_case", "fields"), GOOD.values(), ids=GOOD)
+def test_good_evidence_proves_the_arm(run_case, fields):
+    assert why_unproven(run_case, proof(run_case, **fields), 0.5) is None
 
 
-@pytest.mark.parametrize(
-    ("run_case", "evidence"),
-    [
-        (BF16_AMX, AMX_PROOF),
-        (FP32, FP32_PROOF),
-        # IPEX computes FP32 linear layers in an MKL of its own, whose log is off.
-        (FP32, changed(FP32_PROOF, kernels=())),
-        (
-            case(Precision.INT8, Isa.AVX512_VNNI),
-            changed(
-                FP32_PROOF,
-                isa=Isa.AVX512_VNNI,
-                kernels=(kernel(Family.AVX512_VNNI, "u8", kind="matmul"),),
-                read_back=reports(Isa.AVX512_VNNI),
-            ),
-        ),
-        (FP32, changed(FP32_PROOF, read_back={"onednn": "AVX512_CORE", "mkl": "AVX512"})),
-        (BF16_AMX, changed(AMX_PROOF, read_back={"onednn": "AMX", "mkl": "AVX512_E2"})),
-        (FP32, changed(FP32_PROOF, read_back={"mkl": "Intel(R) Architecture processors"})),
-        # A first layer left in FP32, and a reorder, are no found.
-        (
-            BF16_AMX,
-            changed(
-                AMX_PROOF,
-                kernels=(kernel(), kernel(Family.AVX512, "f32", 20.0),
-                         kernel(Family.AVX512, "f32", 500.0, kind="reorder")),
-            ),
-        ),
-    ],
-    ids=[
-        "bf16 amx",
-        "fp32",
-        "fp32 in mkl",
-        "int8 vnni",
-        "at their ceilings",
-        "mkl below its ceiling",
-        "mkl names no level",
-        "a layer in fp32",
-    ],
-)  # fmt: skip
-def test_good_evidence_leaves_no_found(run_case, evidence):
-    assert why_unproven(run_case, evidence, 0.5) is None
-
-
-@pytest.mark.parametrize(
-    ("run_case", "evidence", "reason"),
-    [
-        (BF16_AMX, None, "no evidence"),
-        # The published mistake: the variable was changed inside the process, after first use.
-        (
-            BF16_AMX,
-            changed(AMX_PROOF, read_back=reports(Isa.AVX512_BF16)),
-            "ipex reports AVX512_BF16 where ATEN_CPU_CAPABILITY asked for AMX",
-        ),
-        # Libraries behind every engine: oneDNN must stand at its ceiling, MKL not above it.
-        (
-            BF16_AMX,
-            changed(AMX_PROOF, read_back={"onednn": "AVX512_CORE_BF16"}),
-            "onednn reports AVX512_CORE_BF16 where ONEDNN_MAX_CPU_ISA asked for AMX",
-        ),
-        (
-            FP32,
-            changed(FP32_PROOF, read_back={"mkl": "AVX512_E3"}),
-            "mkl reports AVX512_E3 where MKL_ENABLE_INSTRUCTIONS asked for AVX512",
-        ),
-        (
-            BF16_AMX,
-            changed(AMX_PROOF, kernels=(kernel(Family.AVX512_BF16),)),
-            "0% of the matrix primitives' time was on AMX",
-        ),
-        (BF16_AMX, changed(AMX_PROOF, kernels=()), "most time: none logged"),
-        (BF16_AMX, changed(AMX_PROOF, amx_permission=False), "without the kernel's tile"),
-        # An arm that silently runs FP32.
-        (
-            case(Precision.BF16, Isa.AVX512_BF16),
-            changed(FP32_PROOF, read_back=reports(Isa.AVX512_BF16)),
-            "100% of the matrix primitives' time was not in bf16",
-        ),
-        (
-            BF16_AMX,
-            changed(AMX_PROOF, kernels=(kernel(data_type="f32"),)),
-            "was not in bf16",
-        ),
-        # A baseline whose math mode lets FP32 products run as BF16.
-        (
-            FP32,
-            changed(FP32_PROOF, kernels=(kernel(Family.AVX512, "f32/fpm:bf16", 1.0),
-                                         kernel(Family.AVX512, "f32", 99.0))),
-            "1% of the matrix primitives' time was not in fp32.*f32/fpm:bf16",
-        ),
-        # A jail that is not there.
-        (FP32, changed(FP32_PROOF, jail=Jail.UNAVAILABLE, amx_permission=True), "not be jailed"),
-        (FP32, changed(FP32_PROOF, jail=Jail.NOT_ASKED, amx_permission=True), "held the tile"),
-        (FP32, changed(FP32_PROOF, jail=Jail.HELD, amx_permission=None), "does not say"),
-    ],
-    ids=[
-        "none",
-        "ceiling changed inside the process",
-        "onednn below its ceiling",
-        "mkl above its ceiling",
-        "no amx kernel",
-        "no kernel",
-        "no permission",
-        "silently fp32",
-        "amx on fp32",
-        "fp32 as bf16",
-        "no jail to be had",
-        "no jail asked for",
-        "unknown permission",
-    ],
-)  # fmt: skip
-def test_bad_evidence_is_named(run_case, evidence, reason):
-    found = why_unproven(run_case, evidence, 0.5)
-    assert found is not None
+@pytest.mark.parametrize(("run_case", "fields", "reason"), BAD.values(), ids=BAD)
+def test_bad_evidence_is_refused_with_reason(run_case, fields, reason):
+    found = why_unproven(run_case, proof(run_case, **fields), 0.5)
     assert re.search(reason, found.reason)
     assert found.remedy
 
 
-def test_the_share_is_the_gates_own():
-    mixed = changed(
-        AMX_PROOF, kernels=(kernel(milliseconds=70), kernel(Family.AVX512_BF16, milliseconds=30))
-    )
-    assert why_unproven(BF16_AMX, mixed, 0.5) is None
-    assert why_unproven(BF16_AMX, mixed, 0.7) is not None
+def test_no_evidence_proves_nothing():
+    assert "no evidence" in why_unproven(AMX, None, 0.5).reason
 
 
-def test_what_no_primitive_covers_is_unseen():
+def test_a_gate_sets_the_least_share():
+    mixed = proof(AMX, (kernel(milliseconds=70), kernel(Family.AVX512_BF16, milliseconds=30)))
+    assert why_unproven(AMX, mixed, 0.5) is None
+    assert why_unproven(AMX, mixed, 0.7) is not None
+
+
+def test_time_outside_primitives_is_unseen():
     graph = kernel(kind="graph:quantized_conv", milliseconds=90)
-    evidence = changed(AMX_PROOF, kernels=(kernel(milliseconds=60), graph), step_milliseconds=120)
-    assert evidence.unseen_share == pytest.approx(0.5)
-    assert changed(evidence, step_milliseconds=10).unseen_share == 0
+    kernels = (kernel(milliseconds=60), graph)
+    assert proof(AMX, kernels, step_milliseconds=120).unseen_share == pytest.approx(0.5)
+    assert proof(AMX, kernels, step_milliseconds=10).unseen_share == 0

@@ -10,21 +10,13 @@ from amx_suite.worker.process import IsaWorker
 
 @pytest.fixture
 def start_fake():
-    """Start a fake worker; all of them are ended with of the test."""
+    """Start a fake worker; all of them end with the test."""
     started = []
 
-    def start(isa=Isa.AVX512, **more):
-        worker = IsaWorker(
-            isa,
-            "fake",
-            threads=1,
-            cpus=tuple(sorted(os.sched_getaffinity(0)))[:1],
-            label="fake-case",
-            module="fake_arm",
-            **more,
-        )
-        started.append(worker)
-        return worker
+    def start(isa=Isa.AVX512):
+        cpus = tuple(sorted(os.sched_getaffinity(0)))[:1]
+        started.append(IsaWorker(isa, "eager", threads=1, cpus=cpus, module="fake_arm"))
+        return started[-1]
 
     yield start
     for worker in started:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from amx_suite.core.evidence import Jail
 from amx_suite.tmul import xcomp
 from amx_suite.worker import jail
 
@@ -21,42 +22,40 @@ pytestmark = [
     ),
 ]
 
-_JAIL = (sys.executable, "-m", "amx_suite.worker.jail")
+_IN_JAIL = (sys.executable, "-m", "amx_suite.worker.jail")
+_PERMISSION = """
+from amx_suite.tmul.xcomp import errno_name, permitted, request_tiles, supported
+print(permitted(), supported(), sep="\\n")
+print(errno_name(request_tiles().errno))
+print(permitted())
+"""
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-
-def _python(program: str) -> str:
-    """What a fresh Python prints that runs the program."""
-    done = _run(sys.executable, "-c", program)
+def _run(*command: str) -> str:
+    """What the command prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def _answers(*command: str) -> dict[str, str]:
-    program = (
-        "from amx_suite.tmul.xcomp import QUESTIONS, errno_name\n"
-        "for name, ask in QUESTIONS.items():\n"
-        "    reply = ask()\n"
-        "    print(name, errno_name(reply.errno) if reply.value is None else reply.value)"
-    )
-    done = _run(*command, sys.executable, "-c", program)
-    assert done.returncode == 0, done.stderr
-    return dict(line.split(" ") for line in done.stdout.splitlines())
+def _python(program: str, *before: str) -> list[str]:
+    return _run(*before, sys.executable, "-c", program).splitlines()
 
 
-def test_the_request_is_refused_and_the_questions_are_not() -> None:
-    free, jailed = _answers(), _answers(*_JAIL)
-    assert jailed["request"] == "EPERM"
-    if free["request"] == "EPERM":
+def test_only_the_request_is_refused() -> None:
+    free, jailed = _python(_PERMISSION), _python(_PERMISSION, *_IN_JAIL)
+    assert jailed[2] == "EPERM"
+    if free[2] == "EPERM":
         pytest.skip("this whole run is jailed already, so there is no free process to compare with")
-    assert jailed["supported"] == free["supported"]
-    assert jailed["after"] == jailed["before"] == free["before"]
+    assert jailed[:2] == free[:2]
+    assert jailed[3] == jailed[0], "the permission is as it was"
 
 
-def test_it_is_inherited_over_fork_and_by_threads_already_running() -> None:
+def test_exec_keeps_it_and_jails_nest() -> None:
+    assert _python(_PERMISSION, *_IN_JAIL, *_IN_JAIL)[2] == "EPERM"
+
+
+def test_forks_and_running_threads_are_jailed() -> None:
     program = """
 import os, threading
 from amx_suite.tmul.xcomp import errno_name, request_tiles
@@ -75,14 +74,10 @@ if child == 0:
     os._exit(request_tiles().errno)
 print(said[0], errno_name(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 """
-    assert _python(program) == "EPERM EPERM"
+    assert _python(program) == ["EPERM EPERM"]
 
 
-def test_it_is_inherited_over_exec_and_a_jail_within_a_jail_holds() -> None:
-    assert _answers(*_JAIL, *_JAIL)["request"] == "EPERM"
-
-
-def test_no_other_option_of_the_same_call_is_touched() -> None:
+def test_other_options_of_the_call_pass() -> None:
     # ARCH_GET_FS (0x1003) is what C libraries live on; its answer is a pointer, never zero here.
     program = """
 import ctypes
@@ -92,67 +87,34 @@ base = ctypes.c_uint64(0)
 libc = ctypes.CDLL(None, use_errno=True)
 print(libc.syscall(158, ctypes.c_long(0x1003), ctypes.byref(base)), base.value != 0)
 """
-    assert _python(program) == "0 True"
+    assert _python(program) == ["0 True"]
 
 
-def test_the_upper_half_of_the_argument_is_no_way_out() -> None:
-    # The kernel takes the option as an int, so a filter that compared 64 bits could be passed by.
+def test_the_arguments_upper_half_is_ignored() -> None:
+    # The kernel takes the option as an int, so a filter that compares 64 bits could be passed by.
     program = """
-import ctypes, errno
+import ctypes
 from amx_suite.worker.jail import refuse_amx
 refuse_amx()
 libc = ctypes.CDLL(None, use_errno=True)
 for option in (0x1023, 0x1_0000_1023):
     print(libc.syscall(158, ctypes.c_long(option), ctypes.c_ulong(18)), ctypes.get_errno())
 """
-    assert _python(program).split() == ["-1", "1"] * 2
+    assert _python(program) == ["-1 1"] * 2
 
 
-def test_the_process_goes_on_as_usual() -> None:
-    program = """
-from amx_suite.worker.jail import refuse_amx
-refuse_amx()
-import json, subprocess, sys, tempfile, threading
-with tempfile.TemporaryFile() as file:
-    file.write(b"x")
-thread = threading.Thread(target=print, args=("thread",))
-thread.start(); thread.join()
-print(subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True).stdout)
-"""
-    assert _python(program).split() == ["thread", "b'child\\n'"]
-
-
-def test_it_needs_nothing_but_the_standard_library() -> None:
+def test_no_library_comes_before_the_jail() -> None:
+    """Known-bad: a library that asks for tiles when it is imported keeps them."""
     program = """
 import sys
-before = set(sys.modules)
-import amx_suite.worker.jail
-mine = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(sorted(mine - set(sys.stdlib_module_names)))
+import amx_suite.worker.handler
+heavy = {"torch", "numpy", "intel_extension_for_pytorch", "transformers", "torchvision"}
+print(sorted(heavy & set(sys.modules)))
 """
-    assert _python(program) == "['amx_suite']"
+    assert _python(program) == ["[]"]
 
 
-def test_an_arms_child_is_jailed_before_it_imports_anything() -> None:
-    """Known-bad: a workload of another package that asks for tiles when it is imported."""
-    program = """
-import sys
-import amx_suite.worker.child
-mine = {name for name in sys.modules if name.startswith("amx_suite.")}
-print(*sorted(mine))
-"""
-    assert _python(program).split() == [
-        "amx_suite.tmul",
-        "amx_suite.tmul.xcomp",
-        "amx_suite.worker",
-        "amx_suite.worker.child",
-        "amx_suite.worker.jail",
-    ]
-
-
-def test_it_refuses_to_pretend_once_the_permission_is_held(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_held_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jail, "permitted", lambda: xcomp.XcompReply(1 << 18))
     with pytest.raises(jail.JailUnavailableError, match="holds the tile permission already"):
         jail.refuse_amx()
@@ -160,9 +122,12 @@ def test_it_refuses_to_pretend_once_the_permission_is_held(
 
 @pytest.mark.parametrize(
     ("reply", "answer"),
-    [(xcomp.XcompReply(0), "granted it"), (xcomp.XcompReply(None, 95), "said EOPNOTSUPP")],
+    [
+        (xcomp.XcompReply(0), "granted a request"),
+        (xcomp.XcompReply(None, 95), "answered EOPNOTSUPP to a request"),
+    ],
 )
-def test_a_filter_that_does_not_hold_is_an_error(
+def test_a_filter_without_effect_is_an_error(
     monkeypatch: pytest.MonkeyPatch, reply: xcomp.XcompReply, answer: str
 ) -> None:
     monkeypatch.setattr(jail, "_install", lambda libc: None)
@@ -172,9 +137,8 @@ def test_a_filter_that_does_not_hold_is_an_error(
         jail.refuse_amx()
 
 
-def test_a_kernel_that_takes_no_filter_is_an_error() -> None:
+def test_a_refused_filter_is_told() -> None:
     program = """
-import ctypes
 from amx_suite.worker import jail
 jail._FILTER = ((0xFFFF, 0, 0, 0),)  # no such operation
 try:
@@ -182,24 +146,13 @@ try:
 except jail.JailUnavailableError as error:
     print(error)
 """
-    assert "does not let this process set a system-call filter: EINVAL" in _python(program)
+    (told,) = _python(program)
+    assert "does not let this process set a system-call filter: EINVAL" in told
 
 
-def test_elsewhere_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_runs_without_a_jail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(OSError, match="x86-64 Linux"):
-        jail.refuse_amx()
-
-
-def test_the_command_keeps_its_arguments_and_exit_code() -> None:
-    program = "import sys; print(sys.argv[1:]); sys.exit(7)"
-    done = _run(*_JAIL, sys.executable, "-c", program, "a b", "--help")
-    assert (done.returncode, done.stdout) == (7, "['a b', '--help']\n")
-
-
-def test_misuse_and_a_missing_command_are_said() -> None:
-    nothing, missing = _run(*_JAIL), _run(*_JAIL, "/no/such/command")
-    assert nothing.returncode == 2
-    assert nothing.stderr.startswith("usage: python -m amx_suite.worker.jail COMMAND")
-    assert missing.returncode == 127
-    assert "cannot run /no/such/command" in missing.stderr
+    assert jail.enter_jail() is Jail.UNAVAILABLE
+    assert "the AMX jail could not be set: only a 64-bit process" in capsys.readouterr().err

@@ -1,10 +1,11 @@
-"""MKL's verbose log: what it announces, its products, and how its level is held to a ceiling."""
+"""MKL's verbose log: its level, how it is held to a ceiling, and its products."""
 
 import pytest
 
 from amx_suite.core.evidence import Family
 from amx_suite.core.isa import ISA_SPECS
-from amx_suite.worker.mkl import mkl_exceeds, mkl_level, parse_mkl
+from amx_suite.worker.kernel_log import add_up
+from amx_suite.worker.mkl import mkl_exceeds, mkl_kernels, mkl_level
 
 pytestmark = pytest.mark.selftest
 
@@ -49,39 +50,37 @@ RECORDED = (
 )
 
 
-def test_products_count_with_their_share_of_the_threads():
-    log = parse_mkl(RECORDED, threads=2)
-    found = {
-        (u.kind, u.implementation): (u.count, u.milliseconds, u.data_type) for u in log.kernels
-    }
+def test_products_count_by_their_share_of_threads():
+    kernels = add_up(mkl_kernels(RECORDED, threads=2))
+    found = {(u.kind, u.implementation): (u.count, u.milliseconds, u.data_type) for u in kernels}
     assert found == {
         ("matmul", "mkl:sgemm"): (1, 17.72, "f32"),
         ("matmul", "mkl:sgemm_batch"): (1, 5.79, "f32"),
         ("matmul", "mkl:gemm_bf16bf16f32"): (2, pytest.approx(0.2), "bf16"),
         ("blas", "mkl:sgemm_pack"): (1, pytest.approx(0.00075), "f32"),
     }
-    assert {use.family for use in log.kernels} == {Family.UNNAMED}
+    assert {use.family for use in kernels} == {Family.UNNAMED}
 
 
 def test_a_log_without_mkl_is_empty():
-    assert parse_mkl("onednn_verbose,v1,info,cpu,isa:Intel AVX2\n", 2) == parse_mkl("", 1)
+    text = "onednn_verbose,v1,info,cpu,isa:Intel AVX2\n"
+    assert list(mkl_kernels(text, 2)) == []
+    assert mkl_level(text) == "not built in"
 
 
 @pytest.mark.parametrize(("level", "words"), ANNOUNCED.items(), ids=ANNOUNCED)
 def test_each_level_by_its_announcement(level, words):
-    announced = parse_mkl(f"{HEAD}{words}, Lnx 2.80GHz lp64 gnu_thread\n", 1).announced
-    assert announced == words
-    assert mkl_level(announced) == level
+    assert mkl_level(f"{HEAD}{words}, Lnx 2.80GHz lp64 gnu_thread\n") == level
 
 
-def test_no_level_where_mkl_names_none():
-    level = mkl_level(parse_mkl(RECORDED, 1).announced)
+def test_no_level_on_other_vendors_cpus():
+    level = mkl_level(RECORDED)
     assert level == "Intel(R) Architecture processors"
     assert not any(mkl_exceeds(level, spec.mkl) for spec in ISA_SPECS.values())
 
 
-def test_only_what_is_above_a_ceiling_exceeds_it():
+@pytest.mark.parametrize("ceiling", [spec.mkl for spec in ISA_SPECS.values()])
+def test_only_higher_levels_exceed_a_ceiling(ceiling):
     levels = list(ANNOUNCED)
-    for ceiling in (spec.mkl for spec in ISA_SPECS.values()):
-        exceeding = [level for level in levels if mkl_exceeds(level, ceiling)]
-        assert exceeding == levels[levels.index(ceiling) + 1 :]
+    exceeding = [level for level in levels if mkl_exceeds(level, ceiling)]
+    assert exceeding == levels[levels.index(ceiling) + 1 :]

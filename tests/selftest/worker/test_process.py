@@ -1,21 +1,37 @@
-"""The parent's handle of an arm: its jail, its measurements, and whom a death is laid to."""
+"""The parent's handle of an arm: its jail, its environment, its measurements, its death."""
 
 import errno
 import signal
 
 import pytest
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
-from amx_suite.core.evidence import Jail
+from amx_suite.core.case import Mode, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
+from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
+from amx_suite.worker.environment import child_environment
 from amx_suite.workloads.base import Inputs
 
 pytestmark = pytest.mark.selftest
 
 CASE = RunCase(
-    Workload("resnet50", Mode.INFERENCE), "fake", Precision.FP32, Isa.AVX512, Shape(4, 8), threads=1
+    Workload("resnet50", Mode.INFERENCE), "eager", Precision.FP32, Isa.AVX512, Shape(4, 8), 1
 )
+#: What a user's shell may hold, each of which would change what an arm runs.
+HOSTILE = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "DNNL_MAX_CPU_ISA": "SSE41",
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "OMP_NUM_THREADS": "64",
+    "KMP_AFFINITY": "compact",
+    "LD_PRELOAD": "/nowhere/libother.so",
+    "MKL_CBWR": "COMPATIBLE",
+    "TORCH_COMPILE_DISABLE": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "TORCHINDUCTOR_MAX_AUTOTUNE": "1",
+}
 
 
 def command(worker, name, **settings):
@@ -29,16 +45,10 @@ def test_a_worker_prepares_and_times(start_fake):
     assert (prepared.items_per_step, taken.seconds, taken.iterations) == (4, 0.5, 2)
 
 
-def test_an_arm_without_amx_is_jailed(start_fake):
-    worker = start_fake(Isa.AVX512_BF16)
-    assert worker.jail is Jail.HELD
-    assert command(worker, "permission") == errno.EPERM
-
-
-def test_an_amx_arm_is_not_jailed(start_fake):
-    worker = start_fake(Isa.AMX)
-    assert worker.jail is Jail.NOT_ASKED
-    assert command(worker, "permission") != errno.EPERM
+@pytest.mark.parametrize("isa", Isa)
+def test_only_arms_without_amx_are_jailed(start_fake, isa):
+    refused = command(start_fake(isa), "permission") == errno.EPERM
+    assert refused is not isa.allows_amx
 
 
 def test_sigill_in_the_jail_accuses_the_library(start_fake):
@@ -51,3 +61,25 @@ def test_sigill_of_an_amx_arm_accuses_nobody(start_fake):
     with pytest.raises(LostChildError, match="SIGILL") as caught:
         command(start_fake(Isa.AMX), "signal", number=signal.SIGILL)
     assert not isinstance(caught.value, CeilingIgnoredError)
+
+
+@pytest.mark.parametrize("isa", Isa)
+def test_each_ceiling_reaches_each_library(isa):
+    chosen = child_environment(isa, 2, {}, ENGINES["ipex"].variables(isa)).chosen
+    assert chosen["ONEDNN_MAX_CPU_ISA"] == isa.spec.onednn
+    assert chosen["MKL_ENABLE_INSTRUCTIONS"] == isa.spec.mkl
+    assert chosen["ATEN_CPU_CAPABILITY"] == isa.spec.aten
+    assert chosen["ONEDNN_DEFAULT_FPMATH_MODE"] == "STRICT"
+    assert chosen["OMP_NUM_THREADS"] == "2"
+
+
+def test_the_users_variables_do_not_leak_in(start_fake, monkeypatch):
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+    worker = start_fake(Isa.AVX512_BF16)
+    text = command(worker, "environment").tobytes().decode()
+    found = dict(line.split("=", 1) for line in text.splitlines())
+    assert worker.environment.chosen.items() <= found.items()
+    assert not (HOSTILE.keys() - worker.environment.chosen.keys()) & found.keys()
+    assert HOSTILE.items() <= worker.environment.removed.items()
+    assert found["PATH"]

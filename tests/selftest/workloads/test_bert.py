@@ -1,11 +1,15 @@
 """BERT from the user's folder, on a model small enough for a selftest."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from amx_suite.core.case import Mode, Precision, RunCase, Shape, Workload
+from amx_suite.core.case import Mode, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Inputs
 from amx_suite.workloads.bert import Bert
@@ -29,33 +33,20 @@ def case_of(weights, mode=Mode.INFERENCE, precision=Precision.FP32, size=16):
     )
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    return pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module")
-def saved(transformers, tmp_path_factory):
+def save(folder, **changes):
     """A tiny encoder as ``save_pretrained`` leaves it, pooler and all."""
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    transformers.BertModel(transformers.BertConfig(**SIZE)).save_pretrained(folder)
+    import transformers
+
+    transformers.BertModel(transformers.BertConfig(**SIZE, **changes)).save_pretrained(folder)
     return folder
 
 
-@pytest.fixture
-def altered(saved, tmp_path):
-    """The same folder with a changed configuration."""
-
-    def alter(**changes):
-        config = json.loads((saved / "config.json").read_text())
-        (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
-        (tmp_path / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
-        return tmp_path
-
-    return alter
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("tiny-bert"))
 
 
-def test_the_saved_weights_are_used(saved):
+def test_saved_weights_are_used(saved):
     from safetensors.torch import load_file
 
     case = case_of(saved)
@@ -63,12 +54,12 @@ def test_the_saved_weights_are_used(saved):
     state, stored = model.state_dict(), load_file(saved / "model.safetensors")
     assert all((tensor == stored[name]).all() for name, tensor in state.items())
     (batch,), sentence = BERT.batches(case, Inputs(), 1)
-    assert BERT.logits(model(*batch.inputs)).shape == (2, 16, 8)
+    assert model(*batch.inputs).shape == (2, 16, 8)
     assert not model.training
     assert sentence == "random tokens, seed 0"
 
 
-def test_the_arbiter_has_the_same_weights_in_double(saved):
+def test_fp64_has_the_same_weights(saved):
     single = BERT.build(case_of(saved), Inputs())
     double = BERT.build(case_of(saved, precision=Precision.FP64), Inputs())
     pairs = zip(single.parameters(), double.parameters(), strict=True)
@@ -86,55 +77,80 @@ def test_training_adds_a_seeded_head(saved):
     assert BERT.loss(output, batch.targets).ndim == 0
 
 
-def test_dropout_is_on_where_training_is_timed(saved):
+def test_dropout_is_on_while_timed(saved):
     model = BERT.build(case_of(saved, Mode.TRAINING), Inputs())
     (batch,), _ = BERT.batches(case_of(saved), Inputs(), 1)
     assert (model(*batch.inputs) != model(*batch.inputs)).any()
 
 
-def test_more_tokens_than_the_model_takes(saved):
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model_type": "gpt2"}, "of type 'gpt2', and the bert workload needs 'bert'"),
+        ({"num_hidden_layers": 2}, r"lack these parameters, .*: encoder\.layer\.1\."),
+        ({"hidden_size": 16}, r"in another shape than their own config\.json: embeddings"),
+        ("{", "no usable BERT weights"),
+    ],
+    ids=["model", "missing", "shape", "broken"],
+)
+def test_unusable_configuration(saved, tmp_path, changes, complaint):
+    config = (saved / "config.json").read_text()
+    text = changes if isinstance(changes, str) else json.dumps({**json.loads(config), **changes})
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
+    with pytest.raises(UsageError, match=complaint):
+        BERT.build(case_of(tmp_path), Inputs())
+
+
+def test_broken_safetensors(saved, tmp_path):
+    (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UsageError, match="not valid safetensors"):
+        BERT.build(case_of(tmp_path), Inputs())
+
+
+def test_models_too_small_for_the_tokens(saved, tmp_path):
     with pytest.raises(UsageError, match="take 32 tokens at most, and the shape b2x64 has 64"):
         BERT.build(case_of(saved, size=64), Inputs())
+    with pytest.raises(UsageError, match="a vocabulary of 500"):
+        BERT.build(case_of(save(tmp_path, vocab_size=500)), Inputs())
 
 
-def test_a_model_of_another_kind(altered):
-    with pytest.raises(UsageError, match="of type 'gpt2', and the bert workload needs 'bert'"):
-        BERT.build(case_of(altered(model_type="gpt2")), Inputs())
-
-
-def test_weights_that_are_not_all_there(altered):
-    with pytest.raises(UsageError, match=r"lack encoder\.layer\.1\."):
-        BERT.build(case_of(altered(num_hidden_layers=2)), Inputs())
-
-
-def test_weights_of_another_size(altered):
-    with pytest.raises(UsageError, match=r"do not fit their own config\.json"):
-        BERT.build(case_of(altered(hidden_size=16)), Inputs())
-
-
-def test_weights_that_are_broken(altered):
-    folder = altered()
-    (folder / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(UsageError, match="not valid safetensors"):
-        BERT.build(case_of(folder), Inputs())
-
-
-def test_a_configuration_that_is_broken(altered):
-    folder = altered()
-    (folder / "config.json").write_text("{")
-    with pytest.raises(UsageError, match="no usable BERT weights"):
-        BERT.build(case_of(folder), Inputs())
-
-
-def test_a_name_is_not_fetched_unasked(transformers, monkeypatch, tmp_path):
+def test_names_are_not_fetched_unasked(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match="'minilm' or 'random', or allow the download"):
         BERT.build(case_of("nobody/no-such-model"), Inputs())
 
 
-def test_a_vocabulary_that_is_too_small(transformers, tmp_path):
-    transformers.BertModel(transformers.BertConfig(**SIZE, vocab_size=500)).save_pretrained(
-        tmp_path
-    )
-    with pytest.raises(UsageError, match="a vocabulary of 500"):
-        BERT.build(case_of(tmp_path), Inputs())
+BUILD = """
+import sys
+from amx_suite.core.case import Mode, RunCase, Shape, Workload
+from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
+from amx_suite.workloads.base import Inputs
+from amx_suite.workloads.bert import Bert
+
+workload = Workload("bert", Mode.TRAINING)
+case = RunCase(workload, "eager", Precision.FP32, Isa.AVX512, Shape(2, 16), 1, weights=sys.argv[1])
+Bert().build(case, Inputs())
+assert "torchao" not in sys.modules
+try:
+    import torchao
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_broken_torchao_costs_no_arm(saved, tmp_path):
+    """Known-bad: transformers by itself imports torchao with its first model."""
+    (tmp_path / "torchao").mkdir()
+    (tmp_path / "torchao" / "__init__.py").write_text("raise RuntimeError('still importable')")
+    metadata = tmp_path / "torchao-9.9.9.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchao\nVersion: 9.9.9\n")
+    (metadata / "top_level.txt").write_text("torchao\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-W", "error::FutureWarning", "-c", BUILD, str(saved)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "still importable\n"), ran.stderr

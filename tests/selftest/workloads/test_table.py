@@ -1,84 +1,104 @@
-"""The workloads' table, as the parent reads it without torch."""
+"""The workloads' table, and what its models have in common."""
 
-import subprocess
-import sys
-
+import numpy as np
 import pytest
 
-from amx_suite.core.case import Mode, Shape
-from amx_suite.errors import UnknownNameError
+from amx_suite.core.case import Mode, RunCase, Shape, Workload
+from amx_suite.core.isa import Isa
+from amx_suite.core.precision import Precision
+from amx_suite.errors import NotApplicableError, UnknownNameError, UsageError
 from amx_suite.workloads import WORKLOADS, workload
+from amx_suite.workloads.base import Inputs
+from amx_suite.workloads.operators import build_operator
 
 pytestmark = pytest.mark.selftest
 
 
-def test_every_row_is_under_its_own_name():
+def test_unknown_workload_names_the_nearest():
     assert all(row.name == name for name, row in WORKLOADS.items())
-
-
-def test_an_unknown_workload_is_told_with_the_nearest_name():
     with pytest.raises(UnknownNameError, match="Did you mean 'resnet50'"):
         workload("resnet")
 
 
-def test_the_published_shapes_are_at_level_4():
-    """ResNet50 training 128 images, inference 64; BERT inference 64 of 512 tokens."""
-    assert WORKLOADS["resnet50"].shapes[Mode.TRAINING, 4] == Shape(128, 224)
-    assert WORKLOADS["resnet50"].shapes[Mode.INFERENCE, 4] == Shape(64, 224)
-    assert WORKLOADS["bert"].shapes[Mode.INFERENCE, 4] == Shape(64, 512)
-
-
-#: Median milliseconds of the slowest arm's step at batch 16 (IPEX 2.8, 2 vCPUs).
-SLOWEST_AT_BATCH_16 = {
-    ("resnet50", Mode.INFERENCE): 1205,
-    ("resnet50", Mode.TRAINING): 4808,
-    ("bert", Mode.INFERENCE): 3263,
-    ("bert", Mode.TRAINING): 13423,
-}
-
-
-@pytest.mark.parametrize(("model", "mode"), SLOWEST_AT_BATCH_16)
-def test_steps_of_level_3_take_about_2_s(model, mode):
-    """Seconds of a step grow with its batch."""
-    shape = WORKLOADS[model].shapes[mode, 3]
-    assert SLOWEST_AT_BATCH_16[model, mode] * shape.batch / 16 < 2500
-
-
-def test_level_3_shapes():
+def test_shapes_are_the_designs():
     shapes = {
-        (model, mode): shape
-        for model, row in WORKLOADS.items()
-        for (mode, level), shape in row.shapes.items()
-        if level == 3
+        (name, *key): shape for name in WORKLOADS for key, shape in WORKLOADS[name].shapes.items()
     }
     assert shapes == {
-        ("resnet50", Mode.INFERENCE): Shape(16, 224),
-        ("resnet50", Mode.TRAINING): Shape(8, 224),
-        ("bert", Mode.INFERENCE): Shape(8, 128),
-        ("bert", Mode.TRAINING): Shape(2, 128),
+        ("gemm", Mode.INFERENCE, 2): Shape(16, 128),
+        ("resnet50", Mode.INFERENCE, 3): Shape(16, 224),
+        ("resnet50", Mode.TRAINING, 3): Shape(8, 224),
+        ("bert", Mode.INFERENCE, 3): Shape(8, 128),
+        ("bert", Mode.TRAINING, 3): Shape(2, 128),
+        # Published shapes, but for BERT's training.
+        ("resnet50", Mode.INFERENCE, 4): Shape(64, 224),
+        ("resnet50", Mode.TRAINING, 4): Shape(128, 224),
+        ("bert", Mode.INFERENCE, 4): Shape(64, 512),
+        ("bert", Mode.TRAINING, 4): Shape(32, 128),
     }
-
-
-def test_the_models_run_in_both_modes_from_level_3_on():
-    for model in ("resnet50", "bert"):
-        assert set(WORKLOADS[model].shapes) == {(mode, level) for mode in Mode for level in (3, 4)}
-    assert set(WORKLOADS["gemm"].shapes) == {(Mode.INFERENCE, 2)}
 
 
 @pytest.mark.parametrize(
-    ("model", "items", "unit"), [("resnet50", 16, "images"), ("bert", 1024, "tokens")]
+    ("model", "items", "unit"),
+    [("gemm", 2048, "rows"), ("resnet50", 16, "images"), ("bert", 2048, "tokens")],
 )
 def test_items_of_a_step(model, items, unit):
     row = WORKLOADS[model]
-    assert (row.items_per_step(row.shapes[Mode.INFERENCE, 3]), row.unit) == (items, unit)
+    assert (row.items_per_step(Shape(16, 128)), row.unit) == (items, unit)
 
 
-def test_the_tables_load_without_heavy_packages():
-    code = (
-        "import sys, amx_suite.engines, amx_suite.workloads, amx_suite.accuracy\n"
-        "import amx_suite.worker.session\n"
-        "heavy = {'torch', 'numpy', 'transformers', 'torchvision', 'safetensors'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("model", ["gemm", "square"])
+def test_products_are_seeded_and_fit_their_rows(model, precision):
+    case = RunCase(Workload(model, Mode.INFERENCE), "ipex", precision, Isa.AVX512, Shape(2, 16), 1)
+    dtype = "torch.float64" if precision is Precision.FP64 else "torch.float32"
+    first, again = (WORKLOADS[model].build(case, Inputs()) for _ in range(2))
+    (batch, _), sentence = WORKLOADS[model].batches(case, Inputs(), 2)
+    output = first(*batch.inputs)
+    assert output.shape[0] == 32
+    assert str(output.dtype) == dtype
+    assert (output == again(*batch.inputs)).all()
+    assert sentence == "synthetic rows, seed 0"
+
+
+def test_products_have_no_weights_nor_training():
+    workload, shape = Workload("gemm", Mode.INFERENCE), Shape(2, 16)
+    case = RunCase(workload, "ipex", Precision.FP32, Isa.AVX512, shape, 1, weights="mine.pt")
+    with pytest.raises(UsageError, match=r"random weights only, not 'mine\.pt'"):
+        WORKLOADS["gemm"].build(case, Inputs())
+    with pytest.raises(NotApplicableError, match="inference only"):
+        WORKLOADS["gemm"].optimizer(None)
+
+
+def test_operators_compute_on_the_given_arrays():
+    random = np.random.default_rng(0)
+    arrays = {name: random.standard_normal((4, 3)) for name in ("x", "weight")}
+    arrays["bias"] = random.standard_normal(4)
+    built = build_operator("linear", Precision.FP64, arrays, {})
+    expected = arrays["x"] @ arrays["weight"].T + arrays["bias"]
+    np.testing.assert_allclose(built.module(*built.inputs).detach().numpy(), expected)
+    arrays |= {"x": np.ones((2, 3, 5, 5)), "weight": np.ones((4, 3, 3, 3))}
+    built = build_operator("conv2d", Precision.BF16, arrays, {"stride": 2, "padding": 1})
+    output = built.module(*built.inputs)
+    assert (output.shape, str(output.dtype)) == ((2, 4, 3, 3), "torch.float32")
+
+
+def test_operator_may_lack_its_bias():
+    arrays = {"x": np.ones((2, 3)), "weight": np.ones((4, 3))}
+    built = build_operator("linear", Precision.FP32, arrays, {})
+    assert built.module(*built.inputs).tolist() == [[3.0] * 4] * 2
+
+
+def test_grouped_convolution_takes_all_channels():
+    arrays = {"x": np.ones((1, 4, 5, 5)), "weight": np.ones((2, 2, 3, 3))}
+    built = build_operator("conv2d", Precision.FP32, arrays, {"groups": 2})
+    assert built.module(*built.inputs).flatten()[0] == 18.0
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [("linaer", UnknownNameError, "linear"), ("linear", UsageError, "needs the array 'weight'")],
+)
+def test_wrong_operator_is_named(name, error, words):
+    with pytest.raises(error, match=words):
+        build_operator(name, Precision.FP32, {"x": np.ones((1, 1))}, {})

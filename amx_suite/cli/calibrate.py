@@ -1,0 +1,76 @@
+"""``amx-suite calibrate``: measures and stores the quiet rates of this machine's units."""
+
+from __future__ import annotations
+
+__all__ = ["configure", "run"]
+
+import argparse
+
+from amx_suite.cli.terminal import overwrite
+from amx_suite.core.exit_codes import exit_code
+from amx_suite.host import detect, host_traits, theory_of
+from amx_suite.host.lock import MachineLock
+from amx_suite.plugin.option_values import to_seconds
+from amx_suite.plugin.options import Settings, add_options
+from amx_suite.plugin.selection import bound_cpus
+from amx_suite.trial.calibrate import (
+    DEFAULT_SECONDS,
+    calibrate,
+    default_path,
+    describe,
+    is_worth_keeping,
+    load_calibration,
+    save_calibration,
+)
+from amx_suite.worker.unit_probe import UnitProbe
+
+_OPTIONS = ("reference", "threads", "wait")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = "Exit codes: 0 stored, 2 usage, 4 the host was never quiet."
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        default="",
+        help=f"How long to read. Default: {DEFAULT_SECONDS:g}.",
+    )
+    add_options(parser.add_argument, "", _OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the units and store their quiet rates; exit code 4 if the host was never quiet."""
+    settings = Settings.read(arguments)
+    seconds = to_seconds(arguments.seconds or str(DEFAULT_SECONDS), "--seconds")
+    facts, support = detect()
+    machine, threads = host_traits(facts), settings.threads
+    place = settings.reference or default_path(machine, threads)
+    exists = place.exists()
+    stored = load_calibration(place, machine, threads, to_replace=True) if exists else None
+    with MachineLock().acquire(settings.wait, _say):
+        _say(f"reading {threads} CPUs for {seconds:g} s ...")
+        if not support.usable:
+            _say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
+        with UnitProbe(bound_cpus(threads)) as prober:
+            found = calibrate(
+                prober,
+                seconds,
+                theory=theory_of(facts),
+                machine=machine,
+                threads=threads,
+                progress=lambda passed: overwrite(f"{passed:.0f} of {seconds:g} s"),
+            )
+    overwrite("")
+    _say(describe(found))
+    if is_worth_keeping(found, stored):
+        save_calibration(found, place)
+        _say(f"amx-suite: stored in {place}")
+        return 0
+    kept = f"what is stored in {place} is kept" if stored else "nothing is stored"
+    _say(f"amx-suite: the host was never quiet, so {kept}; run it when the host is quieter")
+    return exit_code(undecided=True)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,25 @@
+"""``amx-suite doctor``: is AMX usable here, and if not, why and what to do?"""
+
+from __future__ import annotations
+
+__all__ = ["configure", "run"]
+
+import argparse
+
+from amx_suite.core.exit_codes import exit_code
+from amx_suite.host import detect
+from amx_suite.host.doctor import render_json, render_text
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = "Exit codes: 0 usable, 3 not usable."
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Detect the host and print what was found."""
+    facts, support = detect()
+    render = render_json if arguments.json else render_text
+    print(render(facts, support).rstrip("\n"))
+    return exit_code(not_usable=not support.usable)

@@ -1,0 +1,86 @@
+"""Runs the command that the user chose, and turns errors into one line and an exit code.
+
+A command is a module of this package with two functions: ``configure`` declares its arguments, and
+``run`` runs it and returns its exit code. Only the module of the chosen command is imported, so
+that ``doctor`` starts without pytest.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "main"]
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from amx_suite import __version__
+from amx_suite.core.exit_codes import ExitCode, exit_code
+from amx_suite.errors import AmxSuiteError, OutputError, UsageError
+
+#: Each command with its one line of help.
+COMMANDS = {
+    "doctor": "say whether AMX is usable here, and if not why and what to do",
+    "qualify": "run the conformance tests and write results.json, junit.xml and summary.md",
+    "list": "show every run case with its gates and needs",
+    "calibrate": "measure and store the quiet rates of this machine's units",
+    "compare": "say what changed since one or more earlier runs of qualify, gate by gate",
+    "replay": "run a wrong tile result again that an instruction test stored",
+}
+
+#: The exit code of a shell for a process that SIGPIPE ended (128 + 13).
+_BROKEN_PIPE = 141
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are the suite's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; an error of the suite is one line.
+
+    Its code is USAGE where the user can put it right (an option, a folder that cannot be written),
+    otherwise FAILED.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        arguments = _parser(words).parse_args(words)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse, after --help and --version
+        return stop.code if isinstance(stop.code, int) else 0
+    except AmxSuiteError as error:
+        print(f"amx-suite: error: {error}", file=sys.stderr)
+        usage = isinstance(error, UsageError | OutputError)
+        return exit_code(usage=usage, failed=not usage)
+    except BrokenPipeError:
+        # Otherwise the interpreter prints an error when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("amx-suite: interrupted", file=sys.stderr)
+        return ExitCode.UNDECIDED
+    return code
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="amx-suite",
+        description="Is Intel AMX present, exact, used, accurate and fast here, in PyTorch?",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"amx-suite {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line, allow_abbrev=False)
+        if name == chosen:
+            module = importlib.import_module(f"amx_suite.cli.{name}")
+            module.configure(command)
+            command.set_defaults(run=module.run)
+    return parser

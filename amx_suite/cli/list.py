@@ -1,0 +1,43 @@
+"""``amx-suite list``: every run case with its gates and needs."""
+
+from __future__ import annotations
+
+__all__ = ["configure", "run"]
+
+import argparse
+
+import msgspec
+
+from amx_suite.cli.terminal import columns
+from amx_suite.engines import ENGINES
+from amx_suite.gates.loader import load_gates
+from amx_suite.plugin.options import Settings, add_options
+from amx_suite.report.listing import listing
+from amx_suite.workloads import WORKLOADS
+
+#: The options that change a run case or its gates.
+_OPTIONS = ("gates", "threads", "seed", "weights")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser.add_argument, "", _OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the cases, the gates that judge none of them, and what the engines lack here."""
+    settings = Settings.read(arguments)
+    found = listing(
+        ENGINES,
+        WORKLOADS,
+        load_gates(settings.gates),
+        threads=settings.threads,
+        seed=settings.seed,
+        weights=dict(settings.weights),
+    )
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(found.terminal(width=columns()), end="")
+    return 0

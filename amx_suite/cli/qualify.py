@@ -1,0 +1,183 @@
+"""``amx-suite qualify``: the conformance tests through pytest, then the result files."""
+
+from __future__ import annotations
+
+__all__ = ["RESULT_FILES", "configure", "run"]
+
+import argparse
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import amx_suite
+from amx_suite.child.handle import scratch_folder
+from amx_suite.core.exit_codes import exit_code
+from amx_suite.core.run import RunSummary
+from amx_suite.errors import AmxSuiteError, UsageError
+from amx_suite.files import ensure_writable, move_into_place, remove_files, write_atomically
+from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
+from amx_suite.plugin.run import RUN, SETTINGS
+from amx_suite.report.closing import closing_lines
+from amx_suite.report.markdown import render_markdown
+
+#: What a run writes; where the last of them is, the others are complete.
+RESULT_FILES = ("results.json", "junit.xml", "summary.md")
+
+_FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
+
+#: With these a user's shell may narrow pytest's runs; a qualification must not be narrowed.
+_PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Exit codes: 0 qualified, 1 a check failed, 2 usage, 3 AMX not usable here, 4 inconclusive."
+    )
+    names = [option.name for option in OPTIONS if option.name not in COMPARE_OPTIONS]
+    add_options(parser.add_argument, "", names)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the conformance tests, write the result files, and return the exit code.
+
+    An earlier run's results are removed just before the first test: a run that is refused leaves
+    them, and a run that dies leaves none. Raises UsageError where the tests are missing,
+    OutputError where the folder cannot be written, and AmxSuiteError if pytest broke down before
+    there was anything to report.
+    """
+    settings = Settings.read(arguments)
+    root = _tests_root()
+    folders = _conformance_folders(root)
+    output = settings.output or DEFAULT_OUTPUT.absolute()
+    settings = msgspec.structs.replace(settings, output=output)
+    ensure_writable(output)
+    with scratch_folder(output, ".unfinished-") as unfinished:
+        ended, summary = _run_pytest(settings, root, folders, unfinished)
+        if ended == pytest.ExitCode.USAGE_ERROR:
+            return exit_code(usage=True)
+        if summary is None:
+            raise AmxSuiteError(
+                f"pytest ended early ({getattr(ended, 'name', ended)}) and there is nothing to "
+                "report; its own message is above"
+            )
+        if ended in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            summary = msgspec.structs.replace(summary, interrupted=True)
+        _publish(unfinished, output, summary)
+    print(f"amx-suite: results in {output}: {', '.join(RESULT_FILES)}")
+    verdict, *details = closing_lines(summary)
+    print("\n".join([*details, f"amx-suite: {verdict}"]))
+    return _exit_code(ended, summary)
+
+
+def _conformance_folders(root: Path) -> tuple[Path, ...]:
+    """The folders of conformance tests; raises UsageError if there are none."""
+    folders = tuple(root / "tests" / name for name in _FOLDERS)
+    found = tuple(folder for folder in folders if folder.is_dir())
+    if not found:
+        raise UsageError(
+            f"the conformance tests are not in {root / 'tests'}, where this installation should "
+            "have them; install amx-suite again, or run `make qualify` in a clone"
+        )
+    return found
+
+
+class _Qualification:
+    """A pytest plugin that hands over the settings, clears the folder and takes the summary."""
+
+    def __init__(self, settings: Settings, output: Path) -> None:
+        self._settings = settings
+        self._output = output
+        self.summary: RunSummary | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[SETTINGS] = self._settings
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        remove_files(self._output, RESULT_FILES)
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        if RUN in config.stash:
+            self.summary = config.stash[RUN].summary()
+
+
+def _tests_root() -> Path:
+    """The folder with pytest.ini and ``tests``: the checkout, or what the wheel carries."""
+    package = Path(amx_suite.__file__).resolve().parent
+    carried = package / "conformance"
+    return carried if carried.is_dir() else package.parent
+
+
+def _run_pytest(
+    settings: Settings, root: Path, folders: Sequence[Path], unfinished: Path
+) -> tuple[int, RunSummary | None]:
+    qualification = _Qualification(settings, unfinished.parent)
+    arguments = [
+        f"--config-file={root / 'pytest.ini'}",
+        f"--rootdir={root}",
+        "--verbose",
+        # The checkout may be another user's.
+        "-pno:cacheprovider",
+        # The plugin is imported before pytest can rewrite its asserts; it has none.
+        "-Wignore::pytest.PytestAssertRewriteWarning",
+        f"--benchmark-json={unfinished / 'results.json'}",
+        f"--junitxml={unfinished / 'junit.xml'}",
+        *map(str, folders),
+    ]
+    with _without_variables(_PYTEST_VARIABLES), warnings.catch_warnings():
+        # pytest-benchmark warns where nothing was timed; results.json is then written here.
+        warnings.filterwarnings("ignore", message="Not saving anything")
+        ended = pytest.main(arguments, plugins=[qualification])
+    return ended, qualification.summary
+
+
+@contextlib.contextmanager
+def _without_variables(names: Sequence[str]) -> Iterator[None]:
+    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+def _publish(unfinished: Path, output: Path, summary: RunSummary) -> None:
+    for name in RESULT_FILES[:-1]:
+        if (unfinished / name).is_file():
+            move_into_place(unfinished / name, output / name)
+    if not (output / "results.json").exists():
+        write_atomically(output / "results.json", _results_without_rows(summary))
+    write_atomically(output / "summary.md", render_markdown(summary))
+
+
+def _results_without_rows(summary: RunSummary) -> str:
+    """The file in pytest-benchmark's layout, which itself writes none where nothing was timed."""
+    import pytest_benchmark
+
+    results = {
+        "machine_info": {},
+        "commit_info": {},
+        "benchmarks": [],
+        "datetime": summary.started,
+        "version": pytest_benchmark.__version__,
+        "amx_suite": summary,
+    }
+    return msgspec.json.format(msgspec.json.encode(results)).decode() + "\n"
+
+
+def _exit_code(ended: int, summary: RunSummary) -> int:
+    """The summary's code, except that a pytest that did not end well is never 0."""
+    if ended == pytest.ExitCode.INTERNAL_ERROR:
+        print("amx-suite: pytest broke down; its message is above")
+        return exit_code(failed=True)
+    code = summary.qualification.exit_code
+    if code == 0 and ended != pytest.ExitCode.OK:
+        print(f"amx-suite: not accepted, because pytest ended with {getattr(ended, 'name', ended)}")
+        return exit_code(failed=True)
+    return code

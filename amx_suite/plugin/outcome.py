@@ -1,0 +1,191 @@
+"""How a test ends: from verdicts and errors to outcomes, and from outcomes to checks."""
+
+from __future__ import annotations
+
+__all__ = [
+    "MeasuredAgainError",
+    "Outcomes",
+    "classify",
+    "end",
+    "errors_end_test",
+    "is_measured_again",
+    "one_line",
+    "own_outcome",
+    "raise_for",
+    "record",
+    "why_not_usable",
+]
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from amx_suite.accuracy.known_defects import known_defect
+from amx_suite.core.run import Check, CheckOutcome
+from amx_suite.core.trial import Trial
+from amx_suite.core.verdict import GateResult, Verdict
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.host import Support
+from amx_suite.plugin.selection import CONFORMANCE_MARKERS
+from amx_suite.trial.unproven import why_beyond_ceiling
+
+
+# As with pytest's own xfail, the report's outcome stays "skipped", which every file format and
+# plugin knows, and an attribute of the report says the rest.
+class _InconclusiveError(pytest.skip.Exception):  # type: ignore[name-defined,misc]
+    """Ends a test that can say neither pass nor fail."""
+
+
+class MeasuredAgainError(pytest.skip.Exception):  # type: ignore[name-defined,misc]
+    """Ends a test that runs again at the end of the run."""
+
+
+def record(result: GateResult, add: Callable[[str, object], None]) -> None:
+    """Add the verdict, speedup and reason as properties, which pytest writes into junit.xml."""
+    add("amx_gate", result.gate.id)
+    add("amx_verdict", str(result.verdict))
+    add("amx_reason", result.reason)
+    add("amx_minimum", f"{result.gate.minimum:g}")
+    if result.speedup is not None:
+        add("amx_speedup", f"{result.speedup.ratio:.4f}")
+        add("amx_pairs", str(result.speedup.pairs))
+        if result.speedup.low is not None:
+            add("amx_speedup_low", f"{result.speedup.low:.4f}")
+            add("amx_speedup_high", f"{result.speedup.high:.4f}")
+
+
+def raise_for(result: GateResult, *, strict: bool) -> None:
+    """Return on PASS; otherwise end the test as ``end`` does."""
+    end(result.verdict, f"{result.gate.id}: {result.reason}", result.remedy, strict=strict)
+
+
+def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
+    """Return on PASS; otherwise end the test as the verdict says.
+
+    FAIL and NO_EVIDENCE fail it, NOT_APPLICABLE skips it. INCONCLUSIVE is an outcome of its own,
+    or a failure if ``strict``.
+    """
+    text = "; ".join(filter(None, (f"{verdict}: {reason}", remedy)))
+    if verdict.is_failure or (strict and verdict is Verdict.INCONCLUSIVE):
+        pytest.fail(text, pytrace=False)
+    if verdict is Verdict.INCONCLUSIVE:
+        raise _InconclusiveError(text)
+    if verdict is not Verdict.PASS:
+        pytest.skip(text)
+
+
+@contextmanager
+def errors_end_test(trial: Trial | None) -> Iterator[None]:
+    """Skip a test of a trial that needs an absent arm; fail it for an arm beyond its ceiling."""
+    try:
+        yield
+    except NotApplicableError as error:
+        if trial is None:
+            raise
+        end(Verdict.NOT_APPLICABLE, str(error), "", strict=False)
+    except CeilingIgnoredError as error:
+        for arm in () if trial is None else trial.arms:
+            if arm.id == error.label:
+                verdict, reason, remedy, _ = why_beyond_ceiling(arm, error.what)
+                end(verdict, reason, remedy, strict=False)
+        raise
+
+
+def classify(report: pytest.TestReport, call: pytest.CallInfo[None], *, strict: bool) -> None:
+    """Mark the report of a test that ended with an outcome of the suite's own.
+
+    That is an inconclusive verdict, a second measurement, or a failure that a library's known
+    defect explains; the last stays a failure if ``strict``.
+    """
+    error = None if call.excinfo is None else call.excinfo.value
+    if isinstance(error, MeasuredAgainError):
+        report.amx_measured_again = True  # type: ignore[attr-defined]
+    elif isinstance(error, _InconclusiveError):
+        _mark(report, CheckOutcome.INCONCLUSIVE, str(error.msg))
+    elif report.failed and report.when == "call" and not strict:
+        defect = known_defect(report.nodeid, report.longreprtext)
+        if defect is not None:
+            _mark(report, CheckOutcome.KNOWN_DEFECT, f"KNOWN DEFECT: {defect}")
+
+
+def _mark(report: pytest.TestReport, outcome: CheckOutcome, reason: str) -> None:
+    path, line, _ = report.location
+    report.outcome = "skipped"
+    report.longrepr = (path, line or 0, f"Skipped: {reason}")
+    # Plain text, as xdist sends reports from process to process.
+    report.amx_outcome = outcome.value  # type: ignore[attr-defined]
+
+
+def is_measured_again(report: pytest.TestReport) -> bool:
+    """Whether the test is to run again, on a second measurement of its trial."""
+    return getattr(report, "amx_measured_again", False)
+
+
+def own_outcome(report: pytest.TestReport) -> CheckOutcome | None:
+    """The outcome of the suite's own that the test ended with, None if it is one of pytest's."""
+    own = getattr(report, "amx_outcome", None)
+    return None if own is None else CheckOutcome(own)
+
+
+def _outcome(report: pytest.TestReport) -> CheckOutcome:
+    own = own_outcome(report)
+    if own is not None:
+        return own
+    if report.skipped:
+        return CheckOutcome.SKIPPED
+    return CheckOutcome.PASSED if report.passed else CheckOutcome.FAILED
+
+
+def one_line(report: pytest.TestReport) -> str:
+    """Why the test did not pass, in one line; empty if it passed."""
+    if report.passed:
+        return ""
+    if report.skipped:
+        if isinstance(report.longrepr, tuple):
+            return report.longrepr[2].removeprefix("Skipped: ")
+        return str(report.longrepr or "")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else report.longreprtext
+    return next((line.strip() for line in text.splitlines() if line.strip()), "failed")
+
+
+def why_not_usable(support: Support) -> str:
+    """Reason code, sentence and remedy in one line; empty where AMX is usable."""
+    return "" if support.usable else f"{support.reason}: {support.explanation}"
+
+
+class Outcomes:
+    """How each conformance test of a run ended.
+
+    It is registered as a plugin of its own, because pytest calls these hooks without the config.
+    """
+
+    def __init__(self) -> None:
+        self.checks: dict[str, Check] = {}
+        self.deselected: set[str] = set()
+        self.interrupted = False
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that the run ended early."""
+        self.interrupted = True
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Remember what the user left out of the run."""
+        self.deselected.update(item.nodeid for item in items)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the report of a test's call, or of a phase that failed or skipped it."""
+        if not any(marker in report.keywords for marker in CONFORMANCE_MARKERS):
+            return
+        earlier = self.checks.get(report.nodeid)
+        failed = earlier is not None and earlier.outcome is CheckOutcome.FAILED
+        if (report.when == "call" or not report.passed) and not failed:
+            check = Check(report.nodeid, _outcome(report), one_line(report))
+            self.checks[report.nodeid] = check
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Ids of the tests that passed."""
+        found = self.checks.items()
+        return tuple(name for name, c in found if c.outcome is CheckOutcome.PASSED)

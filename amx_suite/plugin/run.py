@@ -1,0 +1,306 @@
+"""What one pytest run knows: its settings, gates, host and trials."""
+
+from __future__ import annotations
+
+__all__ = ["RUN", "SETTINGS", "HostView", "Run"]
+
+import contextlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from amx_suite.core.isa import Isa
+from amx_suite.core.peaks import Peaks
+from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Reference
+from amx_suite.core.run import RunSummary
+from amx_suite.core.trial import Trial
+from amx_suite.core.units import Unit
+from amx_suite.engines import ENGINES
+from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
+from amx_suite.files import ensure_writable, write_atomically
+from amx_suite.gates.loader import load_gates
+from amx_suite.host import HostFacts, Support, detect, host_traits, theory_of
+from amx_suite.host.doctor import header_lines
+from amx_suite.host.lock import MachineLock
+from amx_suite.plugin import baseline, terminal
+from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
+from amx_suite.plugin.outcome import Outcomes, why_not_usable
+from amx_suite.plugin.selection import bound_cpus, is_timed, level_of, trials_of
+from amx_suite.plugin.trials import AmxTrial, Trials
+from amx_suite.trial.calibrate import (
+    DEFAULT_SECONDS,
+    calibrate,
+    default_path,
+    is_worth_keeping,
+    load_calibration,
+    save_calibration,
+)
+from amx_suite.workloads.base import Inputs
+
+if TYPE_CHECKING:
+    from pytest_benchmark.session import BenchmarkSession
+
+    from amx_suite.worker.process import IsaWorker
+    from amx_suite.worker.unit_probe import UnitProbe
+
+#: Where ``config.stash`` holds the run.
+RUN = pytest.StashKey["Run"]()
+#: The settings of ``amx-suite qualify``, which writes the result files itself.
+SETTINGS = pytest.StashKey[Settings]()
+
+#: Readings of about 20 ms of each unit from which its peak is taken.
+_PEAK_READINGS = 10
+
+
+class HostView(msgspec.Struct, frozen=True):
+    """The host as detected: facts and judgement."""
+
+    facts: HostFacts
+    support: Support
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """The traits that tell this machine from others."""
+        return host_traits(self.facts)
+
+
+class Run:
+    """One pytest run. What takes time is made when it is first needed, and kept.
+
+    Raises AmxSuiteError for settings that cannot be used. ``notes`` are sentences on how a baseline
+    differs where the user allowed it; they are keys, so that each is there once.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        qualifying = SETTINGS in config.stash
+        self.settings = (
+            config.stash[SETTINGS] if qualifying else Settings.read(config.option, "amx-")
+        )
+        self.gates = load_gates(self.settings.gates)
+        self.outcomes = Outcomes()
+        self.progress = terminal.ProgressLine(config)
+        self.notes: dict[str, None] = {}
+        self._writes_summary = self.settings.output is not None and not qualifying
+        self._lock = MachineLock()
+        self._began = time.monotonic()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._check_settings()
+        self._narrow_storage()
+
+    def _check_settings(self) -> None:
+        for name in self.settings.engines:
+            reason = ENGINES[name].why_unavailable()
+            if reason is not None:
+                raise EngineUnavailableError(f"engine '{name}' cannot be used here: {reason}")
+        if self.settings.reference is not None:
+            _ = self.calibration
+        baseline.check_argument(self._config.getoption("benchmark_compare"))
+        if self.settings.output is not None:
+            ensure_writable(self.settings.output)
+
+    def _narrow_storage(self) -> None:
+        """Give pytest-benchmark a folder of its own for this machine."""
+        # Detection takes time, so only where a run is saved or looked up.
+        options = ("benchmark_save", "benchmark_autosave", "benchmark_compare")
+        if any(map(self._config.getoption, options)):
+            self._config.option.benchmark_storage = baseline.storage_of_machine(
+                self._config.getoption("benchmark_storage"), self.host.fingerprint
+            )
+
+    @cached_property
+    def host(self) -> HostView:
+        """This host, detected on first use."""
+        return HostView(*detect())
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The calibration stored for this machine, None if there is none."""
+        settings = self.settings
+        return load_calibration(settings.reference, self.host.fingerprint, settings.threads)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The rates that mean quiet: as stored, else measured now; None if no unit can be read."""
+        found = self.calibration
+        if found is None:
+            with contextlib.suppress(NotApplicableError):
+                found = self._calibrate()
+        return None if found is None else found.reference
+
+    @cached_property
+    def peaks(self) -> Peaks:
+        """The highest rates of the units of the CPUs that workers are bound to."""
+        with self.start_probe(self._cpus) as probe:
+            return probe.measure_peaks(_PEAK_READINGS)
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The trials that tests have asked for."""
+        return Trials(self._open_trial, self.progress)
+
+    @property
+    def benchmarks(self) -> BenchmarkSession:
+        """pytest-benchmark's session; it exists once pytest is configured."""
+        return self._config._benchmarksession  # type: ignore[attr-defined]
+
+    @property
+    def folder(self) -> Path:
+        """Where files go that are written during the run."""
+        return self.settings.output or DEFAULT_OUTPUT
+
+    @property
+    def header(self) -> list[str]:
+        """Lines on the host, its quiet reference and the run, for pytest's header."""
+        return [
+            *header_lines(self.host.facts, self.host.support),
+            _quiet_line(self.calibration),
+            _run_line(self.settings),
+        ]
+
+    @property
+    def _cpus(self) -> tuple[int, ...]:
+        return bound_cpus(self.settings.threads)
+
+    def start_worker(self, isa: Isa, engine: str, label: str = "") -> IsaWorker:
+        """Start a worker under a ceiling, with this run's threads."""
+        from amx_suite.worker.process import IsaWorker
+
+        threads = self.settings.threads
+        return IsaWorker(isa, engine, threads=threads, cpus=self._cpus, label=label)
+
+    def start_probe(self, cpus: Sequence[int]) -> UnitProbe:
+        """Start the child that reads the units of the CPUs."""
+        from amx_suite.worker.unit_probe import UnitProbe
+
+        return UnitProbe(cpus)
+
+    def take_machine(self, items: Sequence[pytest.Item]) -> None:
+        """Take the machine's lock if one of the items is going to time it.
+
+        Raises MachineLockError where another run holds it, unless the user chose to wait.
+        """
+        times = not (
+            self.benchmarks.disabled
+            or self._config.getoption("collectonly")
+            # Under xdist timed tests refuse to run.
+            or hasattr(self._config, "workerinput")
+        )
+        if times and any(map(is_timed, items)):
+            say = partial(terminal.write_line, self._config)
+            self._lock.acquire(self.settings.wait, say)
+
+    def release_machine(self) -> None:
+        """Release the machine's lock if this run holds it."""
+        self._lock.release()
+
+    def finish(self, exitstatus: int) -> None:
+        """End the workers and write ``summary.md`` where the user asked for results.
+
+        A refused run leaves the files of the run before it.
+        """
+        from amx_suite.report.markdown import render_markdown
+
+        self.trials.close()
+        if self._writes_summary and exitstatus != pytest.ExitCode.USAGE_ERROR:
+            write_atomically(self.folder / "summary.md", render_markdown(self.summary()))
+
+    def summary(self) -> RunSummary:
+        """The run so far."""
+        return RunSummary(
+            level=self.settings.level,
+            engines=self.settings.engines,
+            host=tuple(header_lines(self.host.facts, self.host.support)),
+            amx_usable=self.host.support.usable,
+            amx_reason=why_not_usable(self.host.support),
+            checks=tuple(self.outcomes.checks.values()),
+            trials=self.trials.results(),
+            started=self._started,
+            elapsed_seconds=time.monotonic() - self._began,
+            interrupted=self.outcomes.interrupted,
+        )
+
+    def baseline_lines(self) -> tuple[str, ...]:
+        """How the baseline differs, and which of its rows this run does not have."""
+        outcomes = self.outcomes
+        missing = baseline.missing_rows(
+            self.benchmarks, outcomes.checks.values(), outcomes.deselected
+        )
+        return (*self.notes, *(f"in the baseline, not in this run: {row}" for row in missing))
+
+    def _calibrate(self) -> Calibration:
+        """Measure a calibration now, and store it if later runs can use it."""
+        machine, threads = self.host.fingerprint, self.settings.threads
+        with self.start_probe(self._cpus) as probe:
+            found = calibrate(
+                probe,
+                DEFAULT_SECONDS,
+                theory=theory_of(self.host.facts),
+                machine=machine,
+                threads=threads,
+                progress=lambda passed: self.progress.show(
+                    f"reading what this machine's units give when quiet: {passed:.0f} of "
+                    f"{DEFAULT_SECONDS:g} s",
+                    seldom=True,
+                ),
+            )
+        if is_worth_keeping(found, None):
+            try:
+                save_calibration(found, default_path(machine, threads))
+            except OutputError as error:
+                self.progress.show(f"the quiet reference was not stored: {error}", keep=True)
+        return found
+
+    def _open_trial(self, trial: Trial) -> AmxTrial:
+        settings = self.settings
+        return AmxTrial(
+            trial,
+            self.gates,
+            start=lambda case: self.start_worker(case.isa, case.engine, case.id),
+            start_probe=lambda: self.start_probe(self._cpus),
+            host=self.host.fingerprint,
+            cpus=self._cpus,
+            peaks=self.peaks,
+            budget_seconds=settings.budget_of(level_of(trial)),
+            # With rows disabled speed is not judged.
+            reference=None if self.benchmarks.disabled else self.reference,
+            inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
+            checkpoints=settings.checkpoint,
+            show=self.progress.show,
+        )
+
+
+def _quiet_line(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return (
+            "amx quiet: no reference of this machine is stored, so its units are read for "
+            f"{DEFAULT_SECONDS:g} s before the first trial"
+        )
+    rates = ", ".join(
+        f"{unit} {rate / 1e9:.1f}e9 bytes/s" if unit is Unit.MEMORY else f"{unit} {rate:g} a cycle"
+        for unit, rate in calibration.reference.rates.items()
+    )
+    return (
+        f"amx quiet: each CPU within {QUIET_WITHIN:g} (memory {MEMORY_WITHIN:g}) of the reference "
+        f"of {calibration.taken}: {rates}"
+    )
+
+
+def _run_line(settings: Settings) -> str:
+    others = [
+        name
+        for name, engine in ENGINES.items()
+        if name not in settings.engines and engine.why_unavailable() is None
+    ]
+    more = f" (also available: {', '.join(others)})" if others else ""
+    trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
+    return (
+        f"amx run: level {settings.level}, engines: {', '.join(settings.engines) or 'none'}{more}, "
+        f"threads {settings.threads}, seed {settings.seed}, trials: {', '.join(trials) or 'none'}"
+    )

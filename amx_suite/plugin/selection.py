@@ -1,0 +1,181 @@
+"""Which trials and tests a run has, and with which parameters."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CONFORMANCE_MARKERS",
+    "MARKER_LINES",
+    "bound_cpus",
+    "is_timed",
+    "level_of",
+    "parametrize",
+    "select",
+    "trial_of",
+    "trials_of",
+]
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amx_suite.core.case import Mode, Workload
+from amx_suite.core.trial import Trial, ceilings
+from amx_suite.engines import ENGINES
+from amx_suite.trial.decide import gates_of
+from amx_suite.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from amx_suite.core.gate import Gate
+    from amx_suite.plugin.options import Settings
+    from amx_suite.workloads.base import ModelWorkload
+
+#: Markers of the tests that judge a machine, with the question that each one asks.
+CONFORMANCE_MARKERS = {
+    "detection": 'is AMX present, and does every "no" name its reason',
+    "instruction": "each tile instruction bit for bit against a reference model",
+    "dispatch": "do the libraries use AMX where they may, and only there",
+    "correctness": "are outputs, gradients and losses accurate enough",
+    "performance": "is AMX as fast as its gates demand",
+}
+
+_OTHER_MARKERS = {
+    "selftest": "the suite's own tests; they pass on any Linux machine",
+    "level(n)": "the lowest level at which this conformance test runs",
+    "trials(model=..., mode=...)": "the trials that a test of amx_trial runs for; all without it",
+}
+#: Every marker of the suite, as pytest's configuration wants it.
+MARKER_LINES = tuple(
+    f"{name}: {meaning}" for name, meaning in {**CONFORMANCE_MARKERS, **_OTHER_MARKERS}.items()
+)
+
+
+def trials_of(settings: Settings) -> tuple[Trial, ...]:
+    """One trial for each engine, and workload and mode of the level, at the level's shape."""
+    return tuple(
+        Trial.of(
+            Workload(model, mode),
+            engine,
+            workload.shapes[mode, level],
+            threads=settings.threads,
+            seed=settings.seed,
+            weights=settings.weights_of(model),
+        )
+        for engine in settings.engines
+        for model, workload in WORKLOADS.items()
+        for mode in Mode
+        if (level := _level_in(workload, mode, settings.level))
+    )
+
+
+def _level_in(workload: ModelWorkload, mode: Mode, level: int) -> int:
+    """The highest level up to the given one at which the workload has a shape; 0 if none."""
+    levels = [known for (m, known) in workload.shapes if m is mode and known <= level]
+    return max(levels, default=0)
+
+
+def level_of(trial: Trial) -> int:
+    """The level to which a trial's shape belongs."""
+    mode = trial.workload.mode
+    shapes = WORKLOADS[trial.workload.model].shapes
+    return next(level for (m, level), shape in shapes.items() if (m, shape) == (mode, trial.shape))
+
+
+def bound_cpus(threads: int) -> tuple[int, ...]:
+    """The CPUs that workers are bound to: the first ``threads`` that this process may use."""
+    return tuple(sorted(os.sched_getaffinity(0))[:threads])
+
+
+def parametrize(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate]) -> None:
+    """Parametrize a test over trials (with arms or gates), engines or ceilings.
+
+    ``@pytest.mark.trials(model=..., mode=...)`` narrows the trials. Raises pytest.UsageError for a
+    test that asks for both arms and gates.
+    """
+    asked = metafunc.fixturenames
+    if "amx_trial" in asked:
+        names, values = _trial_parameters(metafunc, settings, gates)
+        metafunc.parametrize(names, values, indirect=["amx_trial"])
+    elif "amx_engine" in asked:
+        engines = settings.engines
+        metafunc.parametrize("amx_engine", engines or _no_engine(1), ids=list(engines) or None)
+    if "isa_worker" in asked:
+        metafunc.parametrize("isa_worker", ceilings(), indirect=True, ids=str)
+
+
+def _trial_parameters(
+    metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate]
+) -> tuple[list[str], list[Any]]:
+    extra = [name for name in ("amx_arm", "amx_gate") if name in metafunc.fixturenames]
+    if len(extra) > 1:
+        raise pytest.UsageError(
+            f"{metafunc.function.__name__} asks for both {' and '.join(extra)}; ask for one"
+        )
+    names = ["amx_trial", *extra]
+    if not settings.engines:
+        return names, _no_engine(len(names))
+    trials = list(_marked(metafunc, trials_of(settings)))
+    if extra == ["amx_arm"]:
+        return names, [
+            pytest.param(trial, arm, id=arm.name) for trial in trials for arm in trial.arms
+        ]
+    if extra == ["amx_gate"]:
+        return names, [
+            pytest.param(trial, gate, id=f"{candidate.name}-vs-{gate.versus}")
+            for trial in trials
+            for gate, candidate, _ in gates_of(trial, gates)
+        ]
+    return names, [pytest.param(trial, id=trial.name) for trial in trials]
+
+
+def _marked(metafunc: pytest.Metafunc, trials: Sequence[Trial]) -> Iterator[Trial]:
+    marker = metafunc.definition.get_closest_marker("trials")
+    wanted = marker.kwargs if marker else {}
+    for trial in trials:
+        found = {"model": trial.workload.model, "mode": trial.workload.mode}
+        if all(found[key] == value for key, value in wanted.items()):
+            yield trial
+
+
+def _no_engine(width: int) -> list[Any]:
+    """One skipped parameter set that says why no engine is available."""
+    reasons = "; ".join(f"{name}: {engine.why_unavailable()}" for name, engine in ENGINES.items())
+    skip = pytest.mark.skip(reason=f"no engine is available here: {reasons}")
+    return [pytest.param(*[None] * width, id="no-engine", marks=skip)]
+
+
+def trial_of(item: pytest.Item) -> Trial | None:
+    """The trial that a test is about, None if it is about none."""
+    callspec = getattr(item, "callspec", None)
+    trial = callspec.params.get("amx_trial") if callspec else None
+    return trial if isinstance(trial, Trial) else None
+
+
+def is_timed(item: pytest.Item) -> bool:
+    """Whether a test of the suite times the machine; other projects may use the same marker."""
+    marked = item.get_closest_marker("performance") is not None
+    return marked and "amx_support" in getattr(item, "fixturenames", ())
+
+
+def select(items: Sequence[pytest.Item], level: int) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items to run, in order, and those whose ``level`` marker is above the run's level.
+
+    Tests of one trial stay together, because its workers are closed when another trial is opened.
+    Its timed tests come first: the evidence taken after the last round serves the others.
+    """
+    kept: list[pytest.Item] = []
+    above: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("level")
+        (above if marker and marker.args[0] > level else kept).append(item)
+    first: dict[str, int] = {}
+
+    def place(numbered: tuple[int, pytest.Item]) -> tuple[int, bool]:
+        number, item = numbered
+        trial = trial_of(item)
+        if trial is None:
+            return number, False
+        return first.setdefault(trial.name, number), not is_timed(item)
+
+    return [item for _, item in sorted(enumerate(kept), key=place)], above

@@ -1,0 +1,107 @@
+"""Progress and results on pytest's terminal."""
+
+from __future__ import annotations
+
+__all__ = ["ProgressLine", "write_line", "write_summary"]
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from amx_suite.plugin.outcome import one_line
+from amx_suite.report.explain import explained
+
+if TYPE_CHECKING:
+    import pytest
+
+    from amx_suite.core.run import RunSummary
+    from amx_suite.core.trial import TrialResult
+
+#: Where a line cannot be rewritten, as in a log file, progress is written this seldom.
+_SECONDS_BETWEEN_LINES = 10.0
+#: On a narrower terminal the columns wrap so much that the table cannot be read.
+_LEAST_WIDTH = 112
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal; in a log file, a line now and then."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._last_line = -_SECONDS_BETWEEN_LINES
+
+    def show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
+        """Show the text in place of the one before.
+
+        ``keep`` makes it a line that stays. In a log file each text has its own line, and
+        ``seldom`` leaves out those that follow the last one too soon.
+        """
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal is None or terminal.verbosity < 0:
+            return
+        with self._uncaptured():
+            if terminal.isatty and not keep:
+                terminal.rewrite(text, erase=True)
+            elif not seldom or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+                self._last_line = time.monotonic()
+                terminal.ensure_newline()
+                terminal.write_line(text)
+
+    @contextmanager
+    def _uncaptured(self) -> Iterator[None]:
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if capture is None:
+            yield
+            return
+        with capture.global_and_fixture_disabled():
+            yield
+
+
+def write_line(config: pytest.Config, text: str) -> None:
+    """Write a line at once, also with ``--quiet``."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(text)
+        terminal.flush()
+
+
+def write_summary(
+    terminal: pytest.TerminalReporter,
+    summary: RunSummary,
+    baseline: Sequence[str],
+    stale: Sequence[str],
+) -> None:
+    """Write the tables of arms and gates, then the tests of which pytest's summary says nothing.
+
+    ``baseline`` are lines on the baseline compared with, ``stale`` warnings on known defects.
+    """
+    tables = [line for trial in summary.trials for line in _result_lines(trial)]
+    _write_section(terminal, "AMX speedups", tables)
+    _write_section(terminal, "AMX baseline", baseline)
+    _write_section(terminal, "inconclusive", _tests(terminal, "inconclusive"))
+    warnings = [f"warning: {warning}" for warning in stale]
+    _write_section(terminal, "known defect", [*_tests(terminal, "known defect"), *warnings])
+
+
+def _write_section(terminal: pytest.TerminalReporter, title: str, lines: Sequence[str]) -> None:
+    if lines:
+        terminal.section(title)
+    for line in lines:
+        terminal.write_line(line)
+
+
+def _result_lines(trial: TrialResult) -> Iterator[str]:
+    # Here, because it imports rich, for which most pytest runs need not wait.
+    from amx_suite.report.rows import speed_table
+
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+    yield speed_table(trial).terminal(width=width).rstrip("\n")
+    for result, lines in explained(trial):
+        yield f"where the time went, {result.gate.id}: {result.verdict}"
+        yield from (f"  {line}" for line in lines)
+
+
+def _tests(terminal: pytest.TerminalReporter, outcome: str) -> list[str]:
+    return [f"{report.nodeid} - {one_line(report)}" for report in terminal.getreports(outcome)]

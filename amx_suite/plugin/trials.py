@@ -1,0 +1,147 @@
+"""The trials of a run: what tests ask of them, and the second measurement of those without quiet.
+
+The tests of a trial that lacked quiet are not reported at first. They run again when all other
+tests have run, on a new measurement, and its result counts.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MOST_SECONDS", "AmxTrial", "Trials"]
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+# Private, but pytest's only way to run a test without reporting it; pytest-rerunfailures uses it.
+from _pytest.runner import runtestprotocol
+
+from amx_suite.core.case import Arm
+from amx_suite.core.gate import Gate
+from amx_suite.core.precision import Precision
+from amx_suite.core.trial import Trial, TrialResult
+from amx_suite.core.verdict import GateResult
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.plugin.outcome import MeasuredAgainError, is_measured_again
+from amx_suite.plugin.terminal import ProgressLine
+from amx_suite.trial.session import TrialSession
+
+#: Seconds for all second measurements of a run; one that has begun is finished.
+MOST_SECONDS = 600.0
+
+
+class AmxTrial(TrialSession):
+    """A trial as a test sees it; it is measured when a test first asks for its speed.
+
+    Where the engine does not have an arm, what is asked of it raises NotApplicableError, which
+    skips the test. Unless the trial ``is_final``, its result is kept back where it lacked quiet.
+    """
+
+    is_final = False
+
+    def result(self) -> TrialResult:
+        """The measured trial; ends the test where the trial is to be measured again."""
+        result = super().result()
+        if self.lacks_quiet and not self.is_final:
+            raise MeasuredAgainError("not quiet enough: measured again at the end of the run")
+        return result
+
+    def arm_with_amx(self, precision: Precision) -> Arm:
+        """The arm of that precision that may use AMX; KeyError if the trial has none."""
+        return self._arm(precision, with_amx=True)
+
+    def arm_without_amx(self, precision: Precision) -> Arm:
+        """The arm of that precision that may not use AMX; KeyError if the trial has none."""
+        return self._arm(precision, with_amx=False)
+
+    def _arm(self, precision: Precision, *, with_amx: bool) -> Arm:
+        for case in self.arms:
+            if case.precision is precision and case.isa.allows_amx is with_amx:
+                return case
+        raise KeyError(f"{precision} {'with' if with_amx else 'without'} AMX")
+
+    def seconds(self, case: Arm) -> tuple[float, ...]:
+        """Seconds per step of the arm, one for each round.
+
+        Raises CeilingIgnoredError, which fails the test, for an arm that used AMX under a ceiling
+        without it.
+        """
+        measurement = self.result().measurement
+        if case.id in self.missing:
+            raise NotApplicableError(self.missing[case.id])
+        if case.id in measurement.beyond_ceiling:
+            raise CeilingIgnoredError(case.id, measurement.beyond_ceiling[case.id])
+        return measurement.series(case.id)
+
+    def pairs(self, baseline_id: str, candidate_id: str) -> tuple[tuple[float, float], ...]:
+        """(baseline, candidate) seconds per step of the rounds that have both."""
+        return self.result().measurement.pairs(baseline_id, candidate_id)
+
+    def verdict(self, gate: Gate) -> GateResult:
+        """The verdict on one of the trial's gates."""
+        return next(result for result in self.result().gates if result.gate == gate)
+
+
+class Trials:
+    """The trials that tests asked for: one is open at a time, all results are kept."""
+
+    def __init__(self, make: Callable[[Trial], AmxTrial], progress: ProgressLine) -> None:
+        self._make = make
+        self._progress = progress
+        self._made: dict[Trial, AmxTrial] = {}
+        self._open: AmxTrial | None = None
+        self._waiting: dict[Trial, set[str]] = {}
+        self._second_began: float | None = None
+
+    def open(self, trial: Trial) -> AmxTrial:
+        """The trial, the one before it closed; its workers start when something is asked of it."""
+        if trial not in self._made:
+            self._made[trial] = self._make(trial)
+        found = self._made[trial]
+        if self._open is not found:
+            self.close()
+            self._open = found
+        return found
+
+    def close(self) -> None:
+        """End the open trial's workers."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def results(self) -> tuple[TrialResult, ...]:
+        """What was measured; unfinished trials are judged by the rounds they have."""
+        return tuple(made.so_far() for made in self._made.values() if made.has_rounds)
+
+    def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
+        """Run a test of the trial; report it, or put it at the end of the run."""
+        waiting = self._waiting.setdefault(trial, set())
+        if item.nodeid in waiting:
+            self._finalize(trial)
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        if any(map(is_measured_again, reports)):
+            if not waiting:
+                text = (
+                    f"{trial.name}: not quiet enough, so it is measured again at the end of the run"
+                )
+                self._progress.show(text, keep=True)
+            waiting.add(item.nodeid)
+            item.session.items.append(item)
+        else:
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _finalize(self, trial: Trial) -> None:
+        """Drop the first measurement, so that the next test measures again, if time is left."""
+        if self._made[trial].is_final:
+            return
+        if self._second_began is None:
+            self._second_began = time.monotonic()
+        if time.monotonic() - self._second_began < MOST_SECONDS:
+            dropped = self._made.pop(trial)
+            if self._open is dropped:
+                self.close()
+            self._made[trial] = self._make(trial)
+        self._made[trial].is_final = True

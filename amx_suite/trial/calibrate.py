@@ -1,0 +1,169 @@
+"""The quiet reference of a machine: measured, described, stored and loaded."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DEFAULT_SECONDS",
+    "calibrate",
+    "default_path",
+    "describe",
+    "is_worth_keeping",
+    "load_calibration",
+    "save_calibration",
+]
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from amx_suite.core.conditions import differences
+from amx_suite.core.quiet import (
+    CALIBRATION_SCHEMA,
+    MEMORY_WITHIN,
+    Calibration,
+    Reading,
+    Reference,
+)
+from amx_suite.core.units import Unit
+from amx_suite.errors import ResultsFileError
+from amx_suite.files import write_atomically
+from amx_suite.host import machine_id
+
+if TYPE_CHECKING:
+    from amx_suite.worker.unit_probe import UnitProbe
+
+#: Some hundreds of readings: longer than a neighbour's bursts of a few seconds.
+DEFAULT_SECONDS = 30.0
+
+_REMEDY = "run amx-suite calibrate on this machine"
+
+
+def calibrate(
+    prober: UnitProbe,
+    seconds: float,
+    *,
+    theory: Mapping[Unit, float],
+    machine: dict[str, str],
+    threads: int,
+    clock: Callable[[], float] = time.monotonic,
+    progress: Callable[[float], None] | None = None,
+) -> Calibration:
+    """Read the units for ``seconds``, at least once, and derive their quiet rates.
+
+    The first reading does not count: in it the probe assembles its loops and fills its buffers.
+    ``theory`` is the rate of each unit of a core per cycle, where it is known. ``progress`` gets
+    the seconds passed before each reading.
+    """
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    prober.probe()
+    series: list[Reading] = []
+    began = clock()
+    while (passed := clock() - began) < seconds or not series:
+        if progress is not None:
+            progress(passed)
+        series.append(prober.probe())
+    reference = Reference.of(series, theory)
+    return Calibration(
+        machine=machine,
+        threads=threads,
+        taken=taken,
+        seconds=clock() - began,
+        readings=len(series),
+        quiet_share=statistics.fmean(map(reference.is_quiet, series)),
+        reference=reference,
+    )
+
+
+def is_worth_keeping(new: Calibration, stored: Calibration | None) -> bool:
+    """Whether every unit reached its theory, and memory the stored rate."""
+    if new.reference.below:
+        return False
+    if stored is None:
+        return True
+    old, found = (each.reference.rates.get(Unit.MEMORY, 0.0) for each in (stored, new))
+    return found * MEMORY_WITHIN >= old
+
+
+def describe(found: Calibration) -> str:
+    """The calibration in a few lines of text."""
+    readings = f"{found.readings} readings of {found.threads} CPUs in {found.seconds:.0f} s"
+    lines = [
+        f"{readings}, {found.quiet_share:.0%} of them quiet",
+        "each unit's quiet rate, on the slowest CPU:",
+    ]
+    for unit, rate in found.reference.rates.items():
+        amount = f"{rate / 1e9:.1f} 10^9 bytes/s" if unit is Unit.MEMORY else f"{rate:.1f} a cycle"
+        share = found.reference.below.get(unit)
+        note = f" (the best reading, {share:.0%} of theory: never undisturbed)" if share else ""
+        lines.append(f"  {unit:<8}{amount}{note}")
+    return "\n".join(lines)
+
+
+def default_path(
+    machine: Mapping[str, str], threads: int, environ: Mapping[str, str] = os.environ
+) -> Path:
+    """The user's file for this machine and thread count (XDG Base Directory Specification)."""
+    home = environ.get("XDG_DATA_HOME", "")
+    # The specification says to ignore a relative path.
+    data = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "share"
+    return data / "amx-suite" / "references" / f"{machine_id(machine)}-t{threads}.json"
+
+
+def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Write it as JSON, atomically. Raises OutputError."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(calibration)).decode() + "\n")
+
+
+class _Head(msgspec.Struct):
+    schema_version: int = 0
+
+
+def load_calibration(
+    path: Path | None, machine: Mapping[str, str], threads: int, *, to_replace: bool = False
+) -> Calibration | None:
+    """The calibration at ``path``, or at the user's own path; None if the user has none.
+
+    A file of another schema version counts as none if it is the user's own, or ``to_replace``.
+    Raises ResultsFileError for a named file that is missing, for one that cannot be read, and for
+    one of another machine or thread count.
+    """
+    place = path or default_path(machine, threads)
+    try:
+        content = place.read_bytes()
+    except FileNotFoundError:
+        if path is None:
+            return None
+        raise ResultsFileError(f"there is no quiet reference {path}; {_REMEDY}") from None
+    except OSError as error:
+        raise ResultsFileError(
+            f"the quiet reference {place} cannot be read: {error.strerror}; {_REMEDY}"
+        ) from error
+    try:
+        version = msgspec.json.decode(content, type=_Head).schema_version
+        if version != CALIBRATION_SCHEMA and (path is None or to_replace):
+            return None
+        if version != CALIBRATION_SCHEMA:
+            raise ResultsFileError(
+                f"{place} is no quiet reference that this suite reads: schema version {version}, "
+                f"expected {CALIBRATION_SCHEMA}; {_REMEDY}"
+            )
+        found = msgspec.json.decode(content, type=Calibration)
+    except msgspec.DecodeError as error:
+        raise ResultsFileError(f"{place} is no quiet reference: {error}; {_REMEDY}") from error
+    if not found.reference.rates:
+        raise ResultsFileError(f"the quiet reference {place} has no unit's rate; {_REMEDY}")
+    changes = differences(
+        {**found.machine, "threads": found.threads}, {**machine, "threads": threads}
+    )
+    if changes:
+        words = "; ".join(change.words for change in changes)
+        raise ResultsFileError(
+            f"the quiet reference {place} is of another machine ({words}); {_REMEDY}"
+        )
+    return found

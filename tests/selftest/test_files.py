@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from amx_suite.errors import OutputError
+from amx_suite.files import ensure_writable, move_into_place, remove_files, write_atomically
+
+pytestmark = pytest.mark.selftest
+
+
+def test_a_write_makes_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "summary.md"
+    write_atomically(path, "one\n")
+    write_atomically(path, "two\n")
+    assert path.read_text() == "two\n"
+    assert [entry.name for entry in path.parent.iterdir()] == ["summary.md"]
+
+
+def test_written_files_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "summary.md", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "summary.md").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.md"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.md"]
+
+
+@pytest.mark.parametrize("action", [ensure_writable, lambda f: write_atomically(f / "a", "b")])
+def test_a_file_instead_of_the_folder(tmp_path: Path, action: object) -> None:
+    place = tmp_path / "results"
+    place.write_text("in the way")
+    with pytest.raises(OutputError) as caught:
+        action(place)  # type: ignore[operator]
+    assert str(place) in str(caught.value)
+    assert "choose a folder that can be written" in str(caught.value)
+    assert place.read_text() == "in the way"
+
+
+def test_a_writable_folder_stays_empty(tmp_path: Path) -> None:
+    ensure_writable(tmp_path / "new" / "results")
+    assert list((tmp_path / "new" / "results").iterdir()) == []
+
+
+def test_moving_replaces_the_old_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new")
+    target.write_text("old")
+    move_into_place(source, target)
+    assert target.read_text() == "new"
+    assert not source.exists()
+    with pytest.raises(OutputError, match="cannot write in"):
+        move_into_place(source, target)
+
+
+def test_only_named_files_are_removed(tmp_path: Path) -> None:
+    for name in ("summary.md", "mine.txt"):
+        (tmp_path / name).touch()
+    remove_files(tmp_path, ["summary.md", "absent.json"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "summary.md").mkdir()
+    with pytest.raises(OutputError):
+        remove_files(tmp_path, ["summary.md"])

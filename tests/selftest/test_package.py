@@ -1,0 +1,47 @@
+"""The built package carries the conformance tests, in the folders of a checkout."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.selftest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """What a wheel of this checkout holds."""
+    source = tmp_path_factory.mktemp("source")
+    skipped = shutil.ignore_patterns("__pycache__", "selftest")
+    for name in ("amx_suite", "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=skipped)
+    for name in ("pyproject.toml", "setup.py", "README.md", "pytest.ini", "conftest.py"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build", "--build-lib", "out"],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    return source / "out" / "amx_suite" / "conformance"
+
+
+def test_build_carries_each_conformance_test(built):
+    wanted = {
+        path.relative_to(ROOT) for name in FOLDERS for path in (ROOT / "tests" / name).glob("*.py")
+    }
+    found = {path.relative_to(built) for path in built.rglob("test_*.py")}
+    assert found == wanted
+    assert (built / "pytest.ini").read_bytes() == (ROOT / "pytest.ini").read_bytes()
+    assert (built / "conftest.py").is_file()
+
+
+def test_no_selftest_is_carried(built):
+    assert not list(built.rglob("selftest"))

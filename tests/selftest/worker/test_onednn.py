@@ -1,0 +1,201 @@
+"""oneDNN's log: logs recorded on real machines, every format, and logs that are damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from amx_suite.core.evidence import Evidence, Family, Jail
+from amx_suite.core.isa import Isa
+from amx_suite.worker.kernel_log import add_up
+from amx_suite.worker.onednn import announced_isa, family_of, onednn_kernels, onednn_level
+
+pytestmark = pytest.mark.selftest
+
+RECORDED = Path(__file__).with_name("recorded")
+
+#: One whole record of each kind, with and without AMX.
+DESCRIPTORS = "src:bf16:a:blocked:acdb::f0 wei:bf16:a:blocked:AcdB48a::f0 dst:bf16:a:blocked::f0"
+CONV_AMX = (
+    "onednn_verbose,v1,primitive,exec,cpu,convolution,brgconv_1x1:avx10_1_512_amx,"
+    f"forward_inference,{DESCRIPTORS},attr-scratchpad:user,alg:convolution_direct,"
+    "mb16_ic64oc256_ih56oh56kh1sh1dh0ph0_iw56ow56kw1sw1dw0pw0,1.25\n"
+)
+CONV_BF16 = CONV_AMX.replace("avx10_1_512_amx", "avx512_core_bf16").replace(",1.25", ",0.75")
+AMX_ISA = (
+    "Intel AVX-512 with float16, Intel DL Boost and bfloat16 support "
+    "and Intel AMX with bfloat16 and 8-bit integer support"
+)
+
+
+def kernels(text):
+    return list(onednn_kernels(text))
+
+
+def recorded(name):
+    return (RECORDED / f"{name}.log").read_text()
+
+
+class TestRecorded:
+    def test_bf16(self):
+        text = recorded("bert-bf16-avx512")
+        assert announced_isa(text) == "Intel AVX-512 with Intel DL Boost and bfloat16 support"
+        found = {use.kind: (use.family, use.count, use.data_type) for use in add_up(kernels(text))}
+        assert found == {
+            "inner_product": (Family.AVX512_BF16, 3, "bf16"),
+            "matmul": (Family.AVX512_BF16, 3, "bf16"),
+            "layer_normalization": (Family.UNNAMED, 3, "bf16"),
+        }
+
+    def test_bf16_on_amx(self):
+        """ResNet50 by IPEX 2.8 on an Emerald Rapids, 2026-11-27."""
+        text = recorded("resnet50-bf16-amx")
+        assert announced_isa(text) == AMX_ISA
+        evidence = Evidence(Isa.AMX, Jail.NOT_ASKED, True, AMX_ISA, add_up(kernels(text)))
+        found = {use.implementation: use.count for use in evidence.matrix_kernels}
+        assert found == {
+            "brgconv_1x1:avx10_1_512_amx": 36,
+            "brg_conv_fwd:avx10_1_512_amx": 17,
+            "brgemm:avx10_1_512_amx": 1,
+        }
+        assert evidence.amx_share == 1.0
+        assert {use.data_type for use in evidence.matrix_kernels} == {"bf16"}
+
+    def test_int8_in_graphs_counts_once(self):
+        uses = add_up(kernels(recorded("bert-int8-vnni")))
+        found = {(use.kind, use.implementation): use for use in uses}
+        matmul = found["matmul", "brg_matmul:avx512_core_vnni"]
+        assert matmul.count == 2
+        assert found["graph:quantized_sdp", "sdp_decomp_kernel_t:dnnl_backend"].count == 2
+        assert found["graph:quantized_matmul_post_ops", "matmul_t:dnnl_backend"].count == 2
+        evidence = Evidence(Isa.AVX512_VNNI, Jail.HELD, False, "", uses)
+        assert evidence.matrix_milliseconds == matmul.milliseconds
+
+    def test_two_copies_of_onednn(self):
+        same = recorded("bert-fp32-two-copies")
+        said = "Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions"
+        assert announced_isa(same) == said
+        assert announced_isa(same + recorded("bert-int8-vnni")) == (
+            f"{said}; Intel AVX-512 with Intel DL Boost"
+        )
+
+
+class TestFormats:
+    @pytest.mark.parametrize(
+        "before",
+        ["onednn_verbose,v1,", "onednn_verbose,v1,1693533460193.346924,", "onednn_verbose,v2,"],
+    )
+    def test_versions_and_timestamps(self, before):
+        (use,) = kernels(CONV_AMX.replace("onednn_verbose,v1,", before))
+        assert (use.kind, use.family, use.milliseconds) == ("convolution", Family.AMX, 1.25)
+        assert announced_isa(f"{before}info,cpu,isa:{AMX_ISA}\n") == AMX_ISA
+
+    def test_of_onednn_2(self):
+        text = (
+            "dnnl_verbose,info,cpu,isa:Intel AVX2\n"
+            "dnnl_verbose,exec,cpu,matmul,brg:avx512_core_bf16,undef,src_bf16::blocked:ab:f0 "
+            "wei_bf16::blocked:ab:f0 dst_f32::blocked:ab:f0,,,64x64:64x64,5e-01\n"
+        )
+        assert announced_isa(text) == "Intel AVX2"
+        (use,) = kernels(text)
+        assert (use.kind, use.milliseconds, use.data_type) == ("matmul", 0.5, "bf16")
+
+    def test_gemm_api_names_no_implementation(self):
+        (use,) = kernels(
+            "onednn_verbose,v1,primitive,exec,cpu,gemm_api,,undef,src_s8::blocked:ab:f0 "
+            "wei_s8::blocked:ab:f0 dst_s32::blocked:ab:f0,,,32x64:64x48,7.79712\n"
+        )
+        assert (use.implementation, use.family) == ("", Family.UNNAMED)
+        assert (use.data_type, use.milliseconds) == ("s8", 7.79712)
+
+    def test_microkernels(self):
+        (use,) = kernels(
+            "onednn_verbose,v1,ukernel,exec,cpu,brgemm,,undef,src:bf16::blocked:ab::f0 "
+            "wei:bf16::blocked:ab::f0 dst:f32::blocked:ab::f0,,,32x32:32x32,0.01\n"
+        )
+        assert (use.kind, use.data_type, use.milliseconds) == ("brgemm", "bf16", 0.01)
+
+    def test_a_lower_math_mode_is_told(self):
+        fp32 = CONV_AMX.replace("bf16", "f32").replace("attr-", "attr-fpmath:bf16 attr-")
+        assert [use.data_type for use in kernels(fp32)] == ["f32/fpm:bf16"]
+
+    def test_creation_records_are_no_executions(self):
+        assert kernels(CONV_AMX.replace("primitive,exec", "primitive,create:cache_miss")) == []
+
+
+class TestDamage:
+    def test_a_cut_record_counts_for_nothing(self):
+        """Even without its line end alone: the time may lack digits."""
+        whole = CONV_AMX.rstrip("\n")
+        for length in range(len(whole) + 1):
+            assert kernels(whole[:length]) == [], whole[:length]
+
+    def test_missing_fields_count_for_nothing(self):
+        fields = CONV_AMX.rstrip("\n").split(",")
+        for count in range(len(fields) - 1):
+            assert kernels(",".join(fields[:count]) + ",1.25\n") == []
+
+    def test_one_record_cut_short_by_another(self):
+        (use,) = kernels(CONV_AMX[:60] + CONV_BF16)
+        assert use.implementation == "brgconv_1x1:avx512_core_bf16"
+
+    def test_other_text_is_passed_over(self):
+        text = f"epoch 1, loss 2.5\n\x00\xff{CONV_AMX}progress 50%{CONV_BF16},,,\nexec,cpu,1.0\n"
+        assert [use.milliseconds for use in kernels(text)] == [1.25, 0.75]
+
+    @pytest.mark.parametrize("time", ["", "nan", "inf", "-1", "1.2.3", "fast"])
+    def test_a_time_that_is_none(self, time):
+        assert kernels(CONV_AMX.replace("1.25", time)) == []
+
+    @pytest.mark.parametrize("text", ["", "\n", "onednn_verbose", "onednn_verbose,\n", ",,,\n"])
+    def test_next_to_nothing(self, text):
+        assert (announced_isa(text), kernels(text)) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("implementation", "family"),
+    [
+        ("brgconv:avx512_core_amx", Family.AMX),
+        ("brgconv_1x1:avx10_1_512_amx", Family.AMX),
+        ("brg_matmul:avx10_1_512_amx_fp16", Family.AMX),
+        ("brg_matmul:avx10_2_512_amx_2", Family.AMX),
+        ("brg_conv_bwd:avx10_1_512_amx+brgconv_1x1:avx10_1_512_amx", Family.AMX),
+        ("brg_matmul:avx512_core_fp16", Family.AVX512_FP16),
+        ("brg_matmul:avx10_1_512", Family.AVX512_FP16),
+        ("brg_matmul:avx512_core_bf16", Family.AVX512_BF16),
+        ("brg_matmul:avx512_core_vnni", Family.AVX512_VNNI),
+        ("jit_bf16:avx512_core", Family.AVX512),
+        ("jit:avx2", Family.AVX2),
+        ("brg_matmul:avx2_vnni_2", Family.AVX2),
+        ("ref:any", Family.REFERENCE),
+        ("ref_int8:any", Family.REFERENCE),
+        ("simple:any", Family.REFERENCE),
+        ("refined:any", Family.UNNAMED),
+        ("gemm:jit:bf16", Family.UNNAMED),
+        ("", Family.UNNAMED),
+    ],
+)
+def test_families(implementation, family):
+    assert family_of(implementation) is family
+
+
+@pytest.mark.parametrize(
+    ("announced", "level"),
+    [
+        ("Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions", "AVX512_CORE"),
+        ("Intel AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
+        ("Intel AVX-512 with Intel DL Boost and bfloat16 support", "AVX512_CORE_BF16"),
+        ("Intel AVX-512 with float16, Intel DL Boost and bfloat16 support ", "AVX512_CORE_FP16"),
+        ("Intel AVX10.2", "AVX512_CORE_FP16"),
+        (AMX_ISA, "AMX"),
+        # The words of oneDNN 3.13.
+        ("Intel AVX10.1 and Intel AMX with bfloat16, float16 and 8-bit integer support", "AMX"),
+        (f"{AMX_ISA}; Intel AVX10.1 and Intel AMX with bfloat16", "AMX"),
+        (f"{AMX_ISA}; Intel AVX-512 with Intel DL Boost", "AMX; AVX512_CORE_VNNI"),
+        ("Intel AVX2", "AVX2"),
+        ("Intel AVX2 with Intel DL Boost", "AVX2_VNNI"),
+        ("Intel AVX2 with Intel DL Boost, float16 and bfloat16 support", "AVX2_VNNI_2"),
+        ("Intel SSE4.1", "Intel SSE4.1"),
+    ],
+)
+def test_announced_levels(announced, level):
+    assert onednn_level(announced) == level

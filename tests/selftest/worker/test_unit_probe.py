@@ -1,0 +1,209 @@
+"""The probe on this CPU, on loops whose speed is known, and in a child without torch."""
+
+import itertools
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from amx_suite.core.isa import AMX_FLAGS
+from amx_suite.core.units import Unit
+from amx_suite.errors import NotApplicableError
+from amx_suite.host.cpuinfo import CpuInfo, read_cpuinfo
+from amx_suite.tmul import loops as machine_loops
+from amx_suite.tmul.cycles import Loop
+from amx_suite.tmul.probe import READING_SECONDS, Probe
+from amx_suite.tmul.xcomp import XcompReply
+from amx_suite.worker import unit_probe
+from amx_suite.worker.unit_probe import UnitProbe
+
+pytestmark = pytest.mark.selftest
+
+CPUS = tuple(sorted(os.sched_getaffinity(0)))
+needs_vectors = pytest.mark.skipif(
+    not set(read_cpuinfo().flags).issuperset(machine_loops.AVX2.flags),
+    reason="needs AVX2 and FMA",
+)
+
+
+class Clock:
+    """A clock of its own for each thread, which only loops move."""
+
+    def __init__(self):
+        self._local = threading.local()
+
+    def __call__(self):
+        return getattr(self._local, "now", 0.0)
+
+    def advance(self, seconds):
+        self._local.now = self() + seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("amx_suite.tmul.probe.time.perf_counter", made)
+    return made
+
+
+def loops(clock, *seconds_per_pass, work=10.0):
+    """Makes one loop for each of the given speeds, in turn."""
+    speeds = iter(seconds_per_pass)
+
+    def make():
+        seconds = next(speeds)
+        return Loop(lambda passes: clock.advance(passes * seconds), work)
+
+    return make
+
+
+def chain(clock, hertz=2e9):
+    """Makes the loop that counts cycles of a core of that frequency."""
+    return lambda: Loop(lambda passes: clock.advance(passes * 64 / hertz), 64)
+
+
+def test_rates_by_cycle_and_memory_by_clock(clock):
+    units = {Unit.FMA: loops(clock, 1e-5, work=1e6), Unit.MEMORY: loops(clock, 1e-4)}
+    probe = Probe(CPUS[:1], units, chain(clock))
+    assert probe.read().rates == {
+        Unit.FMA: pytest.approx(1e11 / 2e9),
+        Unit.MEMORY: pytest.approx(1e5),
+    }
+    assert probe.read_sums() == {
+        Unit.FMA: pytest.approx(1e11),
+        Unit.MEMORY: pytest.approx(1e5),
+    }
+
+
+def test_interrupted_windows_are_left_out(clock):
+    """Known-bad: a chain that was cut in half would make its unit look twice as fast."""
+    cuts = iter([])
+
+    def run(passes):
+        clock.advance(passes * 64 / 2e9 * next(cuts, 1.0))
+
+    probe = Probe(CPUS[:1], {Unit.FMA: loops(clock, 1e-5, work=1e6)}, lambda: Loop(run, 64))
+    cuts = iter([2.0, 1.0, 1.0, 2.0])
+    assert probe.read().rates[Unit.FMA] == pytest.approx(50.0)
+    assert next(cuts, None) is None, "both windows were taken"
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="one CPU is never slower than another")
+def test_the_slowest_cpu_counts(clock):
+    probe = Probe(CPUS[:2], {Unit.FMA: loops(clock, 1e-5, 2e-5, work=1e6)}, chain(clock))
+    assert probe.read().rates[Unit.FMA] == pytest.approx(25.0)
+
+
+def test_half_slow_windows_average(clock):
+    """As in one long loop: half of the passes at half of the rate give two thirds of it."""
+    factors = itertools.repeat(1.0)
+    took = []
+
+    def run(passes):
+        took.append(passes * 1e-5 * next(factors))
+        clock.advance(took[-1])
+
+    probe = Probe(CPUS[:1], {Unit.FMA: lambda: Loop(run, 1e6)}, chain(clock))
+    took.clear()
+    probe.read()
+    assert sum(took) == pytest.approx(READING_SECONDS, rel=0.3)
+    factors = itertools.cycle([1.0, 2.0])
+    assert probe.read().rates[Unit.FMA] == pytest.approx(50.0 * 2 / 3, rel=0.03)
+
+
+def test_an_error_on_a_thread_is_raised():
+    def broken():
+        raise RuntimeError("no such loop")
+
+    with pytest.raises(RuntimeError, match="no such loop"):
+        Probe(CPUS, {Unit.FMA: broken}, broken)
+
+
+VECTORS = {Unit.MEMORY, Unit.FMA}
+TILES = {Unit.TILE, Unit.TILE_INT8}
+
+
+@pytest.mark.parametrize(
+    ("flags", "granted", "units"),
+    [
+        (("avx2", "fma"), True, VECTORS),
+        (("avx512f", *AMX_FLAGS), False, VECTORS),
+        (("avx512f", *AMX_FLAGS), True, VECTORS | TILES),
+    ],
+)
+def test_units_are_what_machine_and_kernel_allow(monkeypatch, flags, granted, units):
+    monkeypatch.setattr(unit_probe, "read_cpuinfo", lambda: CpuInfo(flags=flags))
+    monkeypatch.setattr(unit_probe, "request_tiles", lambda: XcompReply(0 if granted else None, 1))
+    assert set(unit_probe.unit_loops()) == units
+
+
+@pytest.mark.parametrize(
+    ("flags", "register"),
+    [(("avx2", "fma", "avx512f"), "zmm"), (("avx2", "fma"), "ymm")],
+    ids=["avx512", "avx2"],
+)
+def test_the_widest_vectors_are_read(monkeypatch, flags, register):
+    asked = []
+    monkeypatch.setattr(unit_probe, "read_cpuinfo", lambda: CpuInfo(flags=flags))
+    for loop in ("fma_loop", "stream_loop"):
+        monkeypatch.setattr(unit_probe, loop, lambda vectors: asked.append(vectors.register))
+    for make in unit_probe.unit_loops().values():
+        make()
+    assert asked == [register, register]
+
+
+@pytest.mark.parametrize("flags", [(), ("avx2",), ("avx", "fma")])
+def test_a_cpu_without_units_is_refused(monkeypatch, flags):
+    """Known-bad: a probe that reads nothing would call every slice quiet."""
+    monkeypatch.setattr(unit_probe, "read_cpuinfo", lambda: CpuInfo(flags=flags))
+    with pytest.raises(NotApplicableError, match="nothing would tell quiet from busy"):
+        unit_probe.unit_loops()
+
+
+@needs_vectors
+def test_a_child_reads_every_unit_and_rests():
+    with UnitProbe(CPUS) as worker:
+        first, second = worker.probe(), worker.probe()
+        assert set(first.rates) == set(second.rates) >= VECTORS
+        assert Unit.TILE_INT8 not in first.rates
+        # Between half of a narrow unit's rate and that of three wide ones.
+        assert 8 < second.rates[Unit.FMA] < 96
+        assert second.rates[Unit.MEMORY] > 1e8
+        assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()
+        while any("S (sleeping)" not in line for line in lines_of_threads(worker.pid, "State")):
+            time.sleep(0.01)  # until its threads have come to rest
+        before = lines_of_threads(worker.pid, "ctxt_switches")
+        time.sleep(0.2)  # nobody asks meanwhile
+        assert lines_of_threads(worker.pid, "ctxt_switches") == before
+
+
+@needs_vectors
+def test_a_child_reads_cycles_and_peaks():
+    found = {}
+    with UnitProbe(CPUS) as worker:
+        for _ in range(50):  # on a busy machine a short reading misses a unit now and then
+            for each in worker.read_cycles(0.2):
+                found[each.cpu] = each.better_of(found.get(each.cpu))
+            if set(found) == set(CPUS) and all(Unit.FMA in each.best for each in found.values()):
+                break
+        peaks = worker.measure_peaks(3)
+    for cpu in CPUS:
+        assert 5e8 < found[cpu].hertz < 1e10
+        assert 8 < found[cpu].best[Unit.FMA] < 96
+        assert Unit.MEMORY not in found[cpu].best
+    assert peaks.cpus == CPUS
+    assert set(peaks.rates) >= VECTORS
+    for spread in peaks.rates.values():
+        assert 0 < spread.low <= spread.median <= spread.high
+
+
+def lines_of_threads(pid, word):
+    """The lines with that word in what the kernel tells of each thread."""
+    return [
+        line
+        for thread in sorted(Path(f"/proc/{pid}/task").iterdir())
+        for line in (thread / "status").read_text().splitlines()
+        if word in line
+    ]
