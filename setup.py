@@ -23,7 +23,7 @@ CONFORMANCE = (
 
 
 class BuildWithTests(build_py):
-    """``build_py`` that also copies the conformance tests; an editable install uses the checkout."""
+    """``build_py`` that also copies the tests; an editable install uses those of the checkout."""
 
     def run(self) -> None:
         """Copy the package, then the tests."""

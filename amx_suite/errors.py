@@ -3,19 +3,18 @@
 ::
 
     AmxSuiteError
-    |-- UsageError               the user's input cannot be used (exit code 2)
-    |   |-- UnknownNameError     no engine, workload, level or precision of that name
-    |   |-- GateTableError       a gate table is malformed
-    |   |-- MachineLockError     another run measures on this machine, or its lock cannot be used
-    |   `-- ResultsFileError     a stored result or baseline cannot be used
-    |-- OutputError              an output folder or file cannot be written
-    |-- EngineUnavailableError   the engine's packages are absent or of the wrong version
-    |-- NotApplicableError       this engine, version or CPU cannot do what the case asks
-    `-- ChildError               a child process did not do its work
-        |-- LostChildError       it ended, did not reply in time, or sent an unreadable reply
-        |   `-- CeilingIgnoredError  it ran an instruction above its ceiling
-        |-- OutOfMemoryError     memory ran out
-        `-- ChildFailedError     it reported an exception
+    |-- UsageError                   exit code 2
+    |   |-- UnknownNameError
+    |   |-- GateTableError
+    |   `-- ResultsFileError
+    |-- OutputError                  exit code 2
+    |-- EngineUnavailableError
+    |-- NotApplicableError
+    `-- ChildError
+        |-- LostChildError
+        |   `-- CeilingIgnoredError
+        |-- OutOfMemoryError
+        `-- ChildFailedError
 
 Beside the tree stand ``tmul.jit.AssemblyError`` (a mistake in our own assembly) and
 ``worker.jail.JailUnavailableError`` (the arm runs without the jail, and its evidence says so).
@@ -34,7 +33,6 @@ __all__ = [
     "EngineUnavailableError",
     "GateTableError",
     "LostChildError",
-    "MachineLockError",
     "NotApplicableError",
     "OutOfMemoryError",
     "OutputError",
@@ -69,10 +67,6 @@ class GateTableError(UsageError):
     """A gate table is malformed; the message gives file, line, expectation and finding."""
 
 
-class MachineLockError(UsageError):
-    """Another run, named in the message, measures on this machine, or the lock cannot be used."""
-
-
 class ResultsFileError(UsageError):
     """A stored result cannot be read or compared; the message says why and what to do."""
 
@@ -104,19 +98,14 @@ class ChildError(AmxSuiteError):
 
     def __str__(self) -> str:
         tail = f"\nthe end of its stderr:\n{self.stderr_tail}" if self.stderr_tail else ""
-        return f"child process {self.label}{self._place}: {self.what}{tail}"
-
-    @property
-    def _place(self) -> str:
-        return ""
+        return f"child process {self.label}: {self.what}{tail}"
 
 
 class LostChildError(ChildError):
     """The child is gone: it ended by itself, or was killed after no reply or an unreadable one.
 
-    ``cpus`` are the CPUs it was bound to, empty if none. ``exit_code`` or ``signal`` says how it
-    ended by itself; both are None if the suite killed it. ``silent``: it did not reply in time.
-    ``out_of_memory``: the kernel killed it because memory ran out.
+    ``signal`` is the one that killed it, None if it exited or the suite killed it. ``silent``: it
+    did not reply in time.
     """
 
     def __init__(
@@ -125,22 +114,12 @@ class LostChildError(ChildError):
         what: str,
         stderr_tail: str = "",
         *,
-        cpus: tuple[int, ...] = (),
-        exit_code: int | None = None,
         signal: int | None = None,
         silent: bool = False,
-        out_of_memory: bool = False,
     ) -> None:
-        self.cpus = cpus
-        self.exit_code = exit_code
         self.signal = signal
         self.silent = silent
-        self.out_of_memory = out_of_memory
         super().__init__(label, what, stderr_tail)
-
-    @property
-    def _place(self) -> str:
-        return f" (CPU {', '.join(map(str, self.cpus))})" if self.cpus else ""
 
 
 class CeilingIgnoredError(LostChildError):

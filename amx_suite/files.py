@@ -1,17 +1,29 @@
-"""Writes results so that a reader never sees half a file."""
+"""Writes files and folders so that a reader never sees half of one."""
 
 from __future__ import annotations
 
-__all__ = ["ensure_writable", "move_into_place", "remove_files", "write_atomically"]
+__all__ = [
+    "ensure_writable",
+    "move_into_place",
+    "remove_files",
+    "scratch_folder",
+    "write_atomically",
+]
 
+import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amx_suite.errors import OutputError
 
 _REMEDY = "choose a folder that can be written"
+#: Longer than a folder stays without a change while its process lives.
+_LEFTOVER_SECONDS = 24 * 3600
 
 
 def ensure_writable(folder: Path) -> None:
@@ -65,6 +77,22 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise _cannot(folder, error) from error
+
+
+@contextlib.contextmanager
+def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``beside``, removed afterwards.
+
+    Also removes the folders that killed processes left a day ago or earlier.
+    """
+    for left in beside.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=beside, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def _beside(path: Path) -> Path:

@@ -29,8 +29,10 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Verdict
-from amx_suite.host import detect, host_traits, theory_of
+from amx_suite.host.fingerprint import host_traits
+from amx_suite.host.health import theory_of
 from amx_suite.host.lock import MachineLock
+from amx_suite.host.support import detect
 from amx_suite.plugin.selection import bound_cpus
 from amx_suite.trial.calibrate import DEFAULT_SECONDS, calibrate, describe, load_calibration
 from amx_suite.trial.session import TrialSession

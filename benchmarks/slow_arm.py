@@ -16,8 +16,7 @@ from amx_suite.worker.jail import enter_jail
 from amx_suite.worker.messages import ArmRequest, SliceTaken
 
 if TYPE_CHECKING:
-    from amx_suite.child.channel import ArrayMap
-    from amx_suite.child.messages import Reply
+    from amx_suite.child.channel import ArrayMap, Reply
 
 
 def jailed() -> SlowArm:

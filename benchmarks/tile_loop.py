@@ -42,7 +42,7 @@ void loop(const void *config, const char *operands, int64_t iterations) {
 
 def main() -> int:
     """Measure and print; 3 where AMX is not usable."""
-    from amx_suite.host import detect
+    from amx_suite.host.support import detect
     from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
     from amx_suite.tmul.instructions import INSTRUCTIONS
     from amx_suite.tmul.loops import throughput_loop

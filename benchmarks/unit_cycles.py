@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--load", choices=("none", "fma", "tile", "chain"), default="none")
     asked = parser.parse_args()
     from amx_suite.core.units import Unit
-    from amx_suite.host import detect
+    from amx_suite.host.support import detect
     from amx_suite.tmul.loops import chain_loop
     from amx_suite.worker.unit_probe import units_of_a_core
 

@@ -1,4 +1,4 @@
-"""Messages on the socket: a length-prefixed msgpack envelope, then the arrays' raw bytes.
+"""Messages, and how they cross the socket: a msgpack envelope, then the arrays' raw bytes.
 
 Layout of a frame, little endian::
 
@@ -10,15 +10,34 @@ straight into the arrays' memory. Arrays hold numbers only: nothing that arrives
 
 from __future__ import annotations
 
-__all__ = ["LENGTH", "ArrayMap", "Channel", "ChannelClosedError", "FrameError"]
+__all__ = [
+    "LENGTH",
+    "PASSED_ON",
+    "ArrayMap",
+    "Channel",
+    "ChannelClosedError",
+    "Failed",
+    "FrameError",
+    "Ready",
+    "Reply",
+    "Request",
+]
 
 import math
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
+
+from amx_suite.errors import (
+    AmxSuiteError,
+    EngineUnavailableError,
+    NotApplicableError,
+    OutputError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +52,14 @@ _LARGEST_ARRAY_BYTES = 4 * 2**30
 #: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
 
+#: Errors that a child reports and its parent raises again.
+PASSED_ON: tuple[type[AmxSuiteError], ...] = (
+    NotApplicableError,
+    EngineUnavailableError,
+    UsageError,
+    OutputError,
+)
+
 
 class ChannelClosedError(Exception):
     """The other end is gone."""
@@ -40,6 +67,34 @@ class ChannelClosedError(Exception):
 
 class FrameError(Exception):
     """The bytes received are not a frame of this protocol."""
+
+
+class Request(msgspec.Struct, frozen=True, tag=True):
+    """A request of the parent. A child that exceeds these limits counts as hung."""
+
+    seconds_to_send: ClassVar[float] = 30.0
+    seconds_to_answer: ClassVar[float] = 60.0
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """A reply of the child."""
+
+
+class Ready(Reply, frozen=True, tag=True):
+    """The first message of a child, sent once its handler exists."""
+
+    pid: int
+
+
+class Failed(Reply, frozen=True, tag=True):
+    """The request raised an exception, and the child lives on.
+
+    ``error`` is the name of the class in ``amx_suite.errors`` that the parent raises.
+    """
+
+    error: str
+    message: str
+    traceback: str = ""
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True):
@@ -82,10 +137,6 @@ class Channel:
         for array in contiguous.values():
             if array.nbytes:
                 self._send(array.data.cast("B"), deadline)
-
-    def send_bytes(self, frame: bytes, seconds: float) -> None:
-        """Send a finished frame, such as the first; raises as ``send`` does."""
-        self._send(frame, _Deadline(seconds))
 
     def receive(self, kind: Any, seconds: float | None = None) -> tuple[Any, ArrayMap]:
         """The next message, of type ``kind``, and its arrays, within ``seconds``.

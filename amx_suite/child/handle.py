@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Child", "scratch_folder"]
+__all__ = ["Child", "most_children"]
 
 import contextlib
 import os
-import re
+import resource
 import shutil
 import signal
 import socket
@@ -16,32 +16,30 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from amx_suite.child import main as program
-from amx_suite.child.channel import LENGTH, ArrayMap, Channel, ChannelClosedError, FrameError
-from amx_suite.child.inherited import QUIET, module_path, without_working_folder
-from amx_suite.child.limits import oom_kills, process_is_stopped, raise_descriptor_limit
-from amx_suite.child.messages import Failed, FailureKind, Ready, Reply, Request
-from amx_suite.child.processes import Process, start_program
-from amx_suite.errors import (
-    ChildFailedError,
-    EngineUnavailableError,
-    LostChildError,
-    NotApplicableError,
-    OutOfMemoryError,
-    UsageError,
+from amx_suite.child.channel import (
+    PASSED_ON,
+    ArrayMap,
+    Channel,
+    ChannelClosedError,
+    Failed,
+    FrameError,
+    Ready,
+    Reply,
+    Request,
 )
+from amx_suite.child.inherited import QUIET, module_path, without_working_folder
+from amx_suite.errors import ChildFailedError, LostChildError, OutOfMemoryError
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 _SECONDS_TO_DIE = 5.0
-#: Progress bars may fill most of a log's end.
-_BYTES_READ = 1 << 18
-_TAIL_CHARACTERS = 4000
-#: A bar of tqdm up to its times, such as ``50%|###  | 1/2 [00:01<00:01, 1.0it/s]``.
-_BAR = re.compile(r"^.*?\[\d+:\d\d[^\]]*\]")
+_TAIL_BYTES = 4000
 _MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
+#: Descriptors for the rest of this process. Each child takes one more.
+_DESCRIPTORS_OF_THE_PARENT = 64
 
 _R = TypeVar("_R", bound=Reply)
 
@@ -49,9 +47,8 @@ _R = TypeVar("_R", bound=Reply)
 class Child:
     """A child process that answers requests; several threads may share it.
 
-    Use it as a context manager. ``environment`` defaults to this process's own. ``folder`` is the
-    child's temporary folder, which must not exist yet. ``pid`` is the worker's process id. Raises
-    LostChildError if the child is not ready within ``start_seconds``.
+    Use it as a context manager. ``environment`` defaults to this process's own. ``pid`` is the
+    worker's process id. Raises LostChildError if the child is not ready within START_SECONDS.
     """
 
     def __init__(
@@ -61,27 +58,19 @@ class Child:
         label: str,
         cpus: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-        start_seconds: float = _START_SECONDS,
     ) -> None:
         self.label = label
         self.cpus = tuple(cpus)
-        self._folder = folder or Path(tempfile.gettempdir(), f"amx-suite-{os.urandom(6).hex()}")
-        self._oom_kills_before = oom_kills()
+        self._oom_kills_before = _oom_kills()
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
-        raise_descriptor_limit()
-        # Holds the output until the worker writes to its own file.
-        with tempfile.TemporaryFile() as start_log:
-            self._start_log: IO[bytes] | None = start_log
-            variables = os.environ if environment is None else environment
-            self._process, self._channel = self._start(variables, start_log)
-            launch = program.Launch(module_path(), str(self._folder), handler, self.cpus)
-            body = launch.encode()
-            with self._losing(f"it did not start within {start_seconds:g} s"):
-                self._channel.send_bytes(LENGTH.pack(len(body)) + body, start_seconds)
-                self.pid = self._channel.receive(Ready, start_seconds)[0].pid
-            self._start_log = None
+        _raise_descriptor_limit()
+        try:
+            self._start(handler, os.environ if environment is None else environment)
+        except OSError as error:
+            raise self._lost(f"it could not be started: {error}") from error
+        with self._losing(f"it did not start within {START_SECONDS:g} s"):
+            self.pid = self._channel.receive(Ready, START_SECONDS)[0].pid
 
     def ask(
         self,
@@ -106,8 +95,8 @@ class Child:
 
         ``seconds`` limits the wait for the reply and defaults to the request's own limit. Raises
         LostChildError if the child dies, does not reply in time, or sends another reply. A failure
-        that the child reports raises NotApplicableError, EngineUnavailableError, UsageError,
-        OutOfMemoryError or ChildFailedError, and the child lives on.
+        that the child reports raises OutOfMemoryError, ChildFailedError or one of PASSED_ON, and
+        the child lives on.
         """
         name, limit = type(request).__name__, seconds or request.seconds_to_answer
         with self._lock:
@@ -132,29 +121,47 @@ class Child:
     def __exit__(self, *reason: object) -> None:
         self.close()
 
-    def _start(self, variables: Mapping[str, str], log: IO[bytes]) -> tuple[Process, Channel]:
+    def _start(self, handler: str, variables: Mapping[str, str]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="amx-suite-"))
         ours, theirs = socket.socketpair()
-        descriptor = theirs.fileno()
-        command = [sys.executable, program.__file__, str(descriptor), self.label]
-        environment = {**QUIET, **without_working_folder(variables), "TMPDIR": str(self._folder)}
+        self._channel = Channel(ours)
+        cpus = ",".join(map(str, self.cpus))
+        what = (self.label, str(theirs.fileno()), str(self._folder), handler, cpus)
         try:
-            with theirs:
-                return start_program(command, environment, descriptor, log), Channel(ours)
-        except OSError as error:
+            with theirs, (self._folder / program.LOG).open("ab") as log:
+                # A session of its own, so that Ctrl-C in a terminal does not reach it.
+                self._process = subprocess.Popen(
+                    [sys.executable, program.__file__, *what, *module_path()],
+                    env={
+                        **QUIET,
+                        **without_working_folder(variables),
+                        "TMPDIR": str(self._folder),
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except OSError:
             ours.close()
-            raise self._lost(f"it could not be started: {error}") from error
+            shutil.rmtree(self._folder)
+            raise
 
     def _end(self) -> int | None:
         """Let the keeper kill everything; returns the exit code (-N for signal N), or None."""
         self._channel.close()
-        for _ in range(2):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(_SECONDS_TO_DIE)
-            # The keeper is stuck. The worker dies with it.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._process.pid, signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return None
+        try:
+            for _ in range(2):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return self._process.wait(_SECONDS_TO_DIE)
+                # The keeper is stuck. The worker dies with it.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(self._process.pid, signal.SIGKILL)
+            return None
+        finally:
+            # A keeper that was killed has left it.
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def _losing(self, too_late: str) -> Iterator[None]:
@@ -165,9 +172,7 @@ class Child:
             self._gone = self._died()
             raise self._gone from None
         except TimeoutError:
-            stopped = process_is_stopped(self.pid) if self._start_log is None else False
-            why = " (it was stopped: SIGSTOP or a debugger)" if stopped else ""
-            self._gone = self._kill(f"{too_late}{why}", silent=True)
+            self._gone = self._kill(too_late, silent=True)
             raise self._gone from None
         except FrameError as error:
             self._gone = self._kill(f"its answer cannot be read: {error}")
@@ -181,78 +186,65 @@ class Child:
         """How a child ended that closed its end of the socket without a reply."""
         tail = self._log_tail()
         code = self._end()
-        tail = self._start_text() + tail
         if code is None:
             return self._lost("it closed its end and does not die", tail)
-        when = "before it was ready" if self._start_log is not None else "by itself"
         if code >= 0:
-            return self._lost(f"it ended {when} with exit code {code}", tail, exit_code=code)
+            return self._lost(f"it ended by itself with exit code {code}", tail)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         what = f"it was killed by {name}"
-        killed_for_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills_before
-        if killed_for_memory:
+        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills_before:
             what += f": the kernel ran out of memory; {_MEMORY_REMEDY}"
-        return self._lost(what, tail, signal=-code, out_of_memory=killed_for_memory)
+        return self._lost(what, tail, signal=-code)
 
     def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
         tail = self._log_tail()
         self._end()
-        return self._lost(f"{why}; it has been killed", self._start_text() + tail, silent=silent)
+        return self._lost(f"{why}; it has been killed", tail, silent=silent)
 
     def _lost(self, what: str, tail: str = "", **how: Any) -> LostChildError:
-        return LostChildError(self.label, what, tail, cpus=self.cpus, **how)
+        return LostChildError(self.label, what, tail, **how)
 
     def _failure(self, reply: Failed) -> Exception:
         """The exception for a failure that the child reported."""
-        match reply.kind:
-            case FailureKind.NOT_APPLICABLE:
-                return NotApplicableError(reply.message)
-            case FailureKind.UNAVAILABLE:
-                return EngineUnavailableError(reply.message)
-            case FailureKind.USAGE:
-                return UsageError(reply.message)
-            case FailureKind.MEMORY:
-                what = f"out of memory ({reply.message}); {_MEMORY_REMEDY}"
-                return OutOfMemoryError(self.label, what)
+        for known in PASSED_ON:
+            if reply.error == known.__name__:
+                return known(reply.message)
+        if reply.error == OutOfMemoryError.__name__:
+            what = f"out of memory ({reply.message}); {_MEMORY_REMEDY}"
+            return OutOfMemoryError(self.label, what)
         return ChildFailedError(self.label, reply.message, reply.traceback)
 
     def _log_tail(self) -> str:
-        """The end of what the worker wrote; read it before the child ends."""
+        """The end of the log; the keeper removes it when this end of the socket closes."""
         try:
             with (self._folder / program.LOG).open("rb") as log:
-                return _end_of(log)
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return log.read().decode(errors="replace")
         except OSError:
             return ""
 
-    def _start_text(self) -> str:
-        """What the child wrote before the worker was ready; complete once the child has ended."""
-        return _end_of(self._start_log) if self._start_log is not None else ""
+
+def _raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard limit; returns the new limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
-def _end_of(log: IO[bytes]) -> str:
-    log.seek(max(0, log.seek(0, os.SEEK_END) - _BYTES_READ))
-    return without_progress_bars(log.read().decode(errors="replace"))[-_TAIL_CHARACTERS:]
+def most_children() -> int:
+    """How many more children this process has descriptors for, at least one."""
+    limit = _raise_descriptor_limit()
+    if limit == resource.RLIM_INFINITY:
+        limit = 1 << 20
+    taken = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return max(1, limit - taken - _DESCRIPTORS_OF_THE_PARENT)
 
 
-def without_progress_bars(text: str) -> str:
-    """The text without what a later carriage return overwrites, and without tqdm's bars.
-
-    A message that was written right behind a bar stays.
-    """
-    lines = []
-    for line in text.split("\n"):
-        _, overwrites, shown = line.rstrip("\r").rpartition("\r")
-        if overwrites:
-            shown = _BAR.sub("", shown).strip()
-        if shown or not overwrites:
-            lines.append(shown)
-    return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in ``beside``, removed afterwards even if this process is killed."""
-    folder = beside / f"{prefix}{os.urandom(6).hex()}"
-    handler = "amx_suite.child.serving:Idle"
-    with Child(handler, label=f"keeps {folder.name}", folder=folder):
-        yield folder
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for memory, in every control group; 0 if unknown."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = ["configure", "run"]
 
 import argparse
+import sys
 
-from amx_suite.cli.terminal import overwrite
 from amx_suite.core.exit_codes import exit_code
-from amx_suite.host import detect, host_traits, theory_of
+from amx_suite.host.fingerprint import host_traits
+from amx_suite.host.health import theory_of
 from amx_suite.host.lock import MachineLock
+from amx_suite.host.support import detect
 from amx_suite.plugin.option_values import to_seconds
 from amx_suite.plugin.options import Settings, add_options
 from amx_suite.plugin.selection import bound_cpus
@@ -59,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
                 theory=theory_of(facts),
                 machine=machine,
                 threads=threads,
-                progress=lambda passed: overwrite(f"{passed:.0f} of {seconds:g} s"),
+                progress=lambda passed: _overwrite(f"{passed:.0f} of {seconds:g} s"),
             )
-    overwrite("")
+    _overwrite("")
     _say(describe(found))
     if is_worth_keeping(found, stored):
         save_calibration(found, place)
@@ -74,3 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _overwrite(text: str) -> None:
+    """Write over the current line of a terminal."""
+    if sys.stdout.isatty():
+        print(f"\r{text}\x1b[K", end="", flush=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from amx_suite.cli.terminal import columns
 from amx_suite.errors import UsageError
 from amx_suite.files import write_atomically
 from amx_suite.history.compare import compare
 from amx_suite.history.render import render_markdown, render_terminal
 from amx_suite.history.store import load_run
 from amx_suite.plugin.options import COMPARE_OPTIONS, Settings, add_options
+from amx_suite.report.table import terminal_width
 
 #: The least change of a speedup that counts. Two launches of the same case differ by some per cent
 #: (docs/verdicts.md), which hides a smaller change.
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_atomically(arguments.json, text)
     if arguments.markdown is not None:
         write_atomically(arguments.markdown, render_markdown(found))
-    print(render_terminal(found, width=columns(), colour=sys.stdout.isatty()), end="")
+    print(render_terminal(found, width=terminal_width(), colour=sys.stdout.isatty()), end="")
     return found.exit_code
 
 

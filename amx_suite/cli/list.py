@@ -8,11 +8,11 @@ import argparse
 
 import msgspec
 
-from amx_suite.cli.terminal import columns
 from amx_suite.engines import ENGINES
 from amx_suite.gates.loader import load_gates
 from amx_suite.plugin.options import Settings, add_options
 from amx_suite.report.listing import listing
+from amx_suite.report.table import terminal_width
 from amx_suite.workloads import WORKLOADS
 
 #: The options that change a run case or its gates.
@@ -39,5 +39,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
-        print(found.terminal(width=columns()), end="")
+        print(found.terminal(width=terminal_width()), end="")
     return 0

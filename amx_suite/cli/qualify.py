@@ -15,11 +15,16 @@ import msgspec
 import pytest
 
 import amx_suite
-from amx_suite.child.handle import scratch_folder
 from amx_suite.core.exit_codes import exit_code
 from amx_suite.core.run import RunSummary
 from amx_suite.errors import AmxSuiteError, UsageError
-from amx_suite.files import ensure_writable, move_into_place, remove_files, write_atomically
+from amx_suite.files import (
+    ensure_writable,
+    move_into_place,
+    remove_files,
+    scratch_folder,
+    write_atomically,
+)
 from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
 from amx_suite.plugin.run import RUN, SETTINGS
 from amx_suite.report.closing import closing_lines

@@ -8,7 +8,8 @@ import argparse
 from pathlib import Path
 
 from amx_suite.core.exit_codes import exit_code
-from amx_suite.host import detect, host_traits
+from amx_suite.host.fingerprint import host_traits
+from amx_suite.host.support import detect
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
 from amx_suite.tmul.tile_worker import TileWorker
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["Ipex"]
 
 import importlib
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -136,14 +135,11 @@ class Ipex(Engine):
 
 def _extension() -> Any:
     try:
-        extension = importlib.import_module("intel_extension_for_pytorch")
+        return importlib.import_module("intel_extension_for_pytorch")
     except (ImportError, OSError) as error:
         raise EngineUnavailableError(
             f"Intel Extension for PyTorch is installed and does not load ({error}): {_REMEDY}"
         ) from error
-    # It announces what a later release will change, and there will be none.
-    logging.getLogger("IPEX").setLevel(logging.ERROR)
-    return extension
 
 
 def _dtype(precision: Precision) -> torch.dtype:

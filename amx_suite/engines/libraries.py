@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from amx_suite.child.handle import scratch_folder
+from amx_suite.files import scratch_folder
 
 #: For all models under one ceiling; BERT-base's weights alone are 440 MB. The longest unused go
 #: first.

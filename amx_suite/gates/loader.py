@@ -76,7 +76,11 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
         raise GateTableError(f"{path}: expected valid TOML in UTF-8, found: {error}") from None
     found: dict[str, Gate] = {}
     for number, row in enumerate(table.gate, start=1):
-        for gate in _Entry(f"{path}: gate {number}", row).gates():
+        try:
+            gates = list(_gates(row))
+        except GateTableError as error:
+            raise GateTableError(f"{path}: gate {number}, {error}") from None
+        for gate in gates:
             if gate.id in found:
                 raise GateTableError(f"{path}: gate {number}: {gate.id} is there twice")
             found[gate.id] = gate
@@ -94,44 +98,35 @@ def _in_words(error: str) -> str:
     return f"gate {int(at[1]) + 1}{key}: {what}"
 
 
-class _Entry:
-    """One ``[[gate]]`` and its place in the file, for error messages."""
+def _gates(row: _Row) -> Iterator[Gate]:
+    """One gate for each combination of the values of the row's lists."""
+    values = (row.mode, row.model, row.precision, row.versus, row.shape, row.engine)
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    for mode_name, model, precision, versus, shape, engine in itertools.product(*lists):
+        mode = _one_of("mode", mode_name, Mode)
+        with_amx = [precision for precision, isa in arms_of(mode) if isa.allows_amx]
+        yield Gate(
+            workload=Workload(_one_of("model", model, WORKLOADS), mode),
+            precision=_one_of("precision", precision, with_amx, f" ({mode} with AMX)"),
+            versus=_one_of("versus", versus, _VERSUS),
+            shape=_shape(shape),
+            minimum=row.minimum,
+            source=" ".join(row.source.split()),
+            engine=None if engine is None else _one_of("engine", engine, ENGINES),
+            amx_share=row.amx_share,
+        )
 
-    def __init__(self, place: str, row: _Row) -> None:
-        self._place = place
-        self._row = row
 
-    def gates(self) -> Iterator[Gate]:
-        """One gate for each combination of the values of its lists."""
-        row = self._row
-        values = (row.mode, row.model, row.precision, row.versus, row.shape, row.engine)
-        lists = [value if isinstance(value, list) else [value] for value in values]
-        for mode_name, model, precision, versus, shape, engine in itertools.product(*lists):
-            mode = self._one_of("mode", mode_name, list(Mode))
-            with_amx = [precision for precision, isa in arms_of(mode) if isa.allows_amx]
-            yield Gate(
-                workload=Workload(self._one_of("model", model, list(WORKLOADS)), mode),
-                precision=self._one_of("precision", precision, with_amx, f" ({mode} with AMX)"),
-                versus=self._one_of("versus", versus, _VERSUS),
-                shape=self._shape(shape),
-                minimum=row.minimum,
-                source=" ".join(row.source.split()),
-                engine=None if engine is None else self._one_of("engine", engine, list(ENGINES)),
-                amx_share=row.amx_share,
-            )
+def _one_of(key: str, name: object, known: Iterable[_T], note: str = "") -> _T:
+    found = {str(each): each for each in known}
+    if name not in found:
+        names = ", ".join(found)
+        raise GateTableError(f"{key}: expected one of {names}{note}, found '{name}'")
+    return found[str(name)]
 
-    def _one_of(self, key: str, name: object, known: Iterable[_T], note: str = "") -> _T:
-        found = {str(each): each for each in known}
-        if name not in found:
-            names = ", ".join(found)
-            raise self._wrong(key, f"expected one of {names}{note}, found '{name}'")
-        return found[str(name)]
 
-    def _shape(self, text: object) -> Shape:
-        try:
-            return Shape.parse(str(text))
-        except UsageError as error:
-            raise self._wrong("shape", str(error)) from None
-
-    def _wrong(self, key: str, what: str) -> GateTableError:
-        return GateTableError(f"{self._place}, {key}: {what}")
+def _shape(text: object) -> Shape:
+    try:
+        return Shape.parse(str(text))
+    except UsageError as error:
+        raise GateTableError(f"shape: {error}") from None

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 __all__ = ["Comparison", "GateChange", "Run", "compare"]
 
+import itertools
 import math
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from amx_suite.core.conditions import Difference, admit, differences
 from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.core.verdict import Speedup, Verdict
+from amx_suite.errors import ResultsFileError
 from amx_suite.history.change import (
     CONFIDENCE,
     Change,
@@ -20,12 +24,26 @@ from amx_suite.history.change import (
     spread_between,
     verdict_on,
 )
-from amx_suite.history.match import GateRows, base_name, match
 from amx_suite.history.store import RatioRow, StoredRun
 from amx_suite.trial.decide import LEAST_ROUNDS
 
+_OPTION = "--across"
+_REMEDY = "name runs that have this in common"
+
 #: Raised whenever a written comparison changes its meaning or layout.
 _SCHEMA_VERSION = 2
+
+
+class _GateRows(NamedTuple):
+    """One gate's row in each base run and in the new one; None in a run that has none."""
+
+    bases: tuple[RatioRow | None, ...]
+    new: RatioRow | None
+
+    @property
+    def found(self) -> tuple[RatioRow, ...]:
+        """The rows without the gaps; the first is a base run's and names the gate."""
+        return tuple(row for row in (*self.bases, self.new) if row is not None)
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -92,7 +110,7 @@ def compare(
 
     Raises ResultsFileError where the runs differ in what ``across`` does not allow.
     """
-    gates, notes = match(bases, new, across)
+    gates, notes = _match(bases, new, across)
     spread = spread_between(_speedups(gate.bases) for gate in gates if not _why_no_base(gate.bases))
     return Comparison(
         bases=tuple(Run(base.path, base.summary.started) for base in bases),
@@ -105,7 +123,7 @@ def compare(
     )
 
 
-def _gate_change(gate: GateRows, new: StoredRun, spread: Spread, margin: float) -> GateChange:
+def _gate_change(gate: _GateRows, new: StoredRun, spread: Spread, margin: float) -> GateChange:
     bases = _speedups(gate.bases)
     shown = GateChange(
         gate=gate.found[0].name,
@@ -140,7 +158,7 @@ def _gate_change(gate: GateRows, new: StoredRun, spread: Spread, margin: float) 
 
 def _why_no_base(bases: Sequence[RatioRow | None]) -> str:
     """Why some base run says nothing about a gate, or an empty string."""
-    reasons = (_why_unusable(base_name(index, bases), row) for index, row in enumerate(bases))
+    reasons = (_why_unusable(_base_name(index, bases), row) for index, row in enumerate(bases))
     return next(filter(None, reasons), "")
 
 
@@ -156,3 +174,69 @@ def _why_unusable(name: str, row: RatioRow | None) -> str:
 
 def _speedups(rows: Sequence[RatioRow | None]) -> tuple[Speedup, ...]:
     return tuple(row.speedup for row in rows if row is not None)
+
+
+def _base_name(index: int, bases: Sequence[object]) -> str:
+    """The name of a base run in a sentence."""
+    return "the base run" if len(bases) == 1 else f"base run {index + 1}"
+
+
+def _match(
+    bases: Sequence[StoredRun], new: StoredRun, across: Collection[str]
+) -> tuple[tuple[_GateRows, ...], tuple[str, ...]]:
+    """The gates that some base run has, and notes on allowed differences.
+
+    Raises ResultsFileError that names every difference that ``across`` does not allow, and where
+    two files hold the same run: a job that failed to write its new file must not look unchanged.
+    """
+    runs = (*bases, new)
+    for one, other in itertools.combinations(runs, 2):
+        if one.summary == other.summary:
+            raise ResultsFileError(
+                f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
+                "name each run once"
+            )
+    across_engines = _across_engines(runs, across)
+    *base_rows, new_rows = (
+        {row.name_without_engine if across_engines else row.name: row for row in run.rows.values()}
+        for run in runs
+    )
+    gates = tuple(
+        _GateRows(tuple(rows.get(key) for rows in base_rows), new_rows.get(key))
+        for key in dict.fromkeys(itertools.chain.from_iterable(base_rows))
+    )
+    found = [difference for gate in gates for difference in _differences(gate)]
+    notes = [*admit(found, across, option=_OPTION, remedy=_REMEDY)]
+    for index, base in enumerate(bases):
+        if base.summary.started > new.summary.started:
+            name = _base_name(index, bases)
+            notes.append(f"{name} is later than the new run: {base.summary.started}")
+    matched = {gate.new.name for gate in gates if gate.new is not None}
+    notes += [f"only the new run has {name}" for name in new.rows if name not in matched]
+    return gates, tuple(notes)
+
+
+def _across_engines(runs: Sequence[StoredRun], across: Collection[str]) -> bool:
+    """Whether the runs have no engine in common, so that gates are matched without it."""
+    measured = [run for run in runs if run.rows]
+    if not measured or set.intersection(*(set(run.engines) for run in measured)):
+        return False
+    first, *others = ({"engine": ", ".join(run.engines)} for run in measured)
+    found = [difference for other in others for difference in differences(first, other)]
+    admit(found, across, option=_OPTION, remedy=_REMEDY)
+    for run in measured:
+        if len(run.engines) > 1:
+            raise ResultsFileError(
+                f"{run.path} ran {', '.join(run.engines)}, and no engine is in every run: to "
+                "compare across engines, name runs of one engine each"
+            )
+    return True
+
+
+def _differences(gate: _GateRows) -> Iterator[Difference]:
+    """What the other rows do not share with the first."""
+    first, *others = gate.found
+    for other in others:
+        yield from differences(first.environment.host, other.environment.host, "machine")
+        yield from differences(first.environment.versions, other.environment.versions, "software")
+        yield from differences(first.case.conditions, other.case.conditions)

@@ -38,8 +38,6 @@ _HYPERVISORS = {
     "VMwareVMware": "VMware",
     "XenVMMXenVMM": "Xen",
     "TCGTCGTCGTCG": "QEMU TCG",
-    "bhyve bhyve ": "bhyve",
-    "ACRNACRNACRN": "ACRN",
 }
 
 #: Arguments: leaf, subleaf, address of four 32-bit words. ``assemble`` gives the syntax.
@@ -137,6 +135,11 @@ class Cpuid(msgspec.Struct, frozen=True):
             tiles=leaf.ebx >> 16,
             rows=leaf.ecx & 0xFFFF,
         )
+
+    @property
+    def xcr0_text(self) -> str:
+        """XCR0 in hexadecimal, or ``unreadable``."""
+        return "unreadable" if self.xcr0 is None else f"{self.xcr0:#x}"
 
     @property
     def tile_states_possible(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA_VERSION", "DoctorReport", "header_lines", "render_json", "render_text"]
+__all__ = ["SCHEMA_VERSION", "header_lines", "render_json", "render_text"]
 
 import textwrap
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import msgspec
 
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits, machine_id
-from amx_suite.host.reasons import Finding, Reason, Support
+from amx_suite.host.reasons import Finding, Support
 from amx_suite.tmul.tile_probe import TileStatus
-from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
+from amx_suite.tmul.xcomp import QUESTIONS, XTILECFG, XTILEDATA
 
 #: Increase it when the meaning or layout of the JSON changes.
 SCHEMA_VERSION = 1
@@ -22,34 +22,26 @@ _WIDTH = 100
 _LABEL_WIDTH = 13
 
 
-class DoctorReport(msgspec.Struct, frozen=True):
-    """What ``amx-suite doctor --json`` writes."""
-
-    usable: bool
-    reason: Reason | None
-    explanation: str
-    machine_id: str
-    findings: tuple[Finding, ...]
-    facts: HostFacts
-    schema_version: int = SCHEMA_VERSION
-
-
 def render_json(facts: HostFacts, support: Support) -> str:
-    """The report as indented JSON; read it back with ``msgspec.json.decode(..., DoctorReport)``."""
-    report = DoctorReport(
-        usable=support.usable,
-        reason=support.reason,
-        explanation=support.explanation,
-        machine_id=machine_id(host_traits(facts)),
-        findings=support.findings,
-        facts=facts,
-    )
+    """The report as indented JSON; ``facts`` reads back as HostFacts."""
+    report = {
+        "usable": support.usable,
+        "reason": support.reason,
+        "explanation": support.explanation,
+        "machine_id": machine_id(host_traits(facts)),
+        "findings": support.findings,
+        "facts": facts,
+        "schema_version": SCHEMA_VERSION,
+    }
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
 def render_text(facts: HostFacts, support: Support) -> str:
     """The verdict, every finding with its code and remedy, then the main facts."""
-    lines = [_verdict(support), ""]
+    if support.usable:
+        lines = ["AMX is usable on this machine.", ""]
+    else:
+        lines = [f"AMX is not usable on this machine: {support.reason}", ""]
     for finding in support.findings:
         lines += _render_finding(finding)
     lines.append("Observed:")
@@ -65,18 +57,9 @@ def header_lines(facts: HostFacts, support: Support) -> list[str]:
         f"{facts.cpu_name}, {_counts(facts)}, {kind}, kernel {facts.kernel_release}, "
         f"machine {machine_id(host_traits(facts))}"
     )
-    cause = f": {support.root_cause.message}" if support.root_cause else ""
-    return [f"AMX: {_short_verdict(support)}{cause}", f"host: {host}"]
-
-
-def _short_verdict(support: Support) -> str:
-    return "usable" if support.usable else f"not usable [{support.reason}]"
-
-
-def _verdict(support: Support) -> str:
-    if support.usable:
-        return "AMX is usable on this machine."
-    return f"AMX is not usable on this machine: {support.reason}"
+    cause = support.root_cause
+    verdict = f"not usable [{cause.reason}]: {cause.message}" if cause else "usable"
+    return [f"AMX: {verdict}", f"host: {host}"]
 
 
 def _render_finding(finding: Finding) -> Iterator[str]:
@@ -112,14 +95,8 @@ def _fact_lines(facts: HostFacts) -> Iterator[tuple[str, str]]:
     if facts.runtimes:
         yield "container", ", ".join(facts.runtimes)
     if facts.permission is not None:
-        permission = facts.permission
-        yield (
-            "permission",
-            (
-                f"supported {permission.supported}, before {permission.before}, "
-                f"request {permission.request}, after {permission.after}"
-            ),
-        )
+        answers = {name: getattr(facts.permission, name) for name in QUESTIONS}
+        yield "permission", ", ".join(f"{name} {answer}" for name, answer in answers.items())
         yield "tile run", _tiles(facts)
     for name, value in sorted(facts.environment.items()):
         yield "environment", f"{name}={value}"
@@ -133,12 +110,10 @@ def _counts(facts: HostFacts) -> str:
 
 
 def _xcr0(facts: HostFacts) -> str:
-    xcr0 = facts.cpuid.xcr0
-    if xcr0 is None:
-        return "unreadable"
+    xcr0 = facts.cpuid.xcr0 or 0
     states = {"XTILECFG": XTILECFG, "XTILEDATA": XTILEDATA}
     named = (f"{name} {'on' if xcr0 >> bit & 1 else 'off'}" for name, bit in states.items())
-    return f"{xcr0:#x} ({', '.join(named)})"
+    return f"{facts.cpuid.xcr0_text} ({', '.join(named)})"
 
 
 def _tiles(facts: HostFacts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["WATCHED_VARIABLES", "HostFacts", "collect"]
+__all__ = ["LIBRARY_CEILINGS", "HostFacts", "collect"]
 
 import os
 import platform
@@ -18,14 +18,14 @@ from amx_suite.host.permission import Permission, ask_permission
 from amx_suite.host.topology import Topology, read_topology
 from amx_suite.tmul.tile_probe import TileResult, probe_tiles
 
-#: Variables that lower a library's own ceiling. Sources: oneDNN dispatcher_control.md,
-#: ATen and IPEX dispatch, oneMKL developer guide.
-WATCHED_VARIABLES = (
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
-    "ATEN_CPU_CAPABILITY",
-    "MKL_ENABLE_INSTRUCTIONS",
-)
+#: Variables that lower a library's own ceiling, and the values that keep AMX off. Sources: oneDNN
+#: dispatcher_control.md, ATen and IPEX (csrc/cpu/dyndisp), oneMKL developer guide.
+LIBRARY_CEILINGS = {
+    "ONEDNN_MAX_CPU_ISA": r"SSE41|AVX(?!.*AMX).*",
+    "DNNL_MAX_CPU_ISA": r"SSE41|AVX(?!.*AMX).*",
+    "ATEN_CPU_CAPABILITY": r"DEFAULT|AVX.*",
+    "MKL_ENABLE_INSTRUCTIONS": r"SSE4_2|AVX(?!512_E4).*",
+}
 
 #: The build date that gVisor always reports as its kernel's (pkg/sentry/syscalls/linux).
 _GVISOR_STAMP = "Sun Jan 10 15:06:54 PST 2016"
@@ -105,7 +105,7 @@ def collect() -> HostFacts:
         cpuinfo=read_cpuinfo(),
         topology=read_topology() if system == "linux" else Topology(),
         runtimes=tuple(runtime_hints()),
-        environment={name: os.environ[name] for name in WATCHED_VARIABLES if name in os.environ},
+        environment={name: os.environ[name] for name in LIBRARY_CEILINGS if name in os.environ},
     )
     if not facts.is_x86_64_linux:
         return facts

@@ -14,8 +14,6 @@ from amx_suite.tmul import xcomp
 from amx_suite.tmul.kernel_calls import signal_name
 from amx_suite.tmul.tile_probe import Answered, Ask
 
-_START_SECONDS = 20.0
-
 
 class Answer(msgspec.Struct, frozen=True):
     """The kernel's answer to one question: a value, the name of an errno, or of a fatal signal.
@@ -59,8 +57,7 @@ class Permission(msgspec.Struct, frozen=True):
 
 def start_questions() -> Child:
     """A child that answers ``Ask``."""
-    handler = "amx_suite.tmul.tile_probe:Questions"
-    return Child(handler, label="tile permission", start_seconds=_START_SECONDS)
+    return Child("amx_suite.tmul.tile_probe:Questions", label="tile permission")
 
 
 def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:

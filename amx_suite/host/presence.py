@@ -57,16 +57,15 @@ def read_each_cpu(cpus: Iterable[int], read: Callable[[], Cpuid] = read_cpuid) -
 def cpu_differences(by_cpu: Mapping[int, Cpuid]) -> list[str]:
     """CPUs that report AMX, or have its state enabled, unlike the first one."""
     faults = []
-    first = next(iter(by_cpu), None)
+    first = min(by_cpu)
+    reference = by_cpu[first]
     for cpu, cpuid in by_cpu.items():
-        reference = by_cpu[first] if first is not None else cpuid
         unlike = [x for x in _COMMON_LEAVES if cpuid.leaf(x) != reference.leaf(x)]
         if unlike:
             faults.append(f"CPU {cpu} answers CPUID {', '.join(unlike)} unlike CPU {first}")
         if cpuid.xcr0 != reference.xcr0:
             faults.append(
-                f"CPU {cpu} has XCR0 {_hexadecimal(cpuid.xcr0)}, CPU {first} has "
-                f"{_hexadecimal(reference.xcr0)}"
+                f"CPU {cpu} has XCR0 {cpuid.xcr0_text}, CPU {first} has {reference.xcr0_text}"
             )
     return faults
 
@@ -91,7 +90,7 @@ def state_faults(cpuid: Cpuid) -> list[str]:
     if not cpuid.tile_states_possible:
         faults.append("CPUID D.0 EAX lacks bits 17 and 18: the tile states cannot be saved")
     if not cpuid.tile_states_enabled:
-        faults.append(f"XCR0 is {_hexadecimal(cpuid.xcr0)}: bits 17 and 18 are not both set")
+        faults.append(f"XCR0 is {cpuid.xcr0_text}: bits 17 and 18 are not both set")
     for leaf, (name, expected) in _STATE_BYTES.items():
         size = cpuid.leaf(leaf).eax
         if size != expected:
@@ -138,7 +137,3 @@ def agreement_faults(facts: HostFacts) -> list[str]:
     if ("hypervisor" in flags) != facts.cpuid.virtual:
         faults.append("/proc/cpuinfo and CPUID 1.0 ECX bit 31 differ on whether this is a guest")
     return faults
-
-
-def _hexadecimal(xcr0: int | None) -> str:
-    return "unreadable" if xcr0 is None else f"{xcr0:#x}"

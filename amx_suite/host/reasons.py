@@ -1,105 +1,111 @@
 """Why AMX cannot be used, and notes: the codes, and what to do about each."""
 
+# A comma forgotten here fails when the module is imported.
+# ruff: noqa: ISC004
+
 from __future__ import annotations
 
-__all__ = ["REMEDIES", "Finding", "Reason", "Support"]
+__all__ = ["Finding", "Reason", "Support"]
 
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 
 
 class Reason(StrEnum):
-    """Codes of findings; a published code does not change."""
+    """Codes of findings, each with its remedy; a published code does not change."""
+
+    remedy: str
+
+    def __new__(cls, code: str, remedy: str) -> Self:
+        """Make a member whose value is the code."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.remedy = remedy
+        return member
 
     # AMX cannot be used
-    NOT_LINUX = "not-linux"
-    NOT_X86_64 = "not-x86-64"
-    CPUID_UNREADABLE = "cpuid-unreadable"
-    NO_SILICON = "no-silicon"
-    HYPERVISOR_MASK = "hypervisor-mask"
-    TYPES_MISSING = "types-missing"
-    INCONSISTENT_CPUID = "inconsistent-cpuid"
-    KERNEL_TOO_OLD = "kernel-too-old"
-    STAND_IN_KERNEL = "stand-in-kernel"
-    OS_NOT_ENABLED = "os-not-enabled"
-    SYSCALL_FILTERED = "syscall-filtered"
-    SMALL_SIGALTSTACK = "small-sigaltstack"
-    KERNEL_REFUSES = "kernel-refuses"
-    PERMISSION_UNKNOWN = "permission-unknown"
-    FIRST_USE_FAILS = "first-use-fails"
-    WRONG_RESULT = "wrong-result"
-    FIRST_USE_UNTRIED = "first-use-untried"
-    # notes
-    CAPPED_BY_ENVIRONMENT = "capped-by-environment"
-    PARTIAL_MASK = "partial-mask"
-    EXTRA_TYPES = "extra-types"
-
-
-#: What to do, for each code; empty where nothing needs doing.
-REMEDIES: dict[Reason, str] = {
-    Reason.NOT_LINUX: "Run the suite on x86-64 Linux.",
-    Reason.NOT_X86_64: "Run the suite on a 4th generation Intel Xeon or later.",
-    Reason.CPUID_UNREADABLE: (
-        "Install llvmlite for this Python, and allow this process executable memory "
-        "(SELinux: execmem)."
-    ),
-    Reason.NO_SILICON: (
-        "Use a 4th generation Intel Xeon (Sapphire Rapids) or later; if this is one, switch AMX on "
-        "in the firmware setup."
-    ),
-    Reason.HYPERVISOR_MASK: (
-        "Start the guest with the host's CPU features on a host that has AMX (QEMU: -cpu host, or "
-        "a model with amx-tile, amx-bf16 and amx-int8), or choose an instance type that offers AMX."
-    ),
-    Reason.TYPES_MISSING: (
-        "Have the hypervisor pass amx-bf16 and amx-int8 together with amx-tile; on bare metal look "
-        "for a clearcpuid= option or a firmware setting."
-    ),
-    Reason.INCONSISTENT_CPUID: (
-        "Update the hypervisor, and have it pass CPUID leaves D, 1D and 1E to the guest as well as "
-        "the feature bits: libraries read them, and do without AMX in silence otherwise."
-    ),
-    Reason.KERNEL_TOO_OLD: "Boot a Linux kernel of 5.16 or later, or one with its AMX support.",
-    Reason.STAND_IN_KERNEL: (
-        "Run on a Linux kernel itself: outside gVisor or Gramine; for WSL update its kernel with "
-        "wsl --update."
-    ),
-    Reason.OS_NOT_ENABLED: (
+    NOT_LINUX = "not-linux", "Run the suite on x86-64 Linux."
+    NOT_X86_64 = "not-x86-64", "Run the suite on a 4th generation Intel Xeon or later."
+    CPUID_UNREADABLE = (
+        "cpuid-unreadable",
+        "Install llvmlite and allow this process executable memory (SELinux: execmem).",
+    )
+    NO_SILICON = (
+        "no-silicon",
+        "Use a 4th generation Intel Xeon or later; if this is one, switch AMX on in the firmware.",
+    )
+    HYPERVISOR_MASK = (
+        "hypervisor-mask",
+        "Start the guest on a host that has AMX with the host's CPU features (QEMU: -cpu host), or "
+        "choose an instance type that offers AMX.",
+    )
+    TYPES_MISSING = (
+        "types-missing",
+        "Have the hypervisor pass amx-bf16 and amx-int8 with amx-tile; on bare metal look for a "
+        "clearcpuid= option or a firmware setting.",
+    )
+    INCONSISTENT_CPUID = (
+        "inconsistent-cpuid",
+        "Update the hypervisor, and have it pass CPUID leaves D, 1D and 1E too: libraries read "
+        "them, and do without AMX in silence otherwise.",
+    )
+    KERNEL_TOO_OLD = (
+        "kernel-too-old",
+        "Boot a Linux kernel of 5.16 or later, or one with its AMX support.",
+    )
+    STAND_IN_KERNEL = (
+        "stand-in-kernel",
+        "Run on a Linux kernel itself, outside gVisor or Gramine; update WSL with wsl --update.",
+    )
+    OS_NOT_ENABLED = (
+        "os-not-enabled",
         "Remove clearcpuid=, noxsave and similar options from the kernel's command line and boot a "
-        "kernel of 5.16 or later."
-    ),
-    Reason.SYSCALL_FILTERED: (
+        "kernel of 5.16 or later.",
+    )
+    SYSCALL_FILTERED = (
+        "syscall-filtered",
         "Let arch_prctl through the container's seccomp profile (docker: --security-opt "
-        "seccomp=PROFILE with arch_prctl allowed), and start the suite outside any AMX jail."
-    ),
-    Reason.SMALL_SIGALTSTACK: (
+        "seccomp=PROFILE), and start the suite outside any AMX jail.",
+    )
+    SMALL_SIGALTSTACK = (
+        "small-sigaltstack",
         "Give every alternate signal stack at least getauxval(AT_MINSIGSTKSZ) bytes, or start "
-        "without the library that sets it up too small (see LD_PRELOAD)."
-    ),
-    Reason.KERNEL_REFUSES: "Look for AMX and xstate messages in dmesg, and try a newer kernel.",
-    Reason.PERMISSION_UNKNOWN: "Solve what the message names, then run `amx-suite doctor` again.",
-    Reason.FIRST_USE_FAILS: (
+        "without the library that sets it up too small (see LD_PRELOAD).",
+    )
+    KERNEL_REFUSES = (
+        "kernel-refuses",
+        "Look for AMX and xstate messages in dmesg, and try a newer kernel.",
+    )
+    PERMISSION_UNKNOWN = (
+        "permission-unknown",
+        "Solve what the message names, then run `amx-suite doctor` again.",
+    )
+    FIRST_USE_FAILS = (
+        "first-use-fails",
         "Update the kernel and, in a guest, the hypervisor; if only some CPUs fail, take them "
-        "offline and have the processor replaced."
-    ),
-    Reason.WRONG_RESULT: (
-        "Take the machine out of service: the CPU computes wrong numbers without any error. Have "
-        "the processor replaced."
-    ),
-    Reason.FIRST_USE_UNTRIED: (
-        "Solve what stands beside each CPU, then run `amx-suite doctor` again."
-    ),
-    Reason.CAPPED_BY_ENVIRONMENT: (
-        "Nothing to do here: the suite gives each worker its own ceiling. Other programs started "
-        "from this shell run without AMX until the variable is unset."
-    ),
-    Reason.PARTIAL_MASK: (
-        "Have the hypervisor pass the host's leaves; without them nobody can see which further AMX "
-        "types the host has."
-    ),
-    Reason.EXTRA_TYPES: "",
-}
+        "offline and have the processor replaced.",
+    )
+    WRONG_RESULT = (
+        "wrong-result",
+        "Take the machine out of service and have the processor replaced: it computes wrong "
+        "numbers without any error.",
+    )
+    FIRST_USE_UNTRIED = (
+        "first-use-untried",
+        "Solve what stands beside each CPU, then run `amx-suite doctor` again.",
+    )
+    # notes
+    CAPPED_BY_ENVIRONMENT = (
+        "capped-by-environment",
+        "Nothing for the suite, which sets each worker's own; unset it for other programs.",
+    )
+    PARTIAL_MASK = (
+        "partial-mask",
+        "Have the hypervisor pass these leaves: they show which further AMX types the host has.",
+    )
+    EXTRA_TYPES = "extra-types", ""
 
 
 #: AMX is present and does not work, so the machine has a defect.

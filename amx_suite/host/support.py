@@ -7,13 +7,14 @@ guests report other names, and distributions back-port AMX support.
 
 from __future__ import annotations
 
-__all__ = ["judge"]
+__all__ = ["detect", "judge"]
 
+import re
 from collections.abc import Iterator
 
-from amx_suite.host.facts import HostFacts
+from amx_suite.host.facts import LIBRARY_CEILINGS, HostFacts, collect
 from amx_suite.host.permission import Answer
-from amx_suite.host.reasons import REMEDIES, Finding, Reason, Support
+from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
 #: Errors that a system-call filter may return instead of the kernel. Sources: the default profiles
@@ -24,39 +25,21 @@ _STAND_IN_KERNELS = ("gvisor", "gramine", "wsl")
 #: What every CPU with AMX has.
 _BASE_TYPES = ("AMX-TILE", "AMX-BF16", "AMX-INT8")
 
-#: Values that keep AMX off, in capitals. Sources: oneDNN dispatcher_control.md, oneMKL developer
-#: guide. Values that are in neither list are ignored by the libraries, or allow AMX.
-_ONEDNN_CAPS = (
-    "SSE41",
-    "AVX",
-    "AVX2",
-    "AVX2_VNNI",
-    "AVX2_VNNI_2",
-    "AVX512_CORE",
-    "AVX512_CORE_VNNI",
-    "AVX512_CORE_BF16",
-    "AVX512_CORE_FP16",
-    "AVX10_1_512",
-    "AVX10_2_512",
-)
-_MKL_CAPS = ("SSE4_2", "AVX", "AVX2", "AVX2_E1", "AVX512", "AVX512_E1", "AVX512_E2", "AVX512_E3")
-#: ATen's and IPEX's own levels (IPEX csrc/cpu/dyndisp); the ones that begin with AMX allow it.
-_ATEN_CAPS = ("DEFAULT", "AVX2", "AVX2_VNNI", "AVX512", "AVX512_VNNI", "AVX512_BF16")
-_CAPS = {
-    "ONEDNN_MAX_CPU_ISA": _ONEDNN_CAPS,
-    "DNNL_MAX_CPU_ISA": _ONEDNN_CAPS,
-    "ATEN_CPU_CAPABILITY": _ATEN_CAPS,
-    "MKL_ENABLE_INSTRUCTIONS": _MKL_CAPS,
-}
-
 _FAILED = (TileStatus.SIGNAL, TileStatus.TIMEOUT)
+_TRIED = (TileStatus.OK, TileStatus.WRONG, *_FAILED)
 _MOST_CPUS_NAMED = 8
+
+
+def detect() -> tuple[HostFacts, Support]:
+    """Collect the facts of this host and decide; ``collect`` says how long it takes."""
+    facts = collect()
+    return facts, judge(facts)
 
 
 def judge(facts: HostFacts) -> Support:
     """Decide whether AMX can be used on the observed host; a pure function."""
     blocking: list[Finding] = []
-    for stage in (_platform, _processor, _kernel, _permission, _first_use):
+    for stage in (_platform, _processor, _kernel, _filtered, _permission, _first_use):
         blocking = list(stage(facts))
         if blocking:
             break
@@ -67,7 +50,11 @@ def judge(facts: HostFacts) -> Support:
 
 
 def _no(reason: Reason, message: str) -> Finding:
-    return Finding(reason, message, REMEDIES[reason])
+    return Finding(reason, message, reason.remedy)
+
+
+def _note(reason: Reason, message: str) -> Finding:
+    return Finding(reason, message, reason.remedy, blocking=False)
 
 
 def _platform(facts: HostFacts) -> Iterator[Finding]:
@@ -137,11 +124,10 @@ def _kernel(facts: HostFacts) -> Iterator[Finding]:
             "from before Linux 5.16.",
         )
     elif not facts.cpuid.tile_states_enabled:
-        xcr0 = "unreadable" if facts.cpuid.xcr0 is None else f"{facts.cpuid.xcr0:#x}"
         yield _no(
             Reason.OS_NOT_ENABLED,
             f"The CPU has AMX, and the kernel left its state off (XCR0 bits 17 and 18 are not both "
-            f"set: XCR0 is {xcr0}).",
+            f"set: XCR0 is {facts.cpuid.xcr0_text}).",
         )
     elif facts.cpuinfo.flags and "amx_tile" not in facts.cpuinfo.flags:
         yield _no(
@@ -151,16 +137,12 @@ def _kernel(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _is_filtered(answer: Answer) -> bool:
-    return answer.errno in _FILTER_ERRNOS or answer.signal == "SIGSYS"
-
-
 def _filtered(facts: HostFacts) -> Iterator[Finding]:
     permission = facts.permission
     if permission is None:
         return
     for answer in (permission.supported, permission.before, permission.request):
-        if _is_filtered(answer):
+        if answer.errno in _FILTER_ERRNOS or answer.signal == "SIGSYS":
             yield _no(
                 Reason.SYSCALL_FILTERED,
                 "A system-call filter, as containers and sandboxes set it, keeps this process from "
@@ -174,11 +156,8 @@ def _permission(facts: HostFacts) -> Iterator[Finding]:
     if permission is None:
         yield _no(Reason.PERMISSION_UNKNOWN, "The kernel was not asked for the tile permission.")
         return
-    filtered = list(_filtered(facts))
     request = permission.request
-    if filtered:
-        yield from filtered
-    elif request.errno == "ENOSPC":
+    if request.errno == "ENOSPC":
         yield _no(
             Reason.SMALL_SIGALTSTACK,
             "The kernel refuses the tile permission because a thread's alternate signal stack is "
@@ -203,17 +182,13 @@ def _permission(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _first_use(facts: HostFacts) -> Iterator[Finding]:
-    tiles = facts.tiles or ()
-    failed = [t for t in tiles if t.status in _FAILED]
-    wrong = [t for t in tiles if t.status is TileStatus.WRONG]
-    settled = {t.cpu for t in tiles if t.status is TileStatus.OK} | {
-        t.cpu for t in (*failed, *wrong)
-    }
-    reported = {t.cpu: t for t in tiles}
+    tiles = {tile.cpu: tile for tile in facts.tiles or ()}
+    failed = [tile for tile in tiles.values() if tile.status in _FAILED]
+    wrong = [tile for tile in tiles.values() if tile.status is TileStatus.WRONG]
     untried = [
-        reported.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))
+        tile
         for cpu in facts.allowed_cpus
-        if cpu not in settled
+        if (tile := tiles.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))).status not in _TRIED
     ]
     if failed:
         yield _no(
@@ -222,13 +197,9 @@ def _first_use(facts: HostFacts) -> Iterator[Finding]:
         )
     if wrong:
         yield _no(Reason.WRONG_RESULT, f"A tile multiplication is wrong on {_cpus(wrong)}.")
-    if untried or not settled:
+    if untried or not tiles:
         where = _cpus(untried) if untried else "any CPU"
         yield _no(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
-
-
-def _note(reason: Reason, message: str) -> Finding:
-    return Finding(reason, message, REMEDIES[reason], blocking=False)
 
 
 def _notes(facts: HostFacts) -> Iterator[Finding]:
@@ -250,7 +221,7 @@ def _notes(facts: HostFacts) -> Iterator[Finding]:
                 f"{' and '.join(hidden)}.",
             )
     for name, value in sorted(facts.environment.items()):
-        if value.upper() in _CAPS.get(name, ()):
+        if re.fullmatch(LIBRARY_CEILINGS[name], value, re.IGNORECASE):
             yield _note(
                 Reason.CAPPED_BY_ENVIRONMENT,
                 f"{name}={value} in the environment keeps AMX from programs that read it.",

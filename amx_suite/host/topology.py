@@ -57,11 +57,6 @@ class Topology(msgspec.Struct, frozen=True):
         """NUMA nodes that hold an allowed CPU."""
         return tuple(sorted({core.node for core in self.cores}))
 
-    @property
-    def threads_per_core(self) -> int:
-        """Hardware threads of the widest core."""
-        return max((len(core.siblings) for core in self.cores), default=1)
-
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
     """Read the kernel's notation, such as ``0-3,8``; empty for anything else."""

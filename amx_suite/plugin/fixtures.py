@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import pytest
 
-from amx_suite.child.handle import Child
-from amx_suite.child.limits import most_children
+from amx_suite.child.handle import Child, most_children
 from amx_suite.core.isa import Isa
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.rows import AmxRow, VirtualClock

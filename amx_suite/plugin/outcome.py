@@ -26,7 +26,7 @@ from amx_suite.core.run import Check, CheckOutcome
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
-from amx_suite.host import Support
+from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS
 from amx_suite.trial.unproven import why_beyond_ceiling
 

@@ -25,9 +25,13 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
 from amx_suite.files import ensure_writable, write_atomically
 from amx_suite.gates.loader import load_gates
-from amx_suite.host import HostFacts, Support, detect, host_traits, theory_of
 from amx_suite.host.doctor import header_lines
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.fingerprint import host_traits
+from amx_suite.host.health import theory_of
 from amx_suite.host.lock import MachineLock
+from amx_suite.host.reasons import Support
+from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import Outcomes, why_not_usable
@@ -184,7 +188,7 @@ class Run:
     def take_machine(self, items: Sequence[pytest.Item]) -> None:
         """Take the machine's lock if one of the items is going to time it.
 
-        Raises MachineLockError where another run holds it, unless the user chose to wait.
+        Raises UsageError where another run holds it, unless the user chose to wait.
         """
         times = not (
             self.benchmarks.disabled

@@ -66,7 +66,8 @@ def _shares(evidence: Evidence) -> dict[str, float]:
     amx = sum(u.milliseconds for u in uses if u.family is Family.AMX and u.kind != "reorder")
     return {
         "on AMX kernels": amx / whole,
-        "on other kernels": (logged - reorder - amx) / whole,
+        # Sums of floats may differ by a rounding error, which would print as -0%.
+        "on other kernels": max(0.0, logged - reorder - amx) / whole,
         "in reorders": reorder / whole,
         "unseen": (whole - logged) / whole,
     }

@@ -20,7 +20,7 @@ _MOST_KERNELS = 4
 
 _ABOUT_SPEED = (
     "ms/step is the median over quiet slices, or over disturbed ones where none was quiet. A "
-    "speedup is the Hodges-Lehmann estimate over the rounds' paired ratios, with its 99 % interval "
+    "speedup is the Hodges-Lehmann estimate over the rounds' paired ratios, with its 99% interval "
     "in brackets; one without a gate is shown and not judged. Peak is operations a second over "
     "what the unit gives in a loop that does nothing else (AVX-512 FMA for FP32, tiles for AMX)."
 )

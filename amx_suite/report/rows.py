@@ -91,8 +91,8 @@ def evidence_text(case: RunCase, evidence: Evidence | None) -> str:
     if evidence is None:
         return "none"
     if case.isa.allows_amx:
-        # Rounded down: 99.6 % must not read as 100 %.
-        return f"AMX {int(evidence.amx_share * 100)} %"
+        # Rounded down: 99.6% must not read as 100%.
+        return f"AMX {int(evidence.amx_share * 100)}%"
     if evidence.proves_no_amx:
         return "no AMX: " + ("jail held" if evidence.jail is Jail.HELD else "never permitted")
     if evidence.amx_permission is None:
@@ -105,8 +105,12 @@ def speedup_text(speedup: Speedup | None) -> str:
     if speedup is None:
         return "-"
     if speedup.low is None or speedup.high is None:
-        return f"{speedup.ratio:.2f}x ({speedup.pairs} rounds)"
+        return f"{speedup.ratio:.2f}x ({_rounds(speedup.pairs)})"
     return f"{speedup.ratio:.2f}x [{speedup.low:.2f}, {speedup.high:.2f}]"
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round" if count == 1 else f"{count} rounds"
 
 
 def _title(measurement: Measurement) -> str:
@@ -114,7 +118,7 @@ def _title(measurement: Measurement) -> str:
     if measurement.arms:
         case = measurement.arms[0].case
         words += [str(case.shape), f"{case.threads} threads"]
-    words.append(f"{len(measurement.rounds)} rounds")
+    words.append(_rounds(len(measurement.rounds)))
     lost = lost_share(measurement.rounds)
     if lost:
         words.append(f"{lost:.0%} of the time lost to waiting for quiet")
@@ -133,7 +137,7 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
     return (
         f"{seconds * 1e3:.1f}",
         f"{facts.items_per_step / seconds:.1f} {facts.unit}/s",
-        "-" if share is None else f"{share * 100:.0f} %",
+        "-" if share is None else f"{share:.0%}",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Cell", "Column", "Table", "bullets", "plain"]
+__all__ = ["Cell", "Column", "Table", "bullets", "plain", "terminal_width"]
 
 import io
 import re
+import shutil
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,6 +15,9 @@ from rich import box
 from rich import table as rich_table
 from rich.console import Console
 from rich.text import Text
+
+#: Columns of a table that goes to a file or a pipe.
+_WIDE = 130
 
 
 class Cell(NamedTuple):
@@ -77,6 +82,11 @@ class Table(NamedTuple):
             *([_markdown_cell(_cell(cell).text) for cell in row] for row in self.rows),
         ]
         return title + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def terminal_width() -> int:
+    """The columns of standard output."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from amx_suite.child.processes import exit_code_of, fork
+from amx_suite.child.main import exit_code_of, fork
 from amx_suite.tmul.kernel_calls import signal_name
 
 #: Far more than any check takes on a loaded machine.

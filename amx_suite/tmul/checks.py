@@ -7,8 +7,7 @@ __all__ = ["CHECKS", "Checks", "run_checks"]
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from amx_suite.child.channel import ArrayMap
-from amx_suite.child.messages import Reply, Request
+from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.tmul.check import SECONDS_FOR_ONE, Check, CheckResult, run_check
 from amx_suite.tmul.fault_checks import FAULT_CHECKS
 from amx_suite.tmul.state_checks import STATE_CHECKS

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from amx_suite.child.processes import exit_code_of, fork
+from amx_suite.child.main import exit_code_of, fork
 from amx_suite.tmul.check import Broken, Check, NotHere
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.kernel_calls import current_cpu, set_signal_stack, untouched_memory

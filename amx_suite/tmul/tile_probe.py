@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from amx_suite.child.channel import ArrayMap
-from amx_suite.child.messages import Reply, Request
+from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.errors import LostChildError
 from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.kernel_calls import signal_name
@@ -34,8 +33,6 @@ from amx_suite.tmul.xcomp import QUESTIONS, XcompReply, errno_name, request_tile
 if TYPE_CHECKING:
     from amx_suite.child.handle import Child
 
-#: For Python, numpy, llvmlite and the assembly.
-_START_SECONDS = 30.0
 #: One multiplication of full tiles.
 _BATCH = TileBatch("tdpbf16ps", "ordinary", seed=0, tiles=1)
 
@@ -134,8 +131,7 @@ def _start_child() -> Child:
     # Late, because the child imports this module too and needs no ``Child``.
     from amx_suite.child.handle import Child
 
-    handler = "amx_suite.tmul.tile_probe:TileProbe"
-    return Child(handler, label="tile probe", start_seconds=_START_SECONDS)
+    return Child("amx_suite.tmul.tile_probe:TileProbe", label="tile probe")
 
 
 def probe_tiles(

@@ -6,9 +6,8 @@ __all__ = ["RerunTile", "RunTiles", "TileBench", "TileWorker", "TilesRan"]
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from amx_suite.child.channel import ArrayMap
+from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
-from amx_suite.child.messages import Reply, Request
 from amx_suite.errors import NotApplicableError, UsageError
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
 from amx_suite.tmul.xcomp import errno_name, request_tiles
@@ -83,7 +82,7 @@ class TileWorker(Child):
     """A child that is bound to one CPU and may use tiles; ``handler`` replaces ``TileBench``."""
 
     def __init__(self, cpu: int, handler: str = "amx_suite.tmul.tile_worker:TileBench") -> None:
-        super().__init__(handler, label="tile worker", cpus=(cpu,))
+        super().__init__(handler, label=f"tile worker on CPU {cpu}", cpus=(cpu,))
 
     def check_tiles(self, batch: TileBatch) -> BatchResult:
         """Run a batch of tile multiplications and compare it with the oracle."""

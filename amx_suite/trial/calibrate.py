@@ -33,7 +33,7 @@ from amx_suite.core.quiet import (
 from amx_suite.core.units import Unit
 from amx_suite.errors import ResultsFileError
 from amx_suite.files import write_atomically
-from amx_suite.host import machine_id
+from amx_suite.host.fingerprint import machine_id
 
 if TYPE_CHECKING:
     from amx_suite.worker.unit_probe import UnitProbe

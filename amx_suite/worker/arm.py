@@ -126,8 +126,8 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
     """Build the case's model and data and have the engine prepare them.
 
     From here on this process records gradients if the case trains, and none if it does not.
-    ``deterministic`` leaves dropout out; such an arm is not timed, so its operations are not
-    counted.
+    ``deterministic`` leaves dropout out and fixes the order of sums; such an arm is not timed, so
+    its operations are not counted.
 
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
@@ -137,6 +137,8 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
 
     training = case.workload.mode is Mode.TRAINING
     torch.set_grad_enabled(training)
+    # Else inductor adds up the gradient of an embedding in the order in which its threads come.
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     calibration = _CALIBRATION_BATCHES if case.precision.spec.is_quantized else 0
     wanted = _TRAINING_BATCHES if training else 1 + calibration
     batches, data = model.batches(case, inputs, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ArmHandler", "free", "jailed", "peak_bytes", "require_vectors"]
 
 import gc
+import logging
 import os
 import re
 import time
@@ -14,8 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from amx_suite.child.channel import ArrayMap
-from amx_suite.child.messages import Reply
+from amx_suite.child.channel import ArrayMap, Reply
 from amx_suite.core.case import Mode, Shape
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import AMX_FLAGS, Isa
@@ -191,6 +191,8 @@ def _operate(request: messages.Operate, arrays: ArrayMap) -> ArrayMap:
 def _set_up(isa: Isa, threads: int) -> None:
     """Fix what must be fixed before any model is built."""
     require_vectors(isa)
+    # Libraries announce what their later releases will change.
+    logging.disable(logging.WARNING)
     import torch
 
     torch.set_num_threads(threads)

@@ -21,7 +21,7 @@ __all__ = [
 
 from typing import ClassVar
 
-from amx_suite.child.messages import Reply, Request
+from amx_suite.child.channel import Reply, Request
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.isa import Isa

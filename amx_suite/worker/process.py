@@ -58,7 +58,6 @@ class IsaWorker(Child):
             f"{lost.what}: it executed an instruction that the kernel refuses, so a library "
             "ignores its ceiling and used AMX",
             lost.stderr_tail,
-            cpus=self.cpus,
             signal=lost.signal,
         )
 

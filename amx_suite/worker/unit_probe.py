@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from amx_suite.child.channel import ArrayMap
+from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
-from amx_suite.child.messages import Reply, Request
 from amx_suite.core.isa import AMX_FLAGS
 from amx_suite.core.numbers import Count, Seconds
 from amx_suite.core.peaks import CpuCycles, Peaks, Spread

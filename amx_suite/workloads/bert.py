@@ -112,14 +112,11 @@ def _transformers() -> Any:
     # With None here Python finds no such module, and find_spec does not either.
     sys.modules["torchao"] = None  # type: ignore[assignment]
     try:
-        from transformers import BertConfig, BertForSequenceClassification, BertModel, logging
+        from transformers import BertConfig, BertForSequenceClassification, BertModel
     finally:
         del sys.modules["torchao"]
         if torchao is not absent:
             sys.modules["torchao"] = torchao  # type: ignore[assignment]
-    # It reports each part of a checkpoint that a model has not, which is checked here.
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     return SimpleNamespace(
         Config=BertConfig, Encoder=BertModel, Classifier=BertForSequenceClassification
     )

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from amx_suite.child.limits import most_children
+from amx_suite.child.handle import most_children
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch

@@ -3,7 +3,6 @@
 ``Obedient`` answers ``Do``; the other handlers fail before they can be asked anything.
 """
 
-import logging
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from amx_suite.child.messages import Reply, Request
+from amx_suite.child.channel import Reply, Request
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, UsageError
 
 HERE = "fake_handlers"
@@ -70,31 +69,21 @@ class Obedient:
 
     def _garbage(self, _, arrays):
         """Something that is no frame, on the socket."""
-        os.write(int(sys.argv[1]), b"\x08\x00\x00\x00nonsense")
+        os.write(int(sys.argv[2]), b"\x08\x00\x00\x00nonsense")
         time.sleep(60)
 
     def _object_array(self, _, arrays):
         """What a careless child would send: addresses of Python objects as an array's bytes."""
         envelope = b"\x82\xa7message\x81\xa4type\xa4Told\xa6arrays\x91\x83\xa4name\xa1a"
         envelope += b"\xa5dtype\xa2|O\xa5shape\x91\x01"
-        os.write(int(sys.argv[1]), len(envelope).to_bytes(4, "little") + envelope + b"\x01" * 8)
+        os.write(int(sys.argv[2]), len(envelope).to_bytes(4, "little") + envelope + b"\x01" * 8)
         time.sleep(60)
 
     def _speak(self, megabytes, _):
         line = b"x" * (2**20 - 1) + b"\n"
         for _ in range(megabytes):
             os.write(2, line)
-        os.write(2, b"the end\n")
-
-    def _bars(self, count, _):
-        """A download as tqdm draws it, longer than the end of a log that is shown."""
-        for percent in range(count):
-            text = f"\r{percent % 100:3}%|###       | 1/2 [00:01<00:01, 1.0B/s]"
-            os.write(2, text.encode())
-        os.write(2, b"\n")
-
-    def _retry(self, _, arrays):
-        logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=2))")
+        os.write(2, f"the end of {megabytes} MB\n".encode())
 
     def _about(self, _, arrays):
         stdin_is_null = Path("/proc/self/fd/0").readlink() == Path(os.devnull)
@@ -121,10 +110,6 @@ class Obedient:
 
     def _grandchild(self, _, arrays):
         return Told(numbers=(subprocess.Popen(["sleep", "60"]).pid,)), {}
-
-    def _gulp(self, megabytes, _):
-        """Memory that is touched, until somebody objects."""
-        self.memory = [b"x" * 2**20 for _ in range(megabytes)]
 
     def _watch(self, _, arrays):
         """How often a thread of the parent was scheduled in 0.3 s in which it waits for this."""

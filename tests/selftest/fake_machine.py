@@ -21,7 +21,9 @@ from fake_trial import FAKE_TOPOLOGY, FakeProber, FakeWorker, World
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
-from amx_suite.host import Finding, HostFacts, Reason, Support, lock
+from amx_suite.host import lock
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.plugin import run, trials
 
 _SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 from amx_suite.tmul import tile_probe
 from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
 from amx_suite.tmul.checks import Checks
-from amx_suite.tmul.kernel_calls import current_cpu
 from amx_suite.tmul.tile_probe import Answered, Questions, TileProbe
-from amx_suite.tmul.tile_worker import TileBench, TilesRan
+from amx_suite.tmul.tile_worker import TileBench
 from amx_suite.tmul.xcomp import XcompReply
 from amx_suite.worker.jail import refuse_amx
 
@@ -37,15 +36,6 @@ class Emulated(TileBench):
         super().__init__()
         self._permitted = True
         exactness.TileRun = Run
-
-
-class Quick(TileBench):
-    """Computes nothing, so that many can be started."""
-
-    def handle(self, request, arrays):
-        batch = request.batch
-        result = BatchResult(batch, current_cpu(), batch.elements, 0)
-        return TilesRan(SoakSlice(result, 1, 1.0)), {}
 
 
 class JailedChecks(Checks):

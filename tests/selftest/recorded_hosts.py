@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from amx_suite.host import HostFacts
+from amx_suite.host.facts import HostFacts
 
 _FOLDER = Path(__file__).with_name("host") / "recorded"
 

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from amx_suite.errors import OutputError
-from amx_suite.files import ensure_writable, move_into_place, remove_files, write_atomically
+from amx_suite.files import (
+    ensure_writable,
+    move_into_place,
+    remove_files,
+    scratch_folder,
+    write_atomically,
+)
 
 pytestmark = pytest.mark.selftest
 
@@ -77,3 +83,14 @@ def test_only_named_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / "summary.md").mkdir()
     with pytest.raises(OutputError):
         remove_files(tmp_path, ["summary.md"])
+
+
+def test_scratch_folders_and_old_leftovers_go(tmp_path: Path) -> None:
+    for name in ("half-old", "half-new", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "half-old" / "file").touch()
+    os.utime(tmp_path / "half-old", (0, 0))
+    with scratch_folder(tmp_path, "half-") as folder:
+        assert folder.parent == tmp_path
+        (folder / "file").touch()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["half-new", "mine"]

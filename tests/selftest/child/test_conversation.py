@@ -1,6 +1,7 @@
 """What crosses the socket unchanged, what is refused, and what a child is told of its place."""
 
 import os
+import socket
 from typing import ClassVar
 
 import msgspec
@@ -8,8 +9,7 @@ import numpy as np
 import pytest
 from fake_handlers import Do, Told
 
-from amx_suite.child.channel import FrameError
-from amx_suite.child.messages import Reply
+from amx_suite.child.channel import LENGTH, Channel, FrameError, Reply
 from amx_suite.core.quiet import Reading
 from amx_suite.errors import (
     ChildFailedError,
@@ -49,14 +49,16 @@ def test_only_numbers_are_sent(start, array):
     assert child.ask(Do("echo"), Told) == Told(), "nothing of it was sent"
 
 
-def test_received_object_arrays_are_refused(start):
-    with pytest.raises(LostChildError, match="array 'a' is of type object, which is no number"):
-        start().ask(Do("object_array"), Told)
-
-
-def test_nonsense_on_the_socket_is_refused(start):
-    with pytest.raises(LostChildError, match="cannot be read"):
-        start().ask(Do("garbage"), Told)
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("object_array", "array 'a' is of type object, which is no number"),
+        ("garbage", "cannot be read"),
+    ],
+)
+def test_unsafe_frames_are_refused(start, command, why):
+    with pytest.raises(LostChildError, match=why):
+        start().ask(Do(command), Told)
 
 
 class Other(Reply, frozen=True, tag=True):
@@ -70,7 +72,7 @@ def test_another_reply_is_refused(start):
         start().ask(Do("echo"), Other)
 
 
-@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e300])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 @pytest.mark.parametrize(
     ("kind", "good", "field"),
     [
@@ -125,10 +127,6 @@ def test_a_waiting_parent_is_idle(start):
 
 
 def test_frames_of_absurd_size_are_refused():
-    import socket
-
-    from amx_suite.child.channel import LENGTH, Channel
-
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(LENGTH.pack(2**31))

@@ -93,17 +93,15 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    ("command", "codes", "said"),
+    ("command", "code", "said"),
     [
-        (["doctor"], {3}, "AMX is not usable on this machine"),
-        (["list"], {0}, "gemm-inference-fp32"),
-        # Where somebody else uses the core all the time nothing is stored.
-        (["calibrate", "--seconds", "0.2"], {0, 4}, "readings of 1 CPUs in"),
-        (["qualify", "--level", "1"], {3}, "AMX NOT USABLE"),
+        (["doctor"], 3, "AMX is not usable on this machine"),
+        (["list"], 0, "gemm-inference-fp32"),
+        (["qualify", "--level", "1"], 3, "AMX NOT USABLE"),
     ],
-    ids=["doctor", "list", "calibrate", "qualify"],
+    ids=["doctor", "list", "qualify"],
 )
-def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, codes, said):
+def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, code, said):
     done = subprocess.run(
         # In the jail, so that the machine is one without usable AMX wherever this runs. As the
         # installed command does it, the working folder is on no path.
@@ -118,7 +116,7 @@ def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, codes
         check=False,
     )
     text = done.stdout + done.stderr
-    assert done.returncode in codes, text
+    assert done.returncode == code, text
     assert said in text
     assert "working folder" not in text
     assert "wrong package" not in text

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import stored_runs
+from recorded_hosts import host
 
 import amx_suite
 from amx_suite import cli
@@ -21,6 +20,8 @@ from amx_suite.core.exit_codes import exit_code
 from amx_suite.engines import ENGINES
 from amx_suite.errors import AmxSuiteError, ChildError, OutputError
 from amx_suite.gates.loader import load_gates
+from amx_suite.host.reasons import Support
+from amx_suite.host.support import judge
 
 pytestmark = pytest.mark.selftest
 
@@ -31,26 +32,32 @@ def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("holds", list(itertools.product([False, True], repeat=4)))
-def test_first_exit_code_that_holds_wins(holds: tuple[bool, ...]) -> None:
-    names, codes = ("usage", "failed", "not_usable", "undecided"), (2, 1, 3, 4)
-    expected = next((code for code, held in zip(codes, holds, strict=True) if held), 0)
-    assert exit_code(**dict(zip(names, holds, strict=True))) == expected
+@pytest.mark.parametrize(
+    ("holds", "expected"),
+    [
+        (["usage", "failed", "not_usable", "undecided"], 2),
+        (["failed", "not_usable", "undecided"], 1),
+        (["not_usable", "undecided"], 3),
+        (["undecided"], 4),
+        ([], 0),
+    ],
+)
+def test_first_exit_code_that_holds_wins(holds: list[str], expected: int) -> None:
+    assert exit_code(**dict.fromkeys(holds, True)) == expected
 
 
-@pytest.mark.parametrize(("usable", "code"), [(True, 0), (False, 3)])
-def test_doctor_exits_by_what_it_found(
-    monkeypatch: pytest.MonkeyPatch, usable: bool, code: int
+@pytest.mark.parametrize(("name", "code"), [("sapphire-rapids", 0), ("ice-lake", 3)])
+def test_doctor_json_agrees_with_exit_code(
+    name: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "detect", lambda: ("facts", SimpleNamespace(usable=usable)))
-    monkeypatch.setattr(doctor, "render_text", lambda facts, support: "words\n")
+    facts = host(name).facts
+    support = judge(facts) if code else Support(True, ())
+    monkeypatch.setattr(doctor, "detect", lambda: (facts, support))
     assert cli.main(["doctor"]) == code
-
-
-def test_doctor_json_agrees_with_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    code = cli.main(["doctor", "--json"])
+    capsys.readouterr()
+    assert cli.main(["doctor", "--json"]) == code
     answer = json.loads(capsys.readouterr().out)
-    assert code == (0 if answer["usable"] else 3)
+    assert answer["usable"] is (code == 0)
     assert answer["usable"] or answer["reason"]
 
 
@@ -112,9 +119,7 @@ def test_list_names_idle_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["qualify", "--lev", "2"], "unrecognized arguments: --lev"),
         (["qualify", "--engine", "nope"], "unknown engine in --engine 'nope'"),
         (["qualify", "--engine", "all", "--engine", "ipex"], "--engine (or AMX_SUITE_ENGINE): got"),
-        (["qualify", "--amx-level", "2"], "unrecognized arguments: --amx-level"),
         (["list", "--gates", "/absent.toml"], "/absent.toml: expected a readable TOML table"),
-        (["doctor", "now"], "unrecognized arguments: now"),
         (["calibrate", "--seconds", "0"], "--seconds: got '0', expected a number of seconds"),
     ],
 )
@@ -161,34 +166,31 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "AMX_SUITE_BUDGET" in capsys.readouterr().out
 
 
-HEAVY = ("torch", "numpy", "transformers", "torchvision", "intel_extension_for_pytorch")
+HEAVY = {"torch", "transformers", "torchvision", "intel_extension_for_pytorch"}
 
 
-@pytest.mark.parametrize(
-    ("argv", "absent"),
-    [
-        (["doctor"], (*HEAVY, "pytest", "rich")),
-        (["list"], HEAVY),
-        (["--help"], (*HEAVY, "pytest", "rich")),
-    ],
-    ids=["doctor", "list", "help"],
-)
-def test_quick_commands_import_little(
-    argv: list[str], absent: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_quick_commands_import_little(tmp_path: Path) -> None:
+    """One process runs them in turn: none imports what a later one may not."""
     code = (
-        "import sys; from amx_suite.cli import main; code = main(sys.argv[1:])\n"
-        f"heavy = [name for name in {absent} if name in sys.modules]\n"
-        "sys.exit(f'imported {heavy}' if heavy else code)"
+        "import sys; from amx_suite.cli import main\n"
+        "def check(argv, codes, absent):\n"
+        "    assert main(argv) in codes, argv\n"
+        "    assert not absent & set(sys.modules), (argv, absent & set(sys.modules))\n"
+        f"heavy = {HEAVY}\n"
+        "check(['--help'], [0], {*heavy, 'numpy', 'pytest', 'rich'})\n"
+        "check(['doctor'], [0, 3], {*heavy, 'numpy', 'pytest', 'rich'})\n"
+        "check(['list'], [0], {*heavy, 'numpy'})\n"
+        "check(['compare', *sys.argv[1:]], [0], heavy)\n"
     )
-    began = time.monotonic()
+    logs = [[stored_runs.LEVEL + 0.01 * (n % k) for n in range(12)] for k in (3, 4)]
+    paths = [
+        stored_runs.write(tmp_path / f"{k}.json", stored_runs.summary(log))
+        for k, log in enumerate(logs)
+    ]
     ended = subprocess.run(
-        [sys.executable, "-c", code, *argv], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code, *map(str, paths)], cwd=tmp_path, capture_output=True, text=True
     )
-    assert ended.returncode in ((0, 3) if argv == ["doctor"] else (0,)), ended.stderr
-    assert ended.stdout
-    # Far above the 1.5 s that people notice, for busy machines: torch alone takes several seconds.
-    assert time.monotonic() - began < 10
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """``amx-suite replay``: how often a stored tile is wrong now, and on which CPU."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 from recorded_hosts import host
 
 from amx_suite.cli import main
 from amx_suite.cli import replay as module
-from amx_suite.host import HostFacts, Support
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.reasons import Support
 from amx_suite.host.support import judge
 from amx_suite.report.mismatch import store_mismatch
 from amx_suite.tmul.batch import BatchResult, Mismatch, TileBatch
@@ -24,22 +28,14 @@ class Machine:
         self.bad, self.every = bad, every
         self.asked = []
 
+    @contextmanager
     def worker(self, cpu):
-        machine = self
+        def rerun_tile(result):
+            self.asked.append(cpu)
+            errs = cpu == self.bad and self.asked.count(cpu) % self.every == 0
+            return WRONG if errs else RIGHT
 
-        class Worker:
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *reasons):
-                return None
-
-            def rerun_tile(self, result):
-                machine.asked.append(cpu)
-                errs = cpu == machine.bad and machine.asked.count(cpu) % machine.every == 0
-                return WRONG if errs else RIGHT
-
-        return Worker()
+        yield SimpleNamespace(rerun_tile=rerun_tile)
 
 
 @pytest.fixture

@@ -10,52 +10,42 @@ import msgspec
 import pytest
 from recorded_hosts import RecordedHost, host, hosts
 
-from amx_suite.host import judge
-from amx_suite.host.doctor import DoctorReport, header_lines, render_json, render_text
+from amx_suite.host.doctor import header_lines, render_json, render_text
+from amx_suite.host.facts import HostFacts
+from amx_suite.host.support import judge
 
 pytestmark = pytest.mark.selftest
+
+#: Scripts read these.
+KEYS = ["usable", "reason", "explanation", "machine_id", "findings", "facts", "schema_version"]
 
 every_host = pytest.mark.parametrize("recorded", hosts(), ids=lambda each: each.name)
 
 
 @every_host
-def test_the_text_has_verdict_and_findings(recorded: RecordedHost) -> None:
+def test_text_header_and_json_agree(recorded: RecordedHost) -> None:
     support = judge(recorded.facts)
     text = render_text(recorded.facts, support)
-    first = text.splitlines()[0]
+    verdict, machine = header_lines(recorded.facts, support)
     if support.usable:
-        assert first == "AMX is usable on this machine."
+        assert text.startswith("AMX is usable on this machine.\n")
+        assert verdict.startswith("AMX: usable")
     else:
-        assert first == f"AMX is not usable on this machine: {support.reason}"
+        assert text.startswith(f"AMX is not usable on this machine: {support.reason}\n")
+        assert verdict.startswith(f"AMX: not usable [{support.reason}]: ")
+    assert "\n" not in verdict + machine
     unwrapped = " ".join(text.split())
     for finding in support.findings:
         kind = "" if finding.blocking else "note "
         assert f"{kind}[{finding.reason}] {finding.message}" in unwrapped
         assert finding.remedy in unwrapped
     assert all(len(line) <= 100 for line in text.splitlines())
-
-
-@every_host
-def test_the_header_is_two_lines(recorded: RecordedHost) -> None:
-    support = judge(recorded.facts)
-    verdict, machine = header_lines(recorded.facts, support)
-    assert "\n" not in verdict + machine
-    known = "AMX: usable" if support.usable else f"AMX: not usable [{support.reason}]: "
-    assert verdict.startswith(known)
-    assert machine.startswith("host: ")
-
-
-@every_host
-def test_the_json_reads_back(recorded: RecordedHost) -> None:
-    support = judge(recorded.facts)
-    text = render_json(recorded.facts, support)
-    document = json.loads(text)
+    document = json.loads(render_json(recorded.facts, support))
+    assert list(document) == KEYS
     assert document["schema_version"] == 1
     assert document["usable"] is support.usable
     assert document["reason"] == recorded.expected.reason
-    report = msgspec.json.decode(text, type=DoctorReport)
-    assert report.facts == recorded.facts
-    assert report.findings == support.findings
+    assert msgspec.convert(document["facts"], HostFacts) == recorded.facts
 
 
 def test_the_text_shows_the_facts() -> None:

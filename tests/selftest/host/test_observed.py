@@ -11,9 +11,12 @@ import msgspec
 import pytest
 from recorded_hosts import host
 
-from amx_suite.host import HostFacts, collect, detect, facts, host_traits, judge, machine_id
+from amx_suite.host import facts
 from amx_suite.host.cpuinfo import CpuInfo, parse_cpuinfo, read_cpuinfo
+from amx_suite.host.facts import HostFacts, collect
+from amx_suite.host.fingerprint import host_traits, machine_id
 from amx_suite.host.permission import Answer, Permission
+from amx_suite.host.support import detect, judge
 from amx_suite.host.topology import Cache, Core, Topology, parse_cpu_list, read_topology
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
@@ -46,13 +49,10 @@ def test_cpuinfo_describes_the_first_processor() -> None:
     )
 
 
-def test_cpuinfo_of_another_architecture_is_empty() -> None:
+def test_cpuinfo_without_x86_fields_is_empty(tmp_path: Path) -> None:
     arm = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n"
     assert parse_cpuinfo(arm.splitlines()) == CpuInfo()
-
-
-def test_a_missing_cpuinfo_is_empty(tmp_path: Path) -> None:
-    assert read_cpuinfo(tmp_path / "cpuinfo") == CpuInfo()
+    assert read_cpuinfo(tmp_path / "absent") == CpuInfo()
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,9 @@ def test_topology_of_a_two_socket_machine(tmp_path: Path) -> None:
     assert topology.one_cpu_per_core == (0, 1, 2, 3)
     assert topology.cpus == tuple(range(8))
     assert topology.nodes == (0, 1)
-    assert topology.threads_per_core == 2
 
 
-def test_topology_separates_allowed_cpus_from_siblings(tmp_path: Path) -> None:
+def test_forbidden_cpus_are_siblings_only(tmp_path: Path) -> None:
     _two_socket_tree(tmp_path)
     topology = read_topology({1, 4, 5}, root=tmp_path)
     assert topology.cores == (Core((1, 5), (1, 5), 0, 0), Core((4,), (0, 4), 0, 0))
@@ -135,13 +134,7 @@ def test_topology_separates_allowed_cpus_from_siblings(tmp_path: Path) -> None:
 
 
 def test_without_files_every_cpu_is_a_core(tmp_path: Path) -> None:
-    topology = read_topology([3, 1], root=tmp_path)
-    assert topology == Topology((Core((1,), (1,)), Core((3,), (3,))))
-    assert topology.threads_per_core == 1
-
-
-def test_this_machines_topology_has_exactly_the_allowed_cpus() -> None:
-    assert set(read_topology().cpus) == os.sched_getaffinity(0)
+    assert read_topology([3, 1], root=tmp_path) == Topology((Core((1,), (1,)), Core((3,), (3,))))
 
 
 @pytest.mark.parametrize(
@@ -173,81 +166,62 @@ def test_runtime_hints(
     assert found == (["podman", "kubernetes"] if expected is None else expected)
 
 
-class _Probes:
-    """Stands in for what ``collect`` asks, and counts."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, permission: Permission) -> None:
-        self.tile_runs: list[tuple[int, ...]] = []
-        good = host("sapphire-rapids").facts
-
-        def run(cpus: tuple[int, ...]) -> tuple[TileResult, ...]:
-            self.tile_runs.append(cpus)
-            return tuple(TileResult(cpu, TileStatus.OK) for cpu in cpus)
-
-        monkeypatch.setattr(sys, "platform", "linux")
-        monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-        monkeypatch.setattr(facts, "ask_permission", lambda: permission)
-        monkeypatch.setattr(facts, "read_cpuid", lambda: good.cpuid)
-        monkeypatch.setattr(facts, "read_cpuinfo", lambda: good.cpuinfo)
-        monkeypatch.setattr(facts, "read_topology", lambda: good.topology)
-        monkeypatch.setattr(facts, "runtime_hints", list)
-        monkeypatch.setattr(facts, "probe_tiles", run)
+@pytest.fixture
+def permission(monkeypatch: pytest.MonkeyPatch) -> Permission:
+    """Replace what ``collect`` asks by Sapphire Rapids, and return its permission."""
+    good = host("sapphire-rapids").facts
+    assert good.permission is not None
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(facts, "ask_permission", lambda: good.permission)
+    monkeypatch.setattr(facts, "read_cpuid", lambda: good.cpuid)
+    monkeypatch.setattr(facts, "read_cpuinfo", lambda: good.cpuinfo)
+    monkeypatch.setattr(facts, "read_topology", lambda: good.topology)
+    monkeypatch.setattr(
+        facts, "probe_tiles", lambda cpus: tuple(TileResult(cpu, TileStatus.OK) for cpu in cpus)
+    )
+    return good.permission
 
 
-def _granted() -> Permission:
-    permission = host("sapphire-rapids").facts.permission
-    assert permission is not None
-    return permission
-
-
-def test_tiles_run_on_every_allowed_cpu(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    probes = _Probes(monkeypatch, _granted())
-    observed, support = detect()
-    assert probes.tile_runs == [observed.allowed_cpus]
-    assert support.usable
-
-
-def test_no_tile_runs_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = msgspec.structs.replace(_granted(), request=Answer(errno="EOPNOTSUPP"))
-    probes = _Probes(monkeypatch, refused)
-    assert collect().tiles is None
-    assert probes.tile_runs == []
-
-
-def test_only_the_watched_variables_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    _Probes(monkeypatch, _granted())
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    monkeypatch.setenv("SECRET_TOKEN", "x")
-    for name in facts.WATCHED_VARIABLES[1:]:
+@pytest.mark.usefixtures("permission")
+def test_tiles_run_on_every_allowed_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in facts.LIBRARY_CEILINGS:
         monkeypatch.delenv(name, raising=False)
-    assert collect().environment == {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    observed, support = detect()
+    assert observed.tiles is not None
+    assert tuple(tile.cpu for tile in observed.tiles) == observed.allowed_cpus
+    assert support.usable
+    assert observed.environment == {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "no other variable"
 
 
+def test_no_tile_runs_without_permission(
+    permission: Permission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = msgspec.structs.replace(permission, request=Answer(errno="EOPNOTSUPP"))
+    monkeypatch.setattr(facts, "ask_permission", lambda: refused)
+    assert collect().tiles is None
+
+
+@pytest.mark.usefixtures("permission")
 def test_on_another_architecture_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    _Probes(monkeypatch, _granted())
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     observed = collect()
     assert observed.permission is None
     assert observed.cpuid.leaves == {}
-    assert not judge(observed).usable
 
 
 def test_this_machine_is_judged() -> None:
     observed, support = detect()
+    assert set(observed.allowed_cpus) == os.sched_getaffinity(0)
     assert support == judge(observed)
     assert support.usable or support.explanation
     if observed.is_x86_64_linux:
         assert observed.permission is not None
         assert observed.permission.error == ""
         assert (observed.tiles is not None) == observed.permission.granted
-
-
-def test_the_fingerprint_is_stable() -> None:
-    first, second = host_traits(collect()), host_traits(collect())
+    first, second = host_traits(observed), host_traits(collect())
     assert first == second
-    assert all(isinstance(value, str) for value in first.values())
     assert platform.node() not in first.values()
 
 

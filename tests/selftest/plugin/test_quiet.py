@@ -9,8 +9,8 @@ from fake_trial import FAKE_TOPOLOGY
 
 from amx_suite.core.quiet import Calibration, Reference
 from amx_suite.core.units import Unit
-from amx_suite.host import host_traits
 from amx_suite.host.facts import HostFacts
+from amx_suite.host.fingerprint import host_traits
 from amx_suite.trial.calibrate import save_calibration
 
 pytestmark = pytest.mark.selftest

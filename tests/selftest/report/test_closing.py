@@ -80,8 +80,3 @@ def test_unmeasured_run_is_inconclusive(summary: RunSummary, reason: str) -> Non
     lines = closing_lines(summary)
     assert reason in lines[0]
     assert lines[-1].startswith("  Next: ")
-
-
-def test_level_1_needs_no_gate() -> None:
-    summary = runs.summary(runs.PASSED, level=1)
-    assert summary.qualification is Qualification.QUALIFIED

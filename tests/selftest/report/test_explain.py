@@ -43,6 +43,17 @@ def test_overlapping_primitives_leave_nothing_unseen():
     assert "80% on AMX kernels, 13% on other kernels, 7% in reorders, 0% unseen" in lines[0]
 
 
+def test_rounding_error_is_no_negative_share():
+    """0.1 + 0.6 - 0.6 - 0.1 is -2.8e-17."""
+    kernels = (
+        KernelUse("convolution", "brgconv:avx512_core_amx", Family.AMX, 1, 0.1),
+        KernelUse("reorder", "jit:uni", Family.UNNAMED, 1, 0.6),
+    )
+    timed = msgspec.structs.replace(TIMED, kernels=kernels)
+    (lines,) = explanations(gate_result(Verdict.FAIL), timed)
+    assert "-0%" not in lines[0]
+
+
 @pytest.mark.parametrize("change", [{"kernels": ()}, {"step_milliseconds": 0.0}])
 def test_arm_without_log_has_no_limit(change):
     (lines,) = explanations(gate_result(Verdict.FAIL), msgspec.structs.replace(TIMED, **change))

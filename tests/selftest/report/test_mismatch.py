@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from amx_suite.errors import OutputError, ResultsFileError
+from amx_suite.errors import ResultsFileError
 from amx_suite.report.mismatch import read_mismatch, store_mismatch
 from amx_suite.tmul.batch import BatchResult, Mismatch, TileBatch
 
@@ -27,17 +27,7 @@ def test_stored_mismatch_is_read_back(tmp_path):
     stored = read_mismatch(path)
     assert (stored.result, stored.machine) == (RESULT, {"cpu": "fake"})
     assert path.name.startswith("mismatch-tdpbssd-cpu7-")
-
-
-def test_every_mismatch_gets_its_own_file(tmp_path):
-    assert store_mismatch(tmp_path, {}, RESULT) != store_mismatch(tmp_path, {}, RESULT)
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_unwritable_folder_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write in"):
-        store_mismatch(tmp_path / "file", {}, RESULT)
+    assert store_mismatch(path.parent, {}, RESULT) != path
 
 
 def _stored(tmp_path, **changes):

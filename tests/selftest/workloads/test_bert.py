@@ -1,8 +1,7 @@
 """BERT from the user's folder, on a model small enough for a selftest."""
 
+import importlib
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -12,7 +11,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Inputs
-from amx_suite.workloads.bert import Bert
+from amx_suite.workloads.bert import Bert, _transformers
 
 pytestmark = pytest.mark.selftest
 
@@ -122,35 +121,24 @@ def test_names_are_not_fetched_unasked(monkeypatch, tmp_path):
         BERT.build(case_of("nobody/no-such-model"), Inputs())
 
 
-BUILD = """
-import sys
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
-from amx_suite.core.precision import Precision
-from amx_suite.workloads.base import Inputs
-from amx_suite.workloads.bert import Bert
+TRANSFORMERS = """
+from importlib.util import find_spec
 
-workload = Workload("bert", Mode.TRAINING)
-case = RunCase(workload, "eager", Precision.FP32, Isa.AVX512, Shape(2, 16), 1, weights=sys.argv[1])
-Bert().build(case, Inputs())
-assert "torchao" not in sys.modules
-try:
+if find_spec("torchao"):
     import torchao
-except RuntimeError as error:
-    print(error)
+BertConfig = BertForSequenceClassification = BertModel = None
 """
 
 
-def test_broken_torchao_costs_no_arm(saved, tmp_path):
-    """Known-bad: transformers by itself imports torchao with its first model."""
-    (tmp_path / "torchao").mkdir()
-    (tmp_path / "torchao" / "__init__.py").write_text("raise RuntimeError('still importable')")
-    metadata = tmp_path / "torchao-9.9.9.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchao\nVersion: 9.9.9\n")
-    (metadata / "top_level.txt").write_text("torchao\n")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    command = [sys.executable, "-W", "error::FutureWarning", "-c", BUILD, str(saved)]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (0, "still importable\n"), ran.stderr
+def test_broken_torchao_costs_no_arm(monkeypatch, tmp_path):
+    """Known-bad: this transformers, like the real one, imports the torchao that it finds."""
+    (tmp_path / "torchao.py").write_text("raise RuntimeError('broken')")
+    (tmp_path / "transformers.py").write_text(TRANSFORMERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torchao", "transformers"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(RuntimeError, match="broken"):
+        importlib.import_module("transformers")
+    _transformers()
+    with pytest.raises(RuntimeError, match="broken"):
+        importlib.import_module("torchao")
