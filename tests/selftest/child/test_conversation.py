@@ -110,7 +110,7 @@ def test_an_exception_carries_its_traceback(start):
     assert "in handle" in caught.value.stderr_tail
 
 
-def test_a_child_is_bound_and_alone_in_its_group(start):
+def test_child_is_bound_and_alone_in_its_group(start):
     cpu = max(os.sched_getaffinity(0))
     child = start(cpus=(cpu,))
     pid, group, cpus, stdin_is_null, _ = child.ask(Do("about"), Told).numbers
