@@ -18,12 +18,11 @@ from typing import NamedTuple
 import numpy as np
 
 from amx_suite.core.case import Mode, Shape, Workload
-from amx_suite.core.exit_codes import ExitCode
 from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment
 from amx_suite.core.precision import Precision
-from amx_suite.core.run import RunSummary
+from amx_suite.core.run import ExitCode, RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.history.change import Change

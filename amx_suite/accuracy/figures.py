@@ -64,12 +64,10 @@ def cosine(result: Array, reference: Array) -> float:
 
 
 def rounded(array: Array, bits: int) -> Array:
-    """FP32 numbers rounded to that many significant bits, ties to even; finite values only."""
+    """FP32 numbers rounded to fewer than 24 significant bits, ties to even; finite values only."""
     import numpy as np
 
     dropped = np.finfo(np.float32).nmant + 1 - bits
-    if dropped == 0:
-        return np.asarray(array, dtype=np.float32)
     stored = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
     nearest = stored + (1 << (dropped - 1)) - 1 + ((stored >> dropped) & 1)
     kept: Array = nearest & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)

@@ -60,11 +60,13 @@ class Agreement(msgspec.Struct, frozen=True):
 
 def exact(result: Array, expected: Array, limit: Threshold = limits.EXACT) -> Agreement:
     """No element differs."""
-
-    def figure() -> float:
-        return float((wide(result) != wide(expected)).sum())
-
-    return _judge("elements that differ", figure, operator.le, limit, (result, expected))
+    return _judge(
+        "elements that differ",
+        lambda: float((wide(result) != wide(expected)).sum()),
+        operator.le,
+        limit,
+        (result, expected),
+    )
 
 
 def close(result: Array, reference: Array, rounding: limits.Rounding) -> Agreement:
@@ -103,13 +105,9 @@ def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agr
     ``floor``, above 0 and in the arrays' unit, replaces a smaller RMSE of the peer: below it
     differences mean nothing, and the peer may even be exact.
     """
-
-    def figure() -> float:
-        return rmse(result, fp64) / max(rmse(peer, fp64), floor)
-
     return _judge(
         "RMSE over the peer's RMSE",
-        figure,
+        lambda: rmse(result, fp64) / max(rmse(peer, fp64), floor),
         operator.le,
         limits.ERROR_RATIO,
         (result, fp64),

@@ -7,7 +7,7 @@ __all__ = ["configure", "run"]
 import argparse
 import sys
 
-from amx_suite.core.exit_codes import exit_code
+from amx_suite.core.run import exit_code
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.health import theory_of
 from amx_suite.host.lock import MachineLock

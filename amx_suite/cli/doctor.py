@@ -6,7 +6,7 @@ __all__ = ["configure", "run"]
 
 import argparse
 
-from amx_suite.core.exit_codes import exit_code
+from amx_suite.core.run import exit_code
 from amx_suite.host.doctor import render_json, render_text
 from amx_suite.host.support import detect
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from amx_suite import __version__
-from amx_suite.core.exit_codes import ExitCode, exit_code
+from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 
 #: Each command with its one line of help.

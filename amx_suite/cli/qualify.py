@@ -15,8 +15,7 @@ import msgspec
 import pytest
 
 import amx_suite
-from amx_suite.core.exit_codes import exit_code
-from amx_suite.core.run import RunSummary
+from amx_suite.core.run import RunSummary, exit_code
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.files import (
     ensure_writable,

@@ -7,7 +7,7 @@ __all__ = ["configure", "run"]
 import argparse
 from pathlib import Path
 
-from amx_suite.core.exit_codes import exit_code
+from amx_suite.core.run import exit_code
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.support import detect
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from amx_suite.core.isa import Isa
-from amx_suite.core.numbers import Count, Duration
+from amx_suite.core.units import Count, Duration
 
 
 class Jail(StrEnum):

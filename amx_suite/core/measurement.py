@@ -17,9 +17,9 @@ import msgspec
 
 from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence
-from amx_suite.core.numbers import Count, Duration, Seconds
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import Reading, Reference
+from amx_suite.core.units import Count, Duration, Seconds
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -63,10 +63,8 @@ class Round(msgspec.Struct, frozen=True):
 
     def seconds_per_step(self, arm_id: str) -> float | None:
         """Seconds of one step of the arm in this round, or None if it had no quiet slice."""
-        for piece in self.slices:
-            if piece.arm_id == arm_id:
-                return piece.seconds_per_step
-        return None
+        found = (piece.seconds_per_step for piece in self.slices if piece.arm_id == arm_id)
+        return next(found, None)
 
 
 def lost_share(rounds: Iterable[Round]) -> float:
@@ -145,14 +143,14 @@ class Measurement(msgspec.Struct, frozen=True):
         return tuple((b, c) for b, c in found if b is not None and c is not None)
 
     def series(self, arm_id: str) -> tuple[float, ...]:
-        """Seconds per step of the arm's quiet slices, or of of all if none was quiet."""
-        quiet = [piece for round_ in self.rounds for piece in round_.slices]
-        disturbed = [piece for round_ in self.rounds for piece in round_.disturbed]
-        for slices in (quiet, disturbed):
-            values = tuple(s.seconds_per_step for s in slices if s.arm_id == arm_id)
-            if values:
-                return values
-        return ()
+        """Seconds per step of the arm's quiet slices, or of all slices if none was quiet."""
+        quiet = (piece for round_ in self.rounds for piece in round_.slices)
+        disturbed = (piece for round_ in self.rounds for piece in round_.disturbed)
+
+        def of_arm(slices: Iterable[Slice]) -> tuple[float, ...]:
+            return tuple(s.seconds_per_step for s in slices if s.arm_id == arm_id)
+
+        return of_arm(quiet) or of_arm(disturbed)
 
     def arm(self, arm_id: str) -> ArmFacts:
         """Facts of the arm with that id; KeyError if the trial has no such arm."""

@@ -7,8 +7,7 @@ __all__ = ["CpuCycles", "Peaks", "Spread"]
 import msgspec
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.numbers import Rate
-from amx_suite.core.units import Unit
+from amx_suite.core.units import Rate, Unit
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -30,9 +29,9 @@ class CpuCycles(msgspec.Struct, frozen=True):
         """The better of both in each unit."""
         if other is None:
             return self
-        best = dict(other.best)
-        for unit, rate in self.best.items():
-            best[unit] = max(rate, best.get(unit, 0.0))
+        best = {
+            u: max(self.best.get(u, 0.0), other.best.get(u, 0.0)) for u in self.best | other.best
+        }
         return CpuCycles(self.cpu, best, max(self.hertz, other.hertz))
 
 
@@ -45,19 +44,12 @@ class Peaks(msgspec.Struct, frozen=True):
     cpus: tuple[int, ...]
     rates: dict[Unit, Spread]
 
-    def of_unit(self, case: RunCase) -> float | None:
-        """Operations a second of the unit that the arm may use.
+    def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
+        """Operations a second over the peak of the unit that the arm may use.
 
         None where that unit was not read, and for BF16 and INT8 without AMX.
         """
         spec = case.precision.spec
-        if spec.unit not in self.rates or case.isa is not spec.isas[-1]:
+        if spec.unit not in self.rates or case.isa is not spec.isas[-1] or seconds <= 0:
             return None
-        return self.rates[spec.unit].median
-
-    def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
-        """Operations a second over the peak of the unit; None where that was not read."""
-        peak = self.of_unit(case)
-        if peak is None or seconds <= 0:
-            return None
-        return operations / seconds / peak
+        return operations / seconds / self.rates[spec.unit].median

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from amx_suite.core.numbers import Rate
-from amx_suite.core.units import Unit
+from amx_suite.core.units import Rate, Unit
 
 #: A reading is quiet if every unit of a core is within this factor of its reference. A neighbour on
 #: the same core leaves 0.40 to 0.43 of the tile unit; undisturbed it gives 0.93 to 1.0 of theory

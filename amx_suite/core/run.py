@@ -1,14 +1,21 @@
-"""A whole run: every check's outcome, every trial, and whether the machine qualifies."""
+"""A whole run: every check's outcome, every trial, whether the machine qualifies, the exit code."""
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA_VERSION", "Check", "CheckOutcome", "Qualification", "RunSummary"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Check",
+    "CheckOutcome",
+    "ExitCode",
+    "Qualification",
+    "RunSummary",
+    "exit_code",
+]
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 
-from amx_suite.core.exit_codes import ExitCode, exit_code
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 
@@ -17,6 +24,31 @@ SCHEMA_VERSION = 5
 
 #: Below this level a run checks presence and exactness, and has no gates.
 _FIRST_LEVEL_WITH_GATES = 2
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command, in the order in which they win.
+
+    Not having measured is never ``OK``.
+    """
+
+    #: A bad option, file or folder: nothing ran.
+    USAGE = 2
+    #: A check failed, a gate got worse, a stored fault recurred, or the suite itself crashed.
+    FAILED = 1
+    #: AMX is not usable here.
+    NOT_USABLE = 3
+    #: Too noisy to tell, interrupted, or nothing was measured.
+    UNDECIDED = 4
+    OK = 0
+
+
+def exit_code(
+    *, usage: bool = False, failed: bool = False, not_usable: bool = False, undecided: bool = False
+) -> ExitCode:
+    """The first that holds, in the order of ``ExitCode``."""
+    holds = (usage, failed, not_usable, undecided, True)
+    return next(code for code, true in zip(ExitCode, holds, strict=True) if true)
 
 
 class CheckOutcome(StrEnum):

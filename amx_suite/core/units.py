@@ -1,10 +1,28 @@
-"""The units that arms and neighbours contend for, and their theoretical rates."""
+"""The machine's units with their theoretical rates, and checked types for measured numbers.
+
+msgspec checks the numbers when it decodes a message of a child or a stored file. Infinity is above
+each upper bound, and NaN is in no range.
+"""
 
 from __future__ import annotations
 
-__all__ = ["PER_CYCLE", "Unit"]
+__all__ = ["PER_CYCLE", "Count", "Duration", "Natural", "Rate", "Seconds", "Unit"]
 
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+#: A count of at least one.
+Count = Annotated[int, Meta(ge=1)]
+#: A count that may be zero.
+Natural = Annotated[int, Meta(ge=0)]
+#: A measured duration; the bound is thirty years.
+Seconds = Annotated[float, Meta(gt=0, lt=1e9)]
+#: A duration that may be zero, because a log rounds it or there was nothing to do.
+Duration = Annotated[float, Meta(ge=0, lt=1e12)]
+#: Operations or bytes a second; the bound is a million times a core's peak.
+Rate = Annotated[float, Meta(gt=0, lt=1e18)]
 
 
 class Unit(StrEnum):

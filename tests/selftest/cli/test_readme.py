@@ -12,8 +12,8 @@ import pytest
 
 from amx_suite import cli
 from amx_suite.cli.entry import COMMANDS
-from amx_suite.core.exit_codes import ExitCode
 from amx_suite.core.precision import Precision
+from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
 from amx_suite.host.reasons import Reason
 from amx_suite.plugin import fixtures
