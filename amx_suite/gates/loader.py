@@ -72,7 +72,9 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
         ) from None
     except msgspec.ValidationError as error:
         raise GateTableError(f"{path}: {_in_words(str(error))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    # ValueError for bytes that are no UTF-8 and for integers of thousands of digits, RecursionError
+    # for brackets nested as deep.
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise GateTableError(f"{path}: expected valid TOML in UTF-8, found: {error}") from None
     found: dict[str, Gate] = {}
     for number, row in enumerate(table.gate, start=1):

@@ -79,7 +79,7 @@ def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
         ('"inference"', '"serving"', "mode", "one of inference, training, found 'serving'"),
         ('"bf16"', '"fp32"', "precision", "one of bf16, int8 (inference with AMX), found 'fp32'"),
         ('"fp32"', '"avx"', "versus", "one of fp32, no-amx, found 'avx'"),
-        ('"fp32"', '"copy"', "versus", "one of fp32, no-amx, found 'copy'"),
+        ('"fp32"', '"control"', "versus", "one of fp32, no-amx, found 'control'"),
         ('"b16x224"', '"16x224"', "shape", "shape '16x224' is not of the form b16x224"),
         ("2.0", "0", "minimum", "expected `float` > 0"),
         ("2.0", "inf", "minimum", "expected `float`"),
@@ -111,8 +111,11 @@ def test_wrong_value_is_named(tmp_path: Path, old: str, new: str, place: str, sa
         (GOOD.replace("[[gate]]", "[gate]").encode(), "expected `array`, got `object`"),
         (b"# fine\n# \xff\n", "expected valid TOML in UTF-8"),
         ((GOOD + GOOD).encode(), "resnet50-inference-bf16-vs-fp32-b16x224 is there twice"),
+        (b"a = " + b"[" * 100_000, "expected valid TOML in UTF-8, found: maximum recursion depth"),
+        (b"a = " + b"{a=" * 50_000, "expected valid TOML in UTF-8, found: maximum recursion depth"),
+        (b"a = 1" + b"0" * 5_000, "expected valid TOML in UTF-8, found: Exceeds the limit"),
     ],
-    ids=["syntax", "other table", "no array", "latin", "twice"],
+    ids=["syntax", "other table", "no array", "latin", "twice", "arrays", "tables", "digits"],
 )
 def test_malformed_table_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "gates.toml"
