@@ -271,7 +271,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     ``engines`` is empty where none is available; an engine that the user named is in it even if
     it is not available. ``budget_seconds`` None means the level's (``budget_of``). ``weights`` are
-    (model, file or folder or name); of two for one model the last counts. Paths are absolute.
+    (model, file or folder or name), one for each model. Paths are absolute.
     """
 
     level: int
@@ -310,6 +310,13 @@ class Settings(msgspec.Struct, frozen=True):
         if values["threads"] is None:
             values["threads"] = allowed_cpus()
         settings = cls(**values)
+        models = [model for model, _ in settings.weights]
+        for model in models:
+            if models.count(model) > 1:
+                raise UsageError(
+                    f"--{prefix}weights (or AMX_SUITE_WEIGHTS) names {model} twice; give each "
+                    "model once"
+                )
         if settings.data is not None and not settings.data.is_dir() and not settings.download:
             raise UsageError(
                 f"--{prefix}data (or AMX_SUITE_DATA): there is no folder {settings.data}; name the "

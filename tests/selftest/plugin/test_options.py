@@ -162,6 +162,11 @@ def test_unknown_names_list_the_known() -> None:
         settings({"across": ["torch"]})
 
 
+def test_model_has_one_set_of_weights() -> None:
+    with pytest.raises(UsageError, match=r"weights .* names bert twice"):
+        settings({"weights": ["bert=a", "bert=b"]})
+
+
 def test_data_must_exist_unless_downloaded(tmp_path: Path) -> None:
     absent = str(tmp_path / "absent")
     with pytest.raises(UsageError, match="--amx-download"):
