@@ -14,9 +14,11 @@ import amx_suite
 _VARIABLE = "PYTHONPATH"
 
 #: Keeps progress bars and warnings of libraries out of a child's log, whose end is shown when the
-#: child is lost. The user's own values win. Sources: the manuals of tqdm, huggingface_hub and
-#: transformers.
+#: child is lost. The user's own values win. Sources: the manuals of tqdm, huggingface_hub,
+#: transformers, Python and PyTorch.
 QUIET = {
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_VERBOSITY": "error",

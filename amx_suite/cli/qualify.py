@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RESULT_FILES", "configure", "run"]
+__all__ = ["CONFORMANCE_FOLDERS", "RESULT_FILES", "configure", "run"]
 
 import argparse
 import contextlib
@@ -32,7 +32,8 @@ from amx_suite.report.markdown import render_markdown
 #: What a run writes; where the last of them is, the others are complete.
 RESULT_FILES = ("results.json", "junit.xml", "summary.md")
 
-_FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
+#: The folders of conformance tests; setup.py puts the same into a wheel.
+CONFORMANCE_FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
 
 #: With these a user's shell may narrow pytest's runs; a qualification must not be narrowed.
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _conformance_folders(root: Path) -> tuple[Path, ...]:
     """The folders of conformance tests; raises UsageError if there are none."""
-    folders = tuple(root / "tests" / name for name in _FOLDERS)
+    folders = tuple(root / "tests" / name for name in CONFORMANCE_FOLDERS)
     found = tuple(folder for folder in folders if folder.is_dir())
     if not found:
         raise UsageError(

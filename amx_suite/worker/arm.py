@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Arm", "InferenceArm", "TrainingArm", "count_operations", "prepare_arm"]
+__all__ = ["Arm", "InferenceArm", "TrainingArm", "count_operations", "prepare_arm", "to_array"]
 
 import itertools
 import os
@@ -63,7 +63,7 @@ class InferenceArm(Arm):
 
     def outputs(self) -> ArrayMap:
         """``logits`` of the batch, FP64 for the reference, else FP32."""
-        return {"logits": _array(self.step(), self.case)}
+        return {"logits": to_array(self.step(), self.case.precision)}
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TrainingArm(Arm):
         """The next batch's gradients by parameter name; no update."""
         self._backward()
         found = self.engine.gradients(self.prepared)
-        return {name: _array(gradient, self.case) for name, gradient in found.items()}
+        return {name: to_array(gradient, self.case.precision) for name, gradient in found.items()}
 
     def save(self, path: Path) -> None:
         """Write ``{model, optimizer, case}`` to ``path``, atomically; OutputError if it fails."""
@@ -197,7 +197,7 @@ def _channels_last(
     return converted.to(memory_format=layout), laid_out
 
 
-def _array(tensor: torch.Tensor, case: RunCase) -> np.ndarray[Any, Any]:
-    """A tensor as an array of a type that numpy has."""
-    wide = tensor.detach().double() if case.precision is Precision.FP64 else tensor.detach().float()
+def to_array(tensor: torch.Tensor, precision: Precision) -> np.ndarray[Any, Any]:
+    """A result as an array of a type that numpy has: FP64 for the reference, else FP32."""
+    wide = tensor.detach().double() if precision is Precision.FP64 else tensor.detach().float()
     return wide.contiguous().numpy()

@@ -27,9 +27,6 @@ _OWNED_PREFIXES = (
     "TORCH_COMPILE",
 )
 _OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
-#: Keep notices out of the child's log, whose end is shown when the child is lost. The user's own
-#: values win.
-_QUIET = {"PYTHONWARNINGS": "ignore", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 class ChildEnvironment(msgspec.Struct, frozen=True):
@@ -70,4 +67,4 @@ def child_environment(
     owned = {name for name in inherited if name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)}
     kept = {name: value for name, value in inherited.items() if name not in owned}
     removed = {name: inherited[name] for name in sorted(owned)}
-    return ChildEnvironment({**_QUIET, **kept, **chosen}, chosen, removed)
+    return ChildEnvironment({**kept, **chosen}, chosen, removed)

@@ -19,14 +19,13 @@ from amx_suite.child.channel import ArrayMap, Reply
 from amx_suite.core.case import Mode, Shape
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.isa import AMX_FLAGS, Isa
-from amx_suite.core.precision import Precision
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import installed
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.host.permission import amx_permission_held
 from amx_suite.worker import messages
-from amx_suite.worker.arm import Arm, InferenceArm, TrainingArm, prepare_arm
+from amx_suite.worker.arm import Arm, InferenceArm, TrainingArm, prepare_arm, to_array
 from amx_suite.worker.jail import enter_jail
 from amx_suite.worker.kernel_log import add_up, kernel_log
 from amx_suite.worker.mkl import mkl_kernels, mkl_level
@@ -183,9 +182,7 @@ def _operate(request: messages.Operate, arrays: ArrayMap) -> ArrayMap:
         # INT8 is calibrated on the measured input itself, so that the error is the operator's and
         # not the calibration's.
         forward = engine.prepare_inference(built.module, built.inputs, precision, [built.inputs])
-        output = forward(*built.inputs)
-    wide = output.double() if precision is Precision.FP64 else output.float()
-    return {"output": wide.contiguous().numpy()}
+        return {"output": to_array(forward(*built.inputs), precision)}
 
 
 def _set_up(isa: Isa, threads: int) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from amx_suite.cli.qualify import CONFORMANCE_FOLDERS
+
 pytestmark = pytest.mark.selftest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def built(tmp_path_factory):
 
 def test_build_carries_each_conformance_test(built):
     wanted = {
-        path.relative_to(ROOT) for name in FOLDERS for path in (ROOT / "tests" / name).glob("*.py")
+        path.relative_to(ROOT)
+        for name in CONFORMANCE_FOLDERS
+        for path in (ROOT / "tests" / name).glob("*.py")
     }
     found = {path.relative_to(built) for path in built.rglob("test_*.py")}
     assert found == wanted

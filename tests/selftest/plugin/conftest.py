@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 import pytest
+
+from amx_suite.child.main import exit_code_of, fork
 
 ROOT = Path(__file__).resolve().parents[3]
 _MOST_SECONDS = 120
@@ -18,31 +19,25 @@ _MOST_SECONDS = 120
 def forked(arguments, folder, environ, before):
     """Run pytest in a fork of this process, which has done its imports already."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.dup2(writing, 1)
-            os.dup2(writing, 2)
-            sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
-            os.environ.clear()
-            os.environ.update(environ)
-            os.chdir(folder)
-            signal.alarm(_MOST_SECONDS)
-            sys.path.insert(0, str(folder))
-            if before is not None:
-                before()
-            code = int(pytest.main(arguments))
-        # As at the end of an interpreter: pytest-benchmark raises where it finds a regression.
-        except BaseException:  # noqa: BLE001
-            traceback.print_exc()
-            code = 1
-        sys.stdout.flush()
-        os._exit(code)
+
+    def run():
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
+        os.environ.clear()
+        os.environ.update(environ)
+        os.chdir(folder)
+        signal.alarm(_MOST_SECONDS)
+        sys.path.insert(0, str(folder))
+        if before is not None:
+            before()
+        return int(pytest.main(arguments))
+
+    child = fork(run)
     os.close(writing)
     with os.fdopen(reading) as stream:
         text = stream.read()
-    _, status = os.waitpid(child, 0)
-    return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), text)
+    return subprocess.CompletedProcess(arguments, exit_code_of(child), text)
 
 
 @pytest.fixture
