@@ -10,6 +10,7 @@ __all__ = [
     "check_row",
     "machine_info",
     "missing_rows",
+    "narrow_storage",
     "storage_of_machine",
 ]
 
@@ -25,6 +26,7 @@ from amx_suite.errors import ResultsFileError
 from amx_suite.host.fingerprint import machine_id
 
 if TYPE_CHECKING:
+    import pytest
     from pytest_benchmark.session import BenchmarkSession
 
     from amx_suite.core.run import Check
@@ -79,6 +81,24 @@ def storage_of_machine(storage: str, fingerprint: Mapping[str, str]) -> str:
     return f"{storage.rstrip('/')}/{machine_id(fingerprint)}"
 
 
+def narrow_storage(config: pytest.Config, fingerprint: Mapping[str, str]) -> None:
+    """Make pytest-benchmark use this machine's folder."""
+    option = config.option
+    option.benchmark_storage = storage_of_machine(option.benchmark_storage, fingerprint)
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None:
+        # Tests of the suite were found after pytest-benchmark had looked for the baseline.
+        from pytest_benchmark.utils import load_storage
+
+        session.storage = load_storage(
+            option.benchmark_storage,
+            logger=session.logger,
+            default_machine_id=session.machine_id,
+            netrc=option.benchmark_netrc,
+        )
+        session.handle_loading()
+
+
 def check_machine(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], across: Collection[str] = ()
 ) -> tuple[str, ...]:
@@ -103,12 +123,12 @@ def check_machine(
     return admit(found, across, option=_OPTION, remedy=_REMEDY)
 
 
-def check_loaded(session: BenchmarkSession) -> None:
+def check_loaded(session: BenchmarkSession | None) -> None:
     """Raise ResultsFileError unless the baseline that the user asked for was read.
 
     pytest-benchmark only warns, and then every comparison passes.
     """
-    if not session.compare:
+    if session is None or not session.compare:
         return
     if session.compare is True:
         wanted = session.storage.query("[0-9][0-9][0-9][0-9]_")[-1:]
@@ -157,12 +177,14 @@ def check_row(
 
 
 def missing_rows(
-    session: BenchmarkSession, checks: Iterable[Check], deselected: Collection[str]
+    session: BenchmarkSession | None, checks: Iterable[Check], deselected: Collection[str]
 ) -> tuple[str, ...]:
     """A line for each row of the baseline that this run does not have, with the reason.
 
     Tests that the user deselected are left out.
     """
+    if session is None:
+        return ()
     measured = {row.fullname for row in session.benchmarks if row}
     outcomes = {check.test_id: f"{check.outcome}: {check.reason}" for check in checks}
     wanted = {name for rows in (session.compared_mapping or {}).values() for name in rows}

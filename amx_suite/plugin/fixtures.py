@@ -28,9 +28,10 @@ import pytest
 
 from amx_suite.child.handle import Child, most_children
 from amx_suite.core.isa import Isa
+from amx_suite.plugin.hooks import suite_run
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.rows import AmxRow, VirtualClock
-from amx_suite.plugin.run import RUN, HostView, Run
+from amx_suite.plugin.run import HostView, Run
 from amx_suite.report.mismatch import store_mismatch
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _Child = TypeVar("_Child", bound=Child)
 @pytest.fixture(scope="session")
 def _amx_run(pytestconfig: pytest.Config) -> Run:
     """What this pytest run knows; the fixtures below are parts of it."""
-    return pytestconfig.stash[RUN]
+    return suite_run(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +173,11 @@ def amx_trial(request: pytest.FixtureRequest, amx_support: HostView, _amx_run: R
 
 
 @pytest.fixture
-def _amx_clock(request: pytest.FixtureRequest) -> VirtualClock:
+def _amx_clock(request: pytest.FixtureRequest, _amx_run: Run) -> VirtualClock:
+    if _amx_run.benchmarks is None:
+        pytest.fail(
+            "timed tests need pytest-benchmark: run them without -p no:benchmark", pytrace=False
+        )
     # pytest-benchmark reads its timer from the marker when its fixture is made, after this one.
     clock = VirtualClock()
     group = request.node.get_closest_marker("benchmark")

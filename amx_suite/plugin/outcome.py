@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 __all__ = [
-    "MeasuredAgainError",
-    "Outcomes",
     "classify",
     "end",
     "errors_end_test",
-    "is_measured_again",
+    "keep",
     "one_line",
     "own_outcome",
-    "raise_for",
     "record",
     "why_not_usable",
 ]
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -37,10 +34,6 @@ class _InconclusiveError(pytest.skip.Exception):  # type: ignore[name-defined,mi
     """Ends a test that can say neither pass nor fail."""
 
 
-class MeasuredAgainError(pytest.skip.Exception):  # type: ignore[name-defined,misc]
-    """Ends a test that runs again at the end of the run."""
-
-
 def record(result: GateResult, add: Callable[[str, object], None]) -> None:
     """Add the verdict, speedup and reason as properties, which pytest writes into junit.xml."""
     add("amx_gate", result.gate.id)
@@ -53,11 +46,6 @@ def record(result: GateResult, add: Callable[[str, object], None]) -> None:
         if result.speedup.low is not None:
             add("amx_speedup_low", f"{result.speedup.low:.4f}")
             add("amx_speedup_high", f"{result.speedup.high:.4f}")
-
-
-def raise_for(result: GateResult, *, strict: bool) -> None:
-    """Return on PASS; otherwise end the test as ``end`` does."""
-    end(result.verdict, f"{result.gate.id}: {result.reason}", result.remedy, strict=strict)
 
 
 def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
@@ -95,13 +83,11 @@ def errors_end_test(trial: Trial | None) -> Iterator[None]:
 def classify(report: pytest.TestReport, call: pytest.CallInfo[None], *, strict: bool) -> None:
     """Mark the report of a test that ended with an outcome of the suite's own.
 
-    That is an inconclusive verdict, a second measurement, or a failure that a library's known
-    defect explains; the last stays a failure if ``strict``.
+    That is an inconclusive verdict, or a failure that a library's known defect explains, which
+    stays a failure if ``strict``.
     """
     error = None if call.excinfo is None else call.excinfo.value
-    if isinstance(error, MeasuredAgainError):
-        report.amx_measured_again = True  # type: ignore[attr-defined]
-    elif isinstance(error, _InconclusiveError):
+    if isinstance(error, _InconclusiveError):
         _mark(report, CheckOutcome.INCONCLUSIVE, str(error.msg))
     elif report.failed and report.when == "call" and not strict:
         defect = known_defect(report.nodeid, report.longreprtext)
@@ -115,11 +101,6 @@ def _mark(report: pytest.TestReport, outcome: CheckOutcome, reason: str) -> None
     report.longrepr = (path, line or 0, f"Skipped: {reason}")
     # Plain text, as xdist sends reports from process to process.
     report.amx_outcome = outcome.value  # type: ignore[attr-defined]
-
-
-def is_measured_again(report: pytest.TestReport) -> bool:
-    """Whether the test is to run again, on a second measurement of its trial."""
-    return getattr(report, "amx_measured_again", False)
 
 
 def own_outcome(report: pytest.TestReport) -> CheckOutcome | None:
@@ -155,37 +136,14 @@ def why_not_usable(support: Support) -> str:
     return "" if support.usable else f"{support.reason}: {support.explanation}"
 
 
-class Outcomes:
-    """How each conformance test of a run ended.
+def keep(report: pytest.TestReport, checks: dict[str, Check]) -> None:
+    """Add how a conformance test ended to the checks, which are by test id.
 
-    It is registered as a plugin of its own, because pytest calls these hooks without the config.
+    A test's call counts, and a phase that failed or skipped it.
     """
-
-    def __init__(self) -> None:
-        self.checks: dict[str, Check] = {}
-        self.deselected: set[str] = set()
-        self.interrupted = False
-
-    def pytest_keyboard_interrupt(self) -> None:
-        """Remember that the run ended early."""
-        self.interrupted = True
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Remember what the user left out of the run."""
-        self.deselected.update(item.nodeid for item in items)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the report of a test's call, or of a phase that failed or skipped it."""
-        if not any(marker in report.keywords for marker in CONFORMANCE_MARKERS):
-            return
-        earlier = self.checks.get(report.nodeid)
-        failed = earlier is not None and earlier.outcome is CheckOutcome.FAILED
-        if (report.when == "call" or not report.passed) and not failed:
-            check = Check(report.nodeid, _outcome(report), one_line(report))
-            self.checks[report.nodeid] = check
-
-    @property
-    def passed(self) -> tuple[str, ...]:
-        """Ids of the tests that passed."""
-        found = self.checks.items()
-        return tuple(name for name, c in found if c.outcome is CheckOutcome.PASSED)
+    if not any(marker in report.keywords for marker in CONFORMANCE_MARKERS):
+        return
+    earlier = checks.get(report.nodeid)
+    failed = earlier is not None and earlier.outcome is CheckOutcome.FAILED
+    if (report.when == "call" or not report.passed) and not failed:
+        checks[report.nodeid] = Check(report.nodeid, _outcome(report), one_line(report))

@@ -18,7 +18,7 @@ import pytest
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Reference
-from amx_suite.core.run import RunSummary
+from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
@@ -34,7 +34,7 @@ from amx_suite.host.reasons import Support
 from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
-from amx_suite.plugin.outcome import Outcomes, why_not_usable
+from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.selection import bound_cpus, is_timed, level_of, trials_of
 from amx_suite.plugin.trials import AmxTrial, Trials
 from amx_suite.trial.calibrate import (
@@ -77,8 +77,10 @@ class HostView(msgspec.Struct, frozen=True):
 class Run:
     """One pytest run. What takes time is made when it is first needed, and kept.
 
-    Raises AmxSuiteError for settings that cannot be used. ``notes`` are sentences on how a baseline
-    differs where the user allowed it; they are keys, so that each is there once.
+    Raises AmxSuiteError for settings that cannot be used. ``checks`` says how each conformance test
+    ended, by test id; ``deselected`` are the ids of tests that the user left out. ``notes`` are
+    sentences on how a baseline differs where the user allowed it; they are keys, so that each is
+    there once.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -88,15 +90,16 @@ class Run:
             config.stash[SETTINGS] if qualifying else Settings.read(config.option, "amx-")
         )
         self.gates = load_gates(self.settings.gates)
-        self.outcomes = Outcomes()
         self.progress = terminal.ProgressLine(config)
+        self.checks: dict[str, Check] = {}
+        self.deselected: set[str] = set()
+        self.interrupted = False
         self.notes: dict[str, None] = {}
         self._writes_summary = self.settings.output is not None and not qualifying
         self._lock = MachineLock()
         self._began = time.monotonic()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._check_settings()
-        self._narrow_storage()
 
     def _check_settings(self) -> None:
         for name in self.settings.engines:
@@ -105,18 +108,16 @@ class Run:
                 raise EngineUnavailableError(f"engine '{name}' cannot be used here: {reason}")
         if self.settings.reference is not None:
             _ = self.calibration
-        baseline.check_argument(self._config.getoption("benchmark_compare"))
+        baseline.check_argument(self._config.getoption("benchmark_compare", None))
         if self.settings.output is not None:
             ensure_writable(self.settings.output)
 
-    def _narrow_storage(self) -> None:
+    def narrow_storage(self) -> None:
         """Give pytest-benchmark a folder of its own for this machine."""
         # Detection takes time, so only where a run is saved or looked up.
         options = ("benchmark_save", "benchmark_autosave", "benchmark_compare")
-        if any(map(self._config.getoption, options)):
-            self._config.option.benchmark_storage = baseline.storage_of_machine(
-                self._config.getoption("benchmark_storage"), self.host.fingerprint
-            )
+        if any(self._config.getoption(name, None) for name in options):
+            baseline.narrow_storage(self._config, self.host.fingerprint)
 
     @cached_property
     def host(self) -> HostView:
@@ -150,9 +151,20 @@ class Run:
         return Trials(self._open_trial, self.progress)
 
     @property
-    def benchmarks(self) -> BenchmarkSession:
-        """pytest-benchmark's session; it exists once pytest is configured."""
-        return self._config._benchmarksession  # type: ignore[attr-defined]
+    def benchmarks(self) -> BenchmarkSession | None:
+        """pytest-benchmark's session, made after ours; None with ``-p no:benchmark``."""
+        return getattr(self._config, "_benchmarksession", None)
+
+    @property
+    def judges_speed(self) -> bool:
+        """Whether speed is judged: not without pytest-benchmark's rows."""
+        return self.benchmarks is not None and not self.benchmarks.disabled
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Ids of the conformance tests that passed."""
+        found = self.checks.items()
+        return tuple(name for name, c in found if c.outcome is CheckOutcome.PASSED)
 
     @property
     def folder(self) -> Path:
@@ -190,12 +202,8 @@ class Run:
 
         Raises UsageError where another run holds it, unless the user chose to wait.
         """
-        times = not (
-            self.benchmarks.disabled
-            or self._config.getoption("collectonly")
-            # Under xdist timed tests refuse to run.
-            or hasattr(self._config, "workerinput")
-        )
+        # Under xdist rows are disabled, and timed tests refuse to run.
+        times = self.judges_speed and not self._config.getoption("collectonly")
         if times and any(map(is_timed, items)):
             say = partial(terminal.write_line, self._config)
             self._lock.acquire(self.settings.wait, say)
@@ -223,19 +231,16 @@ class Run:
             host=tuple(header_lines(self.host.facts, self.host.support)),
             amx_usable=self.host.support.usable,
             amx_reason=why_not_usable(self.host.support),
-            checks=tuple(self.outcomes.checks.values()),
+            checks=tuple(self.checks.values()),
             trials=self.trials.results(),
             started=self._started,
             elapsed_seconds=time.monotonic() - self._began,
-            interrupted=self.outcomes.interrupted,
+            interrupted=self.interrupted,
         )
 
     def baseline_lines(self) -> tuple[str, ...]:
         """How the baseline differs, and which of its rows this run does not have."""
-        outcomes = self.outcomes
-        missing = baseline.missing_rows(
-            self.benchmarks, outcomes.checks.values(), outcomes.deselected
-        )
+        missing = baseline.missing_rows(self.benchmarks, self.checks.values(), self.deselected)
         return (*self.notes, *(f"in the baseline, not in this run: {row}" for row in missing))
 
     def _calibrate(self) -> Calibration:
@@ -272,8 +277,7 @@ class Run:
             cpus=self._cpus,
             peaks=self.peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
-            # With rows disabled speed is not judged.
-            reference=None if self.benchmarks.disabled else self.reference,
+            reference=self.reference if self.judges_speed else None,
             inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
             checkpoints=settings.checkpoint,
             show=self.progress.show,

@@ -6,6 +6,7 @@ __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
     "bound_cpus",
+    "is_ours",
     "is_timed",
     "level_of",
     "parametrize",
@@ -152,10 +153,15 @@ def trial_of(item: pytest.Item) -> Trial | None:
     return trial if isinstance(trial, Trial) else None
 
 
+def is_ours(test: pytest.Item | pytest.Metafunc) -> bool:
+    """Whether a test uses the suite's fixtures; other projects may use the same markers."""
+    # All fixtures of the suite use _amx_run; amx_engine is a parameter.
+    return not {"_amx_run", "amx_engine"}.isdisjoint(getattr(test, "fixturenames", ()))
+
+
 def is_timed(item: pytest.Item) -> bool:
-    """Whether a test of the suite times the machine; other projects may use the same marker."""
-    marked = item.get_closest_marker("performance") is not None
-    return marked and "amx_support" in getattr(item, "fixturenames", ())
+    """Whether a test of the suite times the machine."""
+    return is_ours(item) and item.get_closest_marker("performance") is not None
 
 
 def select(items: Sequence[pytest.Item], level: int) -> tuple[list[pytest.Item], list[pytest.Item]]:
@@ -167,7 +173,7 @@ def select(items: Sequence[pytest.Item], level: int) -> tuple[list[pytest.Item],
     kept: list[pytest.Item] = []
     above: list[pytest.Item] = []
     for item in items:
-        marker = item.get_closest_marker("level")
+        marker = item.get_closest_marker("level") if is_ours(item) else None
         (above if marker and marker.args[0] > level else kept).append(item)
     first: dict[str, int] = {}
 

@@ -22,7 +22,6 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import GateResult
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
-from amx_suite.plugin.outcome import MeasuredAgainError, is_measured_again
 from amx_suite.plugin.terminal import ProgressLine
 from amx_suite.trial.session import TrialSession
 
@@ -34,16 +33,18 @@ class AmxTrial(TrialSession):
     """A trial as a test sees it; it is measured when a test first asks for its speed.
 
     Where the engine does not have an arm, what is asked of it raises NotApplicableError, which
-    skips the test. Unless the trial ``is_final``, its result is kept back where it lacked quiet.
+    skips the test. Unless the trial ``is_final``, its result is withheld where it lacked quiet.
     """
 
     is_final = False
+    was_withheld = False
 
     def result(self) -> TrialResult:
         """The measured trial; ends the test where the trial is to be measured again."""
         result = super().result()
         if self.lacks_quiet and not self.is_final:
-            raise MeasuredAgainError("not quiet enough: measured again at the end of the run")
+            self.was_withheld = True
+            pytest.skip("not quiet enough: measured again at the end of the run")
         return result
 
     def arm_with_amx(self, precision: Precision) -> Arm:
@@ -120,7 +121,9 @@ class Trials:
             self._finalize(trial)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        if any(map(is_measured_again, reports)):
+        made = self._made.get(trial)
+        if made is not None and made.was_withheld:
+            made.was_withheld = False
             if not waiting:
                 text = (
                     f"{trial.name}: not quiet enough, so it is measured again at the end of the run"

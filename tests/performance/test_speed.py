@@ -9,7 +9,7 @@ import pytest
 from amx_suite.core.case import Arm
 from amx_suite.core.gate import Gate
 from amx_suite.plugin.options import Settings
-from amx_suite.plugin.outcome import raise_for, record
+from amx_suite.plugin.outcome import end, record
 from amx_suite.plugin.rows import AmxRow
 from amx_suite.plugin.trials import AmxTrial
 
@@ -51,4 +51,5 @@ def test_speedup(
             reason=result.reason,
             **amx_trial.arm_with_amx(amx_gate.precision).conditions,
         )
-    raise_for(result, strict=amx_settings.strict)
+    reason = f"{result.gate.id}: {result.reason}"
+    end(result.verdict, reason, result.remedy, strict=amx_settings.strict)

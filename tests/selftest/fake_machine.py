@@ -6,8 +6,8 @@ available ones, ``kernel`` names its kernel, ``usable`` false hides AMX for the 
 code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its
 evidence, ``refused`` says why the engine does not have an arm, ``faults`` maps "ARM STEP" to
 ``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of readings for which
-the tile unit is busy, ``second_seconds`` limits second measurements, and ``lock`` is the file of
-the machine's lock, by default in the run's folder. Budgets run out by the machine's clock.
+the tile unit is busy, and ``second_seconds`` limits second measurements. Budgets run out by the
+machine's clock. The machine's lock is in the run's folder.
 """
 
 import functools
@@ -82,7 +82,7 @@ class _Worker(FakeWorker):
 _CHOSEN = _SCRIPT.get("engines", ["ipex"])
 for _engine in ENGINES.values():
     type(_engine).why_unavailable = lambda self: None if self.name in _CHOSEN else "not here"
-lock.LOCK_PATH = Path(_SCRIPT.get("lock", "machine.lock")).absolute()
+lock.LOCK_PATH = Path("machine.lock").absolute()
 trials.MOST_SECONDS = _SCRIPT.get("second_seconds", trials.MOST_SECONDS)
 run.AmxTrial = functools.partial(trials.AmxTrial, clock=lambda: _WORLD.now / _HASTE)
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)

@@ -1,10 +1,15 @@
 """``--benchmark-compare`` on saved runs: what passes, what fails, what is refused."""
 
+import copy
 import json
 import re
 import shutil
 
 import pytest
+
+from amx_suite.errors import ResultsFileError
+from amx_suite.host.fingerprint import machine_id
+from amx_suite.plugin.baseline import check_machine, machine_info, storage_of_machine
 
 pytestmark = pytest.mark.selftest
 
@@ -20,6 +25,7 @@ SLOW_MACHINE = {
         "int8@amx": 0.176,
     }
 }
+OURS = machine_info({"cores": "2", "kernel": "6.1"})
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,7 @@ def test_unchanged_run_passes(run_suite, baseline):
     done = run_suite(*LIMIT)
     assert done.returncode == 0, done.stdout
     assert "0001_nigh" in done.stdout
+    assert "AMX baseline" not in done.stdout
 
 
 def test_slow_machine_fails_seconds_not_ratios(run_suite, baseline):
@@ -98,14 +105,14 @@ def test_other_machine_finds_no_baseline(run_suite, baseline):
 
 def test_other_machines_file_needs_permission(run_suite, baseline):
     named, other = f"--benchmark-compare={baseline}", {"kernel": "other"}
+    difference = "another machine (kernel was 'fake', is 'other')"
     refused = run_suite(named, machine=other)
     assert refused.returncode == 4
-    assert "another machine (kernel was 'fake', is 'other')" in refused.stdout
+    assert difference in refused.stdout
+    assert "--amx-across machine" in refused.stdout
     done = run_suite(named, "--amx-across", "machine", machine=other)
     assert done.returncode == 0, done.stdout
-    assert (
-        "compared all the same with another machine (kernel was 'fake', is 'other')" in done.stdout
-    )
+    assert f"compared all the same with {difference}" in done.stdout
 
 
 def test_path_taken_for_baseline_is_explained(run_suite, tmp_path):
@@ -142,3 +149,41 @@ def test_other_case_of_same_name_is_refused(run_suite, baseline):
     done = run_suite("--benchmark-compare", "--amx-across", "seed")
     assert done.returncode == 1
     assert re.search(r"measured something else, this run measures gemm-\S+-s0", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda info: info.pop("amx_suite"), "was not written by amx-suite"),
+        (lambda info: info.update(amx_suite="text"), "was not written by amx-suite"),
+        (lambda info: info["amx_suite"].update(schema_version=0), "schema version 0"),
+        (lambda info: info["amx_suite"]["versions"].update(torch="1.0"), "torch was '1.0'"),
+        (lambda info: info["amx_suite"]["fingerprint"].pop("kernel"), "kernel was 'None'"),
+        (lambda info: info["amx_suite"]["fingerprint"].update(new="x"), "new was 'x', is 'None'"),
+    ],
+    ids=["foreign", "garbage", "stale", "torch", "a trait less", "a trait more"],
+)
+def test_difference_is_named_with_remedy(change, complaint):
+    theirs = copy.deepcopy(OURS)
+    change(theirs)
+    with pytest.raises(ResultsFileError, match=complaint) as caught:
+        check_machine(OURS, theirs, ["shape"])
+    assert "--benchmark-save" in str(caught.value)
+
+
+def test_other_schema_version_is_never_allowed():
+    theirs = copy.deepcopy(OURS)
+    theirs["amx_suite"]["schema_version"] = 0
+    with pytest.raises(ResultsFileError, match="schema version 0"):
+        check_machine(OURS, theirs, ["machine", "software"])
+
+
+@pytest.mark.parametrize("storage", ["file://./.benchmarks", "/data/runs/", ".benchmarks"])
+def test_each_machine_has_its_folder(storage):
+    here = {"cores": "2"}
+    assert storage_of_machine(storage, here) == f"{storage.rstrip('/')}/{machine_id(here)}"
+
+
+def test_storage_that_is_no_folder_stays():
+    address = "elasticsearch+http://host:9200/index/type"
+    assert storage_of_machine(address, {"cores": "2"}) == address

@@ -1,7 +1,7 @@
 """Two runs that measure never run at once; other runs take no lock."""
 
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,6 @@ from amx_suite.host.lock import MachineLock
 
 pytestmark = pytest.mark.selftest
 
-FOREIGN = """
-import pytest
-
-@pytest.mark.performance
-def test_of_another_project(): pass
-"""
 #: A plugin that comes after the suite's own at the end of a run.
 LAST = """
 import pytest
@@ -30,34 +24,36 @@ def pytest_unconfigure():
 
 @pytest.fixture
 def held(tmp_path):
-    """The fake machine's lock, held by this test, and the machine that has it."""
-    path = tmp_path / "held.lock"
-    with MachineLock(path).acquire(False, pytest.fail) as lock:
-        yield lock, {"lock": str(path)}
+    """The fake machine's lock, held by this test."""
+    with MachineLock(tmp_path / "machine.lock").acquire(False, pytest.fail) as lock:
+        yield lock
 
 
-def is_waited_for(machine):
-    inode = Path(machine["lock"]).stat().st_ino
+def is_waited_for(path):
+    inode = Path(path).stat().st_ino
     lines = Path("/proc/locks").read_text().splitlines()
     return any(" -> FLOCK " in line and f":{inode} " in line for line in lines)
 
 
 def test_second_run_is_refused(run_suite, held):
-    done = run_suite(machine=held[1])
+    done = run_suite()
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: this machine is taken by process" in done.stdout
     assert "wait for it to end, or pass --wait (pytest: --amx-wait)" in done.stdout
     assert "passed" not in done.stdout
 
 
-def test_second_run_waits(run_suite, held):
-    lock, machine = held
-    with ThreadPoolExecutor() as pool:
-        run = pool.submit(run_suite, "--amx-wait", "-q", machine=machine)
-        while not is_waited_for(machine) and not run.done():
-            time.sleep(0.05)
-        lock.release()
-        done = run.result()
+def test_second_run_waits(run_suite, held, tmp_path):
+    def release_when_waited_for():
+        end = time.monotonic() + 60
+        while not is_waited_for(tmp_path / "machine.lock") and time.monotonic() < end:
+            time.sleep(0.02)  # between two looks
+        held.release()
+
+    releasing = threading.Thread(target=release_when_waited_for)
+    releasing.start()
+    done = run_suite("--amx-wait", "-q")
+    releasing.join()
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("waiting for it to end") == 1
     assert "passed" in done.stdout
@@ -65,15 +61,9 @@ def test_second_run_waits(run_suite, held):
 
 @pytest.mark.parametrize("option", ["--benchmark-disable", "--collect-only", "-k=nothing"])
 def test_untimed_runs_take_no_lock(run_suite, held, option):
-    done = run_suite(option, machine=held[1])
+    done = run_suite(option)
     assert done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     assert "taken by" not in done.stdout
-
-
-def test_other_projects_take_no_lock(run_suite, held, tmp_path):
-    (tmp_path / "test_foreign.py").write_text(FOREIGN)
-    done = run_suite(machine=held[1], tests=tmp_path / "test_foreign.py")
-    assert done.returncode == 0, done.stdout
 
 
 def test_end_of_run_frees_it(run_suite, tmp_path):

@@ -25,15 +25,15 @@ MACHINE = host_traits(
 
 @pytest.fixture
 def reference(tmp_path):
-    """Stores a quiet reference; returns its file."""
+    """Stores a quiet reference; returns the options that name it."""
 
-    def store(machine=MACHINE, threads=1):
+    def store(machine=MACHINE):
         rates = {Unit.TILE: 1024.0, Unit.FMA: 64.0, Unit.MEMORY: 1e10}
         path = tmp_path / "reference.json"
         save_calibration(
-            Calibration(machine, threads, "2025-11-22", 30.0, 600, 1.0, Reference(rates)), path
+            Calibration(machine, 1, "2025-11-22", 30.0, 600, 1.0, Reference(rates)), path
         )
-        return path
+        return "--amx-reference", path, "--amx-threads", 1
 
     return store
 
@@ -41,6 +41,11 @@ def reference(tmp_path):
 def gates_of(folder):
     written = json.loads((folder / "out.json").read_text())
     return [gate for trial in written["amx_suite"]["trials"] for gate in trial["gates"]]
+
+
+def counts(junit):
+    (suite,) = ET.parse(junit).iter("testsuite")
+    return [int(suite.get(name)) for name in ("tests", "skipped", "failures")]
 
 
 class TestReference:
@@ -59,13 +64,12 @@ class TestReference:
         assert not list((tmp_path / "data").rglob("*.json"))
 
     def test_named_file_is_used(self, run_suite, reference):
-        done = run_suite("--amx-reference", reference(), "--amx-threads", 1)
+        done = run_suite(*reference())
         assert done.returncode == 0, done.stdout
         assert "of the reference of 2025-11-22: tile 1024 a cycle" in done.stdout
 
     def test_other_machines_file_is_refused(self, run_suite, reference):
-        path = reference({**MACHINE, "microcode": "0x99"})
-        done = run_suite("--amx-reference", path, "--amx-threads", 1)
+        done = run_suite(*reference({**MACHINE, "microcode": "0x99"}))
         assert done.returncode == 4
         assert "microcode was '0x99'" in done.stdout
         assert "amx-suite calibrate" in done.stdout
@@ -79,18 +83,20 @@ class TestMeasuredAgain:
 
         def run(*arguments, readings, **more):
             return run_suite(
-                *("--amx-reference", reference(), "--amx-threads", 1, "--amx-budget", 1),
-                *("--benchmark-json", "out.json", *arguments),
+                *(*reference(), "--amx-budget", 1, "--benchmark-json", "out.json", *arguments),
                 machine={"busy": readings, **more},
             )
 
         return run
 
     def test_second_measurement_counts(self, run_busy, tmp_path):
-        done = run_busy(readings=1800)
+        """Also for a test without the suite's markers."""
+        file = tmp_path / "test_theirs.py"
+        file.write_text("def test_it(amx_trial):\n    amx_trial.seconds(amx_trial.arms[0])\n")
+        done = run_busy(file, readings=1800)
         assert done.returncode == 0, done.stdout
         assert done.stdout.count("gemm-inference-ipex: not quiet enough") == 1
-        assert "9 passed" in done.stdout
+        assert "10 passed" in done.stdout
         assert {gate["verdict"] for gate in gates_of(tmp_path)} == {"PASS"}
         assert len(json.loads((tmp_path / "out.json").read_text())["benchmarks"]) == 9
 
@@ -100,50 +106,27 @@ class TestMeasuredAgain:
         assert done.stdout.count("preparing bf16@amx ") == 2
         assert {gate["lack"] for gate in gates_of(tmp_path)} == {"quiet"}
         assert "the tile unit and left down to 39% of it" in done.stdout
-        (suite,) = ET.parse(tmp_path / "junit.xml").iter("testsuite")
-        assert (suite.get("tests"), suite.get("skipped"), suite.get("failures")) == ("9", "4", "0")
+        assert counts(tmp_path / "junit.xml") == [9, 4, 0]
 
     def test_limited_for_the_run(self, run_busy):
         done = run_busy(readings=1800, second_seconds=0)
         assert re.search(r"5 passed, .*4 inconclusive", done.stdout), done.stdout
         assert done.stdout.count("preparing bf16@amx ") == 1
 
-    def test_not_near_a_minimum(self, unsure):
-        assert "not quiet enough" not in unsure[0].stdout
-
-    def test_any_test_of_a_trial(self, run_busy, tmp_path):
-        """A test without the suite's markers waits for the second measurement too."""
-        file = tmp_path / "test_theirs.py"
-        file.write_text("def test_it(amx_trial):\n    amx_trial.seconds(amx_trial.arms[0])\n")
-        done = run_busy(file, "-k", "test_it", readings=1800)
-        assert "1 passed" in done.stdout, done.stdout
-        assert done.stdout.count("preparing bf16@amx ") == 2
-
-
-@pytest.fixture(scope="module")
-def unsure(run_suite_in, tmp_path_factory):
-    """A run with two inconclusive gates, and its folder."""
-    folder = tmp_path_factory.mktemp("unsure")
-    arguments = ("-k", "bf16-amx", "--junitxml", "junit.xml")
-    return run_suite_in(folder, *arguments, machine=UNSURE), folder
-
 
 class TestInconclusive:
-    def test_own_letter_count_and_section(self, unsure):
-        done, _ = unsure
+    def test_own_letter_count_and_section(self, run_suite, tmp_path):
+        done = run_suite("-k", "bf16-amx", "--junitxml", "junit.xml", machine=UNSURE)
         assert done.returncode == 0
         assert re.search(r"II +\[100%\]", done.stdout), done.stdout
         assert re.search(r"1 passed.* 2 inconclusive in", done.stdout)
         assert "skipped" not in done.stdout.splitlines()[-1]
         section = done.stdout.partition(" inconclusive ===")[2]
         assert section.count("INCONCLUSIVE: gemm-inference-bf16-vs-") == 2
-
-    def test_skipped_in_junit(self, unsure):
-        _, folder = unsure
-        (suite,) = ET.parse(folder / "junit.xml").iter("testsuite")
-        assert (suite.get("tests"), suite.get("skipped"), suite.get("failures")) == ("3", "2", "0")
-        reasons = [skip.get("message") for skip in suite.iter("skipped")]
-        assert all(reason.startswith("INCONCLUSIVE: ") for reason in reasons)
+        assert "not quiet enough" not in done.stdout, "it lacked distance to the minimum"
+        assert counts(tmp_path / "junit.xml") == [3, 2, 0]
+        skipped = ET.parse(tmp_path / "junit.xml").iter("skipped")
+        assert all(skip.get("message").startswith("INCONCLUSIVE: ") for skip in skipped)
 
     def test_failed_if_strict(self, run_suite):
         done = run_suite("--amx-budget", "1", "--amx-strict", machine=UNSURE)
