@@ -78,7 +78,7 @@ class Tolerances(msgspec.Struct, frozen=True):
     ``bits`` are the significant bits of the format. A whole network's outputs are compared with
     FP32 by ``outputs_sqnr_db`` and ``outputs_cosine``. A single operator is compared with FP64 by
     the ``rounding`` of a floating-point format. A quantized format has ``peer_sqnr_db`` instead:
-    with AMX against the same graph without.
+    with AMX against without, for a single operator.
     """
 
     bits: int

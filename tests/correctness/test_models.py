@@ -70,7 +70,12 @@ def test_outputs(amx_trial: AmxTrial, amx_arm: Arm) -> None:
 @inference
 @pytest.mark.parametrize("precision", REDUCED, ids=str)
 def test_amx_errs_no_more_than_its_peer(amx_trial: AmxTrial, precision: Precision) -> None:
-    """The peer is the arm of the same precision without AMX."""
+    """The peer is the arm of the same precision without AMX.
+
+    Their outputs are not compared with each other. Rounding to INT8 makes a jump of any difference,
+    and the next layers make more of them, so that two right executions of one quantized network may
+    differ by as much as its own rounding error (docs/measured.md).
+    """
     result = amx_trial.outputs(amx_trial.arm_with_amx(precision))
     peer = amx_trial.outputs(amx_trial.arm_without_amx(precision))
     fp64 = amx_trial.fp64_outputs()
@@ -78,8 +83,6 @@ def test_amx_errs_no_more_than_its_peer(amx_trial: AmxTrial, precision: Precisio
     floor = root_mean_square(fp64) * tolerances.least_error
     require(error_ratio(result, peer, fp64, floor=floor))
     require(same(result, peer, fp64))
-    if tolerances.peer_sqnr_db is not None:
-        require(signal_to_noise(result, peer, tolerances.peer_sqnr_db))
 
 
 @pytest.mark.trials(mode=Mode.INFERENCE, model="resnet50")
