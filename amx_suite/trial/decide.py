@@ -28,6 +28,7 @@ __all__ = [
     "MOST_BUDGETS",
     "MOST_LOST",
     "ROUNDS",
+    "Judged",
     "decide",
     "gates_of",
     "judge",
@@ -36,7 +37,7 @@ __all__ = [
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from amx_suite.core.case import RunCase
+from amx_suite.core.case import Arm, RunCase
 from amx_suite.core.gate import Gate
 from amx_suite.core.measurement import Measurement, lost_share
 from amx_suite.core.quiet import Reference
@@ -62,7 +63,11 @@ MOST_LOST = 0.25
 _MORE_TIME = "give the trial more time with --amx-budget"
 
 
-def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[tuple[Gate, RunCase, RunCase], ...]:
+#: A gate with its candidate and its baseline arm.
+Judged = tuple[Gate, Arm, Arm]
+
+
+def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[Judged, ...]:
     """The gates that judge this trial, each with its candidate and its baseline arm."""
     return tuple(
         (gate, candidate, baseline)
@@ -75,16 +80,13 @@ def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[tuple[Gate, RunCase, 
 
 
 def judge(
-    trial: Trial, gates: Iterable[Gate], measurement: Measurement, missing: Mapping[str, str]
+    judged: Iterable[Judged], measurement: Measurement, missing: Mapping[str, str]
 ) -> tuple[GateResult, ...]:
-    """The verdict on each gate of the trial, from stored values alone.
+    """The verdict on each gate of a trial, from stored values alone.
 
     ``missing`` maps the ids of arms that did not run to the reasons.
     """
-    return tuple(
-        _judge(gate, candidate, baseline, measurement, missing)
-        for gate, candidate, baseline in gates_of(trial, gates)
-    )
+    return tuple(_judge(each, measurement, missing) for each in judged)
 
 
 def decide(
@@ -128,13 +130,8 @@ def speaks_against(speedup: Speedup | None, minimum: float) -> bool:
     return speedup.pairs >= LEAST_ROUNDS and speedup.high < minimum
 
 
-def _judge(
-    gate: Gate,
-    candidate: RunCase,
-    baseline: RunCase,
-    measurement: Measurement,
-    missing: Mapping[str, str],
-) -> GateResult:
+def _judge(judged: Judged, measurement: Measurement, missing: Mapping[str, str]) -> GateResult:
+    gate, candidate, baseline = judged
     first, second = (
         paired_speedup(measurement.pairs(baseline.id, candidate.id, launch)) for launch in (0, 1)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["TrialSession"]
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,16 +18,16 @@ from amx_suite.core.case import Arm, Mode
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
 from amx_suite.core.isa import Isa
-from amx_suite.core.measurement import Environment, Measurement
+from amx_suite.core.measurement import Environment, Measurement, Round
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.precision import Precision
-from amx_suite.core.quiet import Reading, Reference
+from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision, Lack
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
-from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
+from amx_suite.trial.decide import gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
-from amx_suite.trial.measure import Rounds
+from amx_suite.trial.measure import Launch
 from amx_suite.trial.pool import StartWorker, WorkerPool, available_bytes, place
 from amx_suite.trial.unproven import why_unproven
 from amx_suite.workloads.base import Inputs
@@ -64,7 +65,7 @@ class TrialSession:
     ) -> None:
         self.trial = trial
         self.arms = trial.arms
-        self._gates = tuple(gate for gate, _, _ in gates_of(trial, gates))
+        self._judged = gates_of(trial, gates)
         self._host = host
         self._cpus = cpus
         self._peaks = peaks
@@ -72,8 +73,8 @@ class TrialSession:
         self._checkpoints = checkpoints
         self._show = show
         self._reference = None if reference is None else reference.only(trial.units)
-        self._pool = WorkerPool(start, inputs, memory, clock)
-        self._rounds = Rounds(self._pool, start_probe, self._reference, clock)
+        self._pool = WorkerPool(start, start_probe, inputs, memory, clock)
+        self._rounds: list[Round] = []
         self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}
         self._started = ""
@@ -96,19 +97,19 @@ class TrialSession:
                 self._failure = error
                 self.close()
                 raise
-            self._rounds.close()
+            self._pool.end_probe()
             self._result = self.so_far()
         return self._result
 
     @property
     def has_rounds(self) -> bool:
         """Whether at least one round was finished."""
-        return bool(self._rounds.taken)
+        return bool(self._rounds)
 
     def so_far(self) -> TrialResult:
         """What has been measured until now, with its verdicts."""
         measurement = self._measured()
-        return TrialResult(measurement, judge(self.trial, self._gates, measurement, self.missing))
+        return TrialResult(measurement, judge(self._judged, measurement, self.missing))
 
     @property
     def lacks_quiet(self) -> bool:
@@ -120,7 +121,7 @@ class TrialSession:
     def missing(self) -> Mapping[str, str]:
         """Ids of the arms that the engine does not have, with the reasons; known once prepared."""
         given_up = self._pool.given_up.items()
-        return {key: str(error) for key, error in given_up if isinstance(error, NotApplicableError)}
+        return {c.id: str(error) for c, error in given_up if isinstance(error, NotApplicableError)}
 
     def evidence(self, case: Arm) -> Evidence:
         """What the arm provably ran, in the measured trial or else in one untimed step.
@@ -128,12 +129,12 @@ class TrialSession:
         Raises NotApplicableError if the engine does not have the arm.
         """
         self._pool.worker(case)
-        known = self._pool.facts[case.id].evidence
+        known = self._pool.facts[case].evidence
         return known or self._prove(case)
 
     def why_unproven(self, case: Arm, evidence: Evidence) -> Decision | None:
         """``unproven.why_unproven`` with the highest share that one of the arm's gates asks for."""
-        shares = [gate.amx_share for gate in self._gates if gate.covers(case)]
+        shares = [gate.amx_share for gate, candidate, _ in self._judged if candidate == case]
         return why_unproven(case, evidence, max(shares, default=DEFAULT_AMX_SHARE))
 
     def outputs(self, case: Arm) -> Any:
@@ -153,14 +154,14 @@ class TrialSession:
     def fp64_outputs(self) -> Any:
         """The FP64 logits of the same model and data."""
         outputs = self.outputs(self._fp64)
-        self._pool.discard(self._fp64.id)
+        self._pool.discard(self._fp64)
         return outputs
 
     def fp64_gradients(self, *, batch: int) -> dict[str, Any]:
         """The FP64 gradients of the first training step; the arms free their models for it."""
         self._pool.release_all()
         gradients = self.gradients(self._fp64, batch=batch)
-        self._pool.discard(self._fp64.id)
+        self._pool.discard(self._fp64)
         return gradients
 
     @property
@@ -170,7 +171,6 @@ class TrialSession:
 
     def close(self) -> None:
         """End all workers."""
-        self._rounds.close()
         self._pool.close()
 
     def _measured(self) -> Measurement:
@@ -185,14 +185,12 @@ class TrialSession:
                 cpus=self._cpus,
                 peaks=self._peaks,
             ),
-            arms=tuple(
-                self._pool.facts[case.id] for case in self.arms if case.id in self._pool.facts
-            ),
-            rounds=tuple(self._rounds.taken),
+            arms=tuple(self._pool.facts[case] for case in self.arms if case in self._pool.facts),
+            rounds=tuple(self._rounds),
             notes=tuple(self._notes),
             beyond_ceiling={
-                case_id: error.what
-                for case_id, error in self._pool.given_up.items()
+                case.id: error.what
+                for case, error in self._pool.given_up.items()
                 if isinstance(error, CeilingIgnoredError)
             },
             reference=self._reference,
@@ -209,32 +207,32 @@ class TrialSession:
         for group in groups:
             if len(groups) > 1:
                 self._pool.keep_only(group)
-                self._start(self._cases(group - self._pool.live))
-            self._take_rounds(group, budget, launch=0)
+                self._start(case for case in group if case not in self._pool.live)
+            self._take_rounds(group, budget, number=0)
             again = self._to_confirm(group)
             if again:
                 self._start_anew(again)
-                self._take_rounds(again, budget, launch=1)
+                self._take_rounds(again, budget, number=1)
             self._gather_evidence(group)
 
-    def _prepare(self) -> tuple[frozenset[str], ...]:
+    def _prepare(self) -> Sequence[Sequence[Arm]]:
         """Prepare every arm, or as many as memory holds; the groups in which to measure them."""
         for number, case in enumerate(self.arms, start=1):
             if not self._pool.has_room():
                 return self._split()
             self._say(f"preparing {case.arm} ({number} of {len(self.arms)})")
             self._start([case])
-        return (self._pool.live,)
+        return [self.arms]
 
     def _start(self, cases: Iterable[Arm]) -> None:
         for case in cases:
             with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
                 self._pool.start(case)
 
-    def _split(self) -> tuple[frozenset[str], ...]:
+    def _split(self) -> Sequence[Sequence[Arm]]:
         self._pool.require_pair()
         capacity = len(self._pool.live)
-        pairs = [(arm, baseline) for _, arm, baseline in gates_of(self.trial, self._gates)]
+        pairs = [(candidate, baseline) for _, candidate, baseline in self._judged]
         groups = place(self.arms, pairs, capacity)
         self._note(
             f"memory holds {capacity} of {len(self.arms)} arms at a time, so they ran in "
@@ -242,49 +240,38 @@ class TrialSession:
         )
         return groups
 
-    def _take_rounds(self, ids: frozenset[str], budget: float, launch: int) -> None:
-        wanted = ROUNDS if self._reference else 1
+    def _take_rounds(self, group: Sequence[Arm], budget: float, number: int) -> None:
+        say = functools.partial(self._say, seldom=True)
+        launch = Launch(self._pool, self._reference, budget, say)
+        arms, seed = self._pool.living(group), self.trial.seed + number
+        for round_ in launch.rounds(arms, number=number, seed=seed, first=len(self._rounds)):
+            self._rounds.append(round_)
 
-        def progress(quiet: int, elapsed: float, busy: Reading | None) -> None:
-            found = busy and self._reference and self._reference.busiest([busy])
-            waiting = f", waiting: {found[0]} unit at {found[1]:.0%}" if found else ""
-            self._say(
-                f"{quiet} of {wanted} quiet rounds, {elapsed:.0f} s of {budget:.0f} s{waiting}",
-                seldom=True,
-            )
-
-        self._rounds.measure(
-            self._cases(ids & self._pool.live),
-            wanted=wanted,
-            budget=budget,
-            number=launch,
-            seed=self.trial.seed + launch,
-            progress=progress,
-        )
-
-    def _to_confirm(self, group: frozenset[str]) -> frozenset[str]:
-        """Ids of the arms whose gate the first launch speaks against."""
+    def _to_confirm(self, group: Sequence[Arm]) -> list[Arm]:
+        """The arms whose gate the first launch speaks against."""
         measurement = self._measured()
-        return frozenset(
-            case.id
-            for gate, candidate, baseline in gates_of(self.trial, self._gates)
-            if {candidate.id, baseline.id} <= group & self._pool.live
+        live = self._pool.living(group)
+        slow = {
+            case
+            for gate, candidate, baseline in self._judged
+            if candidate in live
+            and baseline in live
             and speaks_against(
                 paired_speedup(measurement.pairs(baseline.id, candidate.id)), gate.minimum
             )
             for case in (candidate, baseline)
-        )
+        }
+        return [case for case in group if case in slow]
 
-    def _start_anew(self, ids: frozenset[str]) -> None:
-        cases = self._cases(ids)
+    def _start_anew(self, cases: Sequence[Arm]) -> None:
         names = ", ".join(case.arm for case in cases)
         self._note(f"below a gate, so measured again in fresh processes: {names}")
         for case in cases:
-            self._pool.discard(case.id)
+            self._pool.discard(case)
         self._start(cases)
 
-    def _gather_evidence(self, group: frozenset[str]) -> None:
-        for case in self._cases(group & self._pool.live):
+    def _gather_evidence(self, group: Sequence[Arm]) -> None:
+        for case in self._pool.living(group):
             try:
                 self._prove(case)
             except CeilingIgnoredError as error:
@@ -297,16 +284,13 @@ class TrialSession:
     def _prove(self, case: Arm) -> Evidence:
         self._say(f"taking evidence of {case.arm}")
         proof = self._pool.worker(case).prove()
-        facts = self._pool.facts[case.id]
-        self._pool.facts[case.id] = msgspec.structs.replace(
+        facts = self._pool.facts[case]
+        self._pool.facts[case] = msgspec.structs.replace(
             facts,
             evidence=proof.evidence,
             peak_bytes=max(facts.peak_bytes, proof.peak_bytes),
         )
         return proof.evidence
-
-    def _cases(self, ids: frozenset[str]) -> list[Arm]:
-        return [case for case in self.arms if case.id in ids]
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)

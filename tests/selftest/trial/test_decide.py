@@ -7,7 +7,7 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.quiet import Reference
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Lack, Speedup, Verdict
-from amx_suite.trial.decide import LEAST_ROUNDS, decide, judge, speaks_against
+from amx_suite.trial.decide import LEAST_ROUNDS, decide, gates_of, judge, speaks_against
 
 pytestmark = pytest.mark.selftest
 
@@ -91,8 +91,8 @@ def test_stored_measurements_give_the_same_verdicts(make_session, vocabulary):
     result = session.result()
     stored = msgspec.json.encode(result.measurement)
     again = msgspec.json.decode(stored, type=type(result.measurement))
-    gates = [gate.gate for gate in result.gates]
-    assert judge(session.trial, gates, again, {}) == result.gates
+    judged = gates_of(session.trial, [gate.gate for gate in result.gates])
+    assert judge(judged, again, {}) == result.gates
 
 
 def test_drift_of_the_whole_machine_cancels(make_session, vocabulary, world):

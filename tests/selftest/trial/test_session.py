@@ -148,9 +148,9 @@ class TestMemory:
         arms = make_session().arms
         pairs = [(arms[2], arms[0]), (arms[2], arms[1]), (arms[4], arms[0])]
         groups = place(arms, pairs, capacity)
-        assert all(any({one.id, other.id} <= group for group in groups) for one, other in pairs)
+        assert all(any({*pair} <= {*group} for group in groups) for pair in pairs)
         assert all(len(group) <= capacity for group in groups)
-        assert set().union(*groups) == {case.id for case in arms}
+        assert set().union(*groups) == set(arms)
 
 
 class TestFaults:
