@@ -151,10 +151,3 @@ class Measurement(msgspec.Struct, frozen=True):
             return tuple(s.seconds_per_step for s in slices if s.arm_id == arm_id)
 
         return of_arm(quiet) or of_arm(disturbed)
-
-    def arm(self, arm_id: str) -> ArmFacts:
-        """Facts of the arm with that id; KeyError if the trial has no such arm."""
-        for facts in self.arms:
-            if facts.case.id == arm_id:
-                return facts
-        raise KeyError(arm_id)

@@ -63,6 +63,10 @@ class Speedup(msgspec.Struct, frozen=True):
     confidence: float
     pairs: int
 
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.ratio:.2f}x{interval}"
+
 
 class GateResult(msgspec.Struct, frozen=True):
     """One gate's verdict with its reason and what to do next (empty on PASS).

@@ -104,9 +104,7 @@ def speedup_text(speedup: Speedup | None) -> str:
     """``3.19x [3.10, 3.30]``; the number of rounds where they give no interval; ``-`` if None."""
     if speedup is None:
         return "-"
-    if speedup.low is None or speedup.high is None:
-        return f"{speedup.ratio:.2f}x ({_rounds(speedup.pairs)})"
-    return f"{speedup.ratio:.2f}x [{speedup.low:.2f}, {speedup.high:.2f}]"
+    return f"{speedup} ({_rounds(speedup.pairs)})" if speedup.low is None else str(speedup)
 
 
 def _rounds(count: int) -> str:

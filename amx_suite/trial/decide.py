@@ -79,41 +79,47 @@ def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[Judged, ...]:
     )
 
 
-def judge(
-    judged: Iterable[Judged], measurement: Measurement, missing: Mapping[str, str]
-) -> tuple[GateResult, ...]:
-    """The verdict on each gate of a trial, from stored values alone.
+def judge(judged: Judged, measurement: Measurement, missing: Mapping[str, str]) -> GateResult:
+    """The verdict on one gate of a trial, from stored values alone.
 
     ``missing`` maps the ids of arms that did not run to the reasons.
     """
-    return tuple(_judge(each, measurement, missing) for each in judged)
+    gate, candidate, baseline = judged
+    first, second = (
+        paired_speedup(measurement.pairs(baseline.id, candidate.id, launch)) for launch in (0, 1)
+    )
+    verdict, reason, remedy, lack = (
+        _before_numbers((candidate, baseline), measurement, missing, gate.amx_share)
+        or decide(first, second, gate.minimum, measurement.reference)
+        or _too_few_rounds(first.pairs if first else 0, measurement)
+    )
+    both = candidate.id, baseline.id
+    return GateResult(gate, *both, verdict, reason, remedy, first, second, lack)
 
 
 def decide(
     first: Speedup | None, second: Speedup | None, minimum: float, reference: Reference | None
 ) -> Decision | None:
     """Sentence 4 on the speedups of both launches; None where it does not apply."""
-    if first is None or first.pairs < LEAST_ROUNDS or first.low is None or first.high is None:
+    if first is None or first.pairs < LEAST_ROUNDS or first.low is None:
         return None
     text = _text(first)
     if first.low >= minimum:
         text += f", at least {minimum:g}x"
         return _unknown(reference, Verdict.PASS, text) or Decision(Verdict.PASS, text)
     if not speaks_against(first, minimum):
-        return Decision(
-            Verdict.INCONCLUSIVE,
+        return _open(
+            Lack.DISTANCE,
             f"{text}, too near the minimum of {minimum:g}x to tell",
             "run it again; if it stays so, this machine is as fast as the minimum, no more",
-            Lack.DISTANCE,
         )
     text += f", below the minimum of {minimum:g}x"
     if not speaks_against(second, minimum):
         found = "was not measured" if second is None else f"says {_text(second)}"
-        return Decision(
-            Verdict.INCONCLUSIVE,
+        return _open(
+            Lack.AGREEMENT,
             f"{text}, but a second launch in fresh processes {found}",
             "run it again; where it recurs, speed depends on how memory is laid out at launch",
-            Lack.AGREEMENT,
         )
     return _unknown(reference, Verdict.FAIL, text) or Decision(
         Verdict.FAIL,
@@ -130,29 +136,6 @@ def speaks_against(speedup: Speedup | None, minimum: float) -> bool:
     return speedup.pairs >= LEAST_ROUNDS and speedup.high < minimum
 
 
-def _judge(judged: Judged, measurement: Measurement, missing: Mapping[str, str]) -> GateResult:
-    gate, candidate, baseline = judged
-    first, second = (
-        paired_speedup(measurement.pairs(baseline.id, candidate.id, launch)) for launch in (0, 1)
-    )
-    found = (
-        _before_numbers((candidate, baseline), measurement, missing, gate.amx_share)
-        or decide(first, second, gate.minimum, measurement.reference)
-        or _too_few_rounds(first.pairs if first else 0, measurement)
-    )
-    return GateResult(
-        gate,
-        candidate.id,
-        baseline.id,
-        found.verdict,
-        found.reason,
-        found.remedy,
-        first,
-        second,
-        found.lack,
-    )
-
-
 def _before_numbers(
     both: Sequence[RunCase],
     measurement: Measurement,
@@ -166,19 +149,18 @@ def _before_numbers(
     for case in both:
         if case.id in measurement.beyond_ceiling:
             return why_beyond_ceiling(case, measurement.beyond_ceiling[case.id])
-    ran = {facts.case.id for facts in measurement.arms}
-    if not measurement.rounds or not all(case.id in ran for case in both):
-        return Decision(Verdict.INCONCLUSIVE, "no round was taken", _MORE_TIME, Lack.TIME)
+    evidence = {facts.case.id: facts.evidence for facts in measurement.arms}
+    if not measurement.rounds or not all(case.id in evidence for case in both):
+        return _open(Lack.TIME, "no round was taken", _MORE_TIME)
     for case in both:
-        unproven = why_unproven(case, measurement.arm(case.id).evidence, least_share)
+        unproven = why_unproven(case, evidence[case.id], least_share)
         if unproven is not None:
             return unproven
     if measurement.reference is None:
-        return Decision(
-            Verdict.INCONCLUSIVE,
+        return _open(
+            Lack.REFERENCE,
             "nothing told quiet from busy, as the machine's units were not read",
             "run it without --benchmark-disable, on a CPU with AVX-512 or AVX2",
-            Lack.REFERENCE,
         )
     return None
 
@@ -189,7 +171,7 @@ def _too_few_rounds(found: int, measurement: Measurement) -> Decision:
     reason = f"{found} quiet rounds in {seconds:.0f} s, and {LEAST_ROUNDS} are needed"
     lost = lost_share(rounds)
     if lost <= MOST_LOST:
-        return Decision(Verdict.INCONCLUSIVE, reason, _MORE_TIME, Lack.TIME)
+        return _open(Lack.TIME, reason, _MORE_TIME)
     reason += f"; {lost:.0%} of the time went into waiting for quiet"
     readings = [
         reading
@@ -200,11 +182,10 @@ def _too_few_rounds(found: int, measurement: Measurement) -> Decision:
     busiest = reference and reference.busiest(readings)
     if busiest:
         reason += f": others used the {busiest[0]} unit and left down to {busiest[1]:.0%} of it"
-    return Decision(
-        Verdict.INCONCLUSIVE,
+    return _open(
+        Lack.QUIET,
         reason,
         "stop what else runs here, or on the host of this guest, and run it again",
-        Lack.QUIET,
     )
 
 
@@ -213,16 +194,18 @@ def _unknown(reference: Reference | None, verdict: Verdict, text: str) -> Decisi
     below = {} if reference is None else reference.below
     for unit, share in below.items():
         if (unit is Unit.TILE) is (verdict is Verdict.FAIL):
-            return Decision(
-                Verdict.INCONCLUSIVE,
+            return _open(
+                Lack.REFERENCE,
                 f"{text}, but the {unit} unit never gave more than {share:.0%} of its theory, so "
                 "a neighbour may have been there all the time",
                 "run amx-suite calibrate when the host is quieter",
-                Lack.REFERENCE,
             )
     return None
 
 
+def _open(lack: Lack, reason: str, remedy: str) -> Decision:
+    return Decision(Verdict.INCONCLUSIVE, reason, remedy, lack)
+
+
 def _text(speedup: Speedup) -> str:
-    interval = "" if speedup.low is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    return f"{speedup.ratio:.2f}x{interval} in {speedup.pairs} rounds"
+    return f"{speedup} in {speedup.pairs} rounds"

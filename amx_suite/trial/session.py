@@ -109,7 +109,9 @@ class TrialSession:
     def so_far(self) -> TrialResult:
         """What has been measured until now, with its verdicts."""
         measurement = self._measured()
-        return TrialResult(measurement, judge(self._judged, measurement, self.missing))
+        missing = self.missing
+        gates = tuple(judge(each, measurement, missing) for each in self._judged)
+        return TrialResult(measurement, gates)
 
     @property
     def lacks_quiet(self) -> bool:

@@ -92,7 +92,7 @@ def test_stored_measurements_give_the_same_verdicts(make_session, vocabulary):
     stored = msgspec.json.encode(result.measurement)
     again = msgspec.json.decode(stored, type=type(result.measurement))
     judged = gates_of(session.trial, [gate.gate for gate in result.gates])
-    assert judge(judged, again, {}) == result.gates
+    assert tuple(judge(each, again, {}) for each in judged) == result.gates
 
 
 def test_drift_of_the_whole_machine_cancels(make_session, vocabulary, world):
