@@ -20,7 +20,7 @@ from amx_suite.core.case import Arm
 from amx_suite.core.gate import Gate
 from amx_suite.core.precision import Precision
 from amx_suite.core.trial import Trial, TrialResult
-from amx_suite.core.verdict import GateResult
+from amx_suite.core.verdict import GateResult, Lack
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.plugin.terminal import ProgressLine
 from amx_suite.trial.session import TrialSession
@@ -42,7 +42,7 @@ class AmxTrial(TrialSession):
     def result(self) -> TrialResult:
         """The measured trial; ends the test where the trial is to be measured again."""
         result = super().result()
-        if self.lacks_quiet and not self.is_final:
+        if not self.is_final and any(gate.lack is Lack.QUIET for gate in result.gates):
             self.was_withheld = True
             pytest.skip("not quiet enough: measured again at the end of the run")
         return result
@@ -112,7 +112,8 @@ class Trials:
 
     def results(self) -> tuple[TrialResult, ...]:
         """What was measured; unfinished trials are judged by the rounds they have."""
-        return tuple(made.so_far() for made in self._made.values() if made.has_rounds)
+        found = (made.so_far() for made in self._made.values())
+        return tuple(result for result in found if result.measurement.rounds)
 
     def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
         """Run a test of the trial; report it, or put it at the end of the run."""

@@ -23,7 +23,7 @@ from amx_suite.core.peaks import Peaks
 from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
-from amx_suite.core.verdict import Decision, Lack
+from amx_suite.core.verdict import Decision
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.trial.decide import gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
@@ -101,23 +101,12 @@ class TrialSession:
             self._result = self.so_far()
         return self._result
 
-    @property
-    def has_rounds(self) -> bool:
-        """Whether at least one round was finished."""
-        return bool(self._rounds)
-
     def so_far(self) -> TrialResult:
         """What has been measured until now, with its verdicts."""
         measurement = self._measured()
         missing = self.missing
         gates = tuple(judge(each, measurement, missing) for each in self._judged)
         return TrialResult(measurement, gates)
-
-    @property
-    def lacks_quiet(self) -> bool:
-        """Whether it was measured and a gate is INCONCLUSIVE for want of quiet."""
-        gates = () if self._result is None else self._result.gates
-        return any(gate.lack is Lack.QUIET for gate in gates)
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -251,18 +240,12 @@ class TrialSession:
 
     def _to_confirm(self, group: Sequence[Arm]) -> list[Arm]:
         """The arms whose gate the first launch speaks against."""
-        measurement = self._measured()
-        live = self._pool.living(group)
-        slow = {
-            case
-            for gate, candidate, baseline in self._judged
-            if candidate in live
-            and baseline in live
-            and speaks_against(
-                paired_speedup(measurement.pairs(baseline.id, candidate.id)), gate.minimum
-            )
-            for case in (candidate, baseline)
-        }
+        measurement, live = self._measured(), set(self._pool.living(group))
+        slow: set[Arm] = set()
+        for gate, candidate, baseline in self._judged:
+            speedup = paired_speedup(measurement.pairs(baseline.id, candidate.id))
+            if {candidate, baseline} <= live and speaks_against(speedup, gate.minimum):
+                slow |= {candidate, baseline}
         return [case for case in group if case in slow]
 
     def _start_anew(self, cases: Sequence[Arm]) -> None:
