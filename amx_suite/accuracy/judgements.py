@@ -5,37 +5,76 @@ from __future__ import annotations
 __all__ = [
     "Agreement",
     "close",
+    "cosine",
     "cosine_similarity",
     "error_ratio",
     "exact",
     "loss_gap",
     "nan_contained",
+    "rmse",
+    "root_mean_square",
+    "rounded",
     "same",
     "signal_to_noise",
+    "sqnr_db",
     "top1",
 ]
 
 import math
 import operator
 from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from amx_suite.accuracy import limits
-from amx_suite.accuracy.figures import (
-    Array,
-    cosine,
-    mistrusted,
-    rmse,
-    root_mean_square,
-    sqnr_db,
-    wide,
-)
 from amx_suite.accuracy.limits import Threshold
+
+Array = np.ndarray[Any, Any]
+
+#: A result is mistrusted if more than this share of its elements is zero where the reference is
+#: not; in fewer elements a share means nothing (oneDNN tests/benchdnn/utils/compare.cpp).
+_MOST_ZEROS, _FEWEST = 0.3, 10
+
+
+def root_mean_square(array: Array) -> float:
+    """Root of the mean square, in the array's unit."""
+    return float(np.sqrt(np.mean(_wide(array) ** 2)))
+
+
+def rmse(result: Array, reference: Array) -> float:
+    """Root of the mean squared difference, in the arrays' unit."""
+    return root_mean_square(result - reference)
+
+
+def sqnr_db(result: Array, reference: Array) -> float:
+    """Signal to quantization noise: 10 log10(sum r^2 / sum (x - r)^2) dB; infinite if equal."""
+    signal = float((reference**2).sum())
+    noise = float(((result - reference) ** 2).sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def cosine(result: Array, reference: Array) -> float:
+    """Cosine of the angle between the arrays as vectors; NaN if one of them is zero."""
+    x, r = result.ravel(), reference.ravel()
+    lengths = math.sqrt(float(x @ x)) * math.sqrt(float(r @ r))
+    return float(x @ r) / lengths if lengths > 0 else math.nan
+
+
+def rounded(array: Array, bits: int) -> Array:
+    """FP32 numbers rounded to fewer than 24 significant bits, ties to even; finite values only."""
+    dropped = np.finfo(np.float32).nmant + 1 - bits
+    stored = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    nearest = stored + (1 << (dropped - 1)) - 1 + ((stored >> dropped) & 1)
+    kept: Array = nearest & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)
+    return kept.view(np.float32)
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """A judgement: the figure, the limit and its source.
+    """A judgement: the figure and its limit.
 
     ``figure`` is NaN where the arrays could not be trusted; ``note`` then says why.
     """
@@ -43,8 +82,7 @@ class Agreement(msgspec.Struct, frozen=True):
     measure: str
     passed: bool
     figure: float
-    threshold: float
-    source: str
+    limit: Threshold
     note: str = ""
 
     @property
@@ -53,50 +91,43 @@ class Agreement(msgspec.Struct, frozen=True):
         verdict = "passes" if self.passed else "fails"
         note = f": {self.note}" if self.note else ""
         return (
-            f"{self.measure} {verdict} with {self.figure:.6g} against {self.threshold:g} "
-            f"({self.source}){note}"
+            f"{self.measure} {verdict} with {self.figure:.6g} against {self.limit.value:g} "
+            f"({self.limit.source}){note}"
         )
 
 
 def exact(result: Array, expected: Array, limit: Threshold = limits.EXACT) -> Agreement:
     """No element differs."""
-    return _judge(
-        "elements that differ",
-        lambda: float((wide(result) != wide(expected)).sum()),
-        operator.le,
-        limit,
-        (result, expected),
-    )
+
+    def figure(x: Array, r: Array) -> float:
+        return float(np.count_nonzero(x != r))
+
+    return _judge("elements that differ", figure, operator.le, limit, expected, result)
 
 
 def close(result: Array, reference: Array, rounding: limits.Rounding) -> Agreement:
     """Every element is within ``atol + rtol * |reference|``; the figure is the largest share."""
-    import numpy as np
-
     rtol, atol = rounding.rtol, rounding.atol
-    limit = Threshold(1.0, f"rtol {rtol.value:g}, atol {atol.value:g}: {rtol.source}")
+    limit = Threshold(1.0, f"rtol {rtol:g}, atol {atol:g}: {rounding.source}")
 
-    def figure() -> float:
-        r = wide(reference)
-        return float(np.max(np.abs(wide(result) - r) / (atol.value + rtol.value * np.abs(r))))
+    def figure(x: Array, r: Array) -> float:
+        return float(np.max(np.abs(x - r) / (atol + rtol * np.abs(r))))
 
-    return _judge("largest error in tolerances", figure, operator.le, limit, (result, reference))
+    return _judge("largest error in tolerances", figure, operator.le, limit, reference, result)
 
 
 def signal_to_noise(result: Array, reference: Array, least: Threshold) -> Agreement:
     """SQNR in dB of the worst item along axis 0, so that one bad item is not averaged away."""
 
-    def figure() -> float:
-        return min(sqnr_db(x, r) for x, r in zip(wide(result), wide(reference), strict=True))
+    def figure(x: Array, r: Array) -> float:
+        return min(map(sqnr_db, x, r))
 
-    return _judge("SQNR in dB of the worst item", figure, operator.ge, least, (result, reference))
+    return _judge("SQNR in dB of the worst item", figure, operator.ge, least, reference, result)
 
 
 def cosine_similarity(result: Array, reference: Array, least: Threshold) -> Agreement:
     """Cosine of the whole arrays. Blind to a wrong scale, so never the only judgement."""
-    return _judge(
-        "cosine", lambda: cosine(result, reference), operator.ge, least, (result, reference)
-    )
+    return _judge("cosine", cosine, operator.ge, least, reference, result)
 
 
 def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agreement:
@@ -105,14 +136,12 @@ def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agr
     ``floor``, above 0 and in the arrays' unit, replaces a smaller RMSE of the peer: below it
     differences mean nothing, and the peer may even be exact.
     """
-    return _judge(
-        "RMSE over the peer's RMSE",
-        lambda: rmse(result, fp64) / max(rmse(peer, fp64), floor),
-        operator.le,
-        limits.ERROR_RATIO,
-        (result, fp64),
-        (peer, fp64),
-    )
+
+    def figure(x: Array, p: Array, r: Array) -> float:
+        return rmse(x, r) / max(rmse(p, r), floor)
+
+    measure = "RMSE over the peer's RMSE"
+    return _judge(measure, figure, operator.le, limits.ERROR_RATIO, fp64, result, peer)
 
 
 def same(result: Array, peer: Array, fp64: Array, *, scale: float | None = None) -> Agreement:
@@ -124,16 +153,13 @@ def same(result: Array, peer: Array, fp64: Array, *, scale: float | None = None)
     attention, ``scale`` is that of the whole. The figure is the left side over the right.
     """
     multiplier, tolerance = limits.SAME_MULTIPLIER, limits.SAME_TOLERANCE
-
-    def figure() -> float:
-        unit = root_mean_square(fp64) if scale is None else scale
-        allowed = multiplier.value * rmse(peer, fp64) + tolerance.value / 10 * unit
-        return rmse(result, fp64) / allowed
-
     limit = Threshold(1.0, f"multiplier {multiplier.value:g}, {tolerance.source}")
-    return _judge(
-        "RMSE over the allowed RMSE", figure, operator.le, limit, (result, fp64), (peer, fp64)
-    )
+
+    def figure(x: Array, p: Array, r: Array) -> float:
+        unit = root_mean_square(r) if scale is None else scale
+        return rmse(x, r) / (multiplier.value * rmse(p, r) + tolerance.value / 10 * unit)
+
+    return _judge("RMSE over the allowed RMSE", figure, operator.le, limit, fp64, result, peer)
 
 
 def top1(result: Array, reference: Array, error: float) -> Agreement | None:
@@ -143,32 +169,26 @@ def top1(result: Array, reference: Array, error: float) -> Agreement | None:
     a score, such as a peer's. (The result's own largest error would not do: no item that counts
     could change its answer.) None if no item counts.
     """
-    import numpy as np
-
-    two_best = np.sort(wide(reference), axis=1)[:, -2:]
+    two_best = np.sort(_wide(reference), axis=1)[:, -2:]
     counts = (two_best[:, 1] - two_best[:, 0]) > 2 * error
     if not counts.any():
         return None
 
-    def figure() -> float:
-        agree = wide(result).argmax(axis=1) == wide(reference).argmax(axis=1)
-        return float(agree[counts].mean())
+    def figure(x: Array, r: Array) -> float:
+        return float((x.argmax(axis=1) == r.argmax(axis=1))[counts].mean())
 
     measure = f"top-1 share of {int(counts.sum())} decided items"
-    return _judge(measure, figure, operator.ge, limits.TOP1_SHARE, (result, reference))
+    return _judge(measure, figure, operator.ge, limits.TOP1_SHARE, reference, result)
 
 
 def loss_gap(losses: Array, reference: Array) -> Agreement:
     """Mean over the steps of |loss - reference| / |reference|."""
-    import numpy as np
 
-    def figure() -> float:
-        r = wide(reference)
-        return float(np.mean(np.abs(wide(losses) - r) / np.abs(r)))
+    def figure(x: Array, r: Array) -> float:
+        return float(np.mean(np.abs(x - r) / np.abs(r)))
 
-    return _judge(
-        "mean relative loss gap", figure, operator.le, limits.LOSS_GAP, (losses, reference)
-    )
+    measure = "mean relative loss gap"
+    return _judge(measure, figure, operator.le, limits.LOSS_GAP, reference, losses)
 
 
 def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
@@ -176,35 +196,53 @@ def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
 
     The figure is the number of rows that do not.
     """
-    import numpy as np
-
     nans = np.isnan(np.asarray(result).reshape(len(result), -1))
-    wrong = [
-        row
-        for row, found in enumerate(nans)
-        if not (found.all() if row in rows else not found.any())
-    ]
-    return Agreement(
-        "rows wrongly with or without NaN",
-        not wrong,
-        float(len(wrong)),
-        limits.NAN_ROWS.value,
-        limits.NAN_ROWS.source,
-        f"rows {wrong[:4]}" if wrong else "",
-    )
+    wanted = np.isin(np.arange(len(nans)), list(rows))
+    wrong = np.flatnonzero(np.where(wanted, ~nans.all(axis=1), nans.any(axis=1))).tolist()
+    note = f"rows {wrong[:4]}" if wrong else ""
+    measure = "rows wrongly with or without NaN"
+    return Agreement(measure, not wrong, float(len(wrong)), limits.NAN_ROWS, note)
 
 
 def _judge(
     measure: str,
-    figure: Callable[[], float],
+    figure: Callable[..., float],
     is_within: Callable[[float, float], bool],
     limit: Threshold,
-    *compared: tuple[Array, Array],
+    reference: Array,
+    *results: Array,
 ) -> Agreement:
-    """Take the figure, unless one of the compared (result, reference) pairs is mistrusted."""
-    for result, reference in compared:
-        if (reason := mistrusted(result, reference)) is not None:
-            return Agreement(measure, False, math.nan, limit.value, limit.source, reason)
-    value = figure()
+    """Take the figure of results and reference in double precision, unless one is mistrusted."""
+    for result in results:
+        if (reason := _mistrusted(result, reference)) is not None:
+            return Agreement(measure, False, math.nan, limit, reason)
+    value = figure(*map(_wide, results), _wide(reference))
     # A comparison with NaN is false either way, so a NaN figure never passes.
-    return Agreement(measure, is_within(value, limit.value), value, limit.value, limit.source)
+    return Agreement(measure, is_within(value, limit.value), value, limit)
+
+
+def _wide(array: Array) -> Array:
+    return np.asarray(array, dtype=np.float64)
+
+
+def _mistrusted(result: Array, reference: Array) -> str | None:
+    """Why a comparison of these arrays would prove nothing, or None.
+
+    Arrays of other shapes, infinities, NaNs, or zeros in the wrong place can pass a tolerance by
+    accident, so they have no figure (benchdnn's MISTRUSTED).
+    """
+    x, r = np.asarray(result), np.asarray(reference)
+    if x.shape != r.shape:
+        return f"the result has shape {x.shape} and the reference {r.shape}"
+    if x.size == 0:
+        return "the arrays are empty"
+    for name, array in (("reference", r), ("result", x)):
+        if not_finite := int((~np.isfinite(array)).sum()):
+            return f"{not_finite} of the {name}'s {array.size} elements are not finite"
+    set_in_reference = r != 0
+    if not set_in_reference.any():
+        return "the reference is zero everywhere"
+    zeros = float((x[set_in_reference] == 0).mean())
+    if x.size >= _FEWEST and zeros > _MOST_ZEROS:
+        return f"{zeros:.0%} of the elements that should not be zero are"
+    return None

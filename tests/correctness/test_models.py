@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from amx_suite.accuracy import limits
-from amx_suite.accuracy.figures import root_mean_square
 from amx_suite.accuracy.judgements import (
     Agreement,
     cosine_similarity,
     error_ratio,
     exact,
     loss_gap,
+    root_mean_square,
     same,
     signal_to_noise,
     top1,

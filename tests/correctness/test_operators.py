@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from amx_suite.accuracy import limits
-from amx_suite.accuracy.figures import root_mean_square, rounded
 from amx_suite.accuracy.judgements import (
     Agreement,
     close,
     error_ratio,
     exact,
     nan_contained,
+    root_mean_square,
+    rounded,
     signal_to_noise,
 )
 from amx_suite.core.isa import Isa

@@ -62,8 +62,8 @@ def fp16(monkeypatch):
     fp16 = add(monkeypatch, Precision, "fp16")
     row = PrecisionSpec(*isas, ("f16",), Unit.TILE, autocast="float16", trains=False)
     monkeypatch.setitem(PRECISIONS, fp16, row)
-    near = Threshold(1e-3, "torch.testing.assert_close, default for float16")
-    tolerances = Tolerances(11, Threshold(45.0, "made up"), rounding=Rounding(near, near))
+    near = Rounding(1e-3, 1e-5, "torch.testing.assert_close, default for float16")
+    tolerances = Tolerances(11, Threshold(45.0, "made up"), rounding=near)
     monkeypatch.setitem(TOLERANCES, fp16, tolerances)
     return fp16
 
