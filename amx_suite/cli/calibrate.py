@@ -48,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts, support = detect()
     machine, threads = host_traits(facts), settings.threads
     place = settings.reference or default_path(machine, threads)
-    exists = place.exists()
-    stored = load_calibration(place, machine, threads, to_replace=True) if exists else None
+    stored = load_calibration(place, machine, threads, to_replace=True)
     with MachineLock().acquire(settings.wait, _say):
         _say(f"reading {threads} CPUs for {seconds:g} s ...")
         if not support.usable:

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 #: Some hundreds of readings: longer than a neighbour's bursts of a few seconds.
 DEFAULT_SECONDS = 30.0
 
-_REMEDY = "run amx-suite calibrate on this machine"
-
 
 def calibrate(
     prober: UnitProbe,
@@ -127,39 +125,40 @@ class _Head(msgspec.Struct):
 def load_calibration(
     path: Path | None, machine: Mapping[str, str], threads: int, *, to_replace: bool = False
 ) -> Calibration | None:
-    """The calibration at ``path``, or at the user's own path; None if the user has none.
+    """The calibration at ``path``, or at the user's own path.
 
-    A file of another schema version counts as none if it is the user's own, or ``to_replace``.
-    Raises ResultsFileError for a named file that is missing, for one that cannot be read, and for
+    None for a file that is missing or of another schema version, if it is the user's own or
+    ``to_replace``. Raises ResultsFileError for any other that is missing or cannot be read, and for
     one of another machine or thread count.
     """
     place = path or default_path(machine, threads)
-    if path is None and not place.exists():
+    may_lack = path is None or to_replace
+    if may_lack and not place.exists():
         return None
     try:
         content = place.read_bytes()
         version = msgspec.json.decode(content, type=_Head).schema_version
         if version != CALIBRATION_SCHEMA:
-            if path is None or to_replace:
+            if may_lack:
                 return None
-            raise msgspec.ValidationError(
-                f"schema version {version}, expected {CALIBRATION_SCHEMA}"
-            )
+            raise _unusable(place, f"has schema version {version}, not {CALIBRATION_SCHEMA}")
         found = msgspec.json.decode(content, type=Calibration)
-        if not found.reference.rates:
-            raise msgspec.ValidationError("it has no unit's rate")
     except OSError as error:
-        raise ResultsFileError(
-            f"the quiet reference {place} cannot be read: {error.strerror}; {_REMEDY}"
-        ) from error
+        raise _unusable(place, f"cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise ResultsFileError(f"{place} is no quiet reference: {error}; {_REMEDY}") from error
+        raise _unusable(place, f"is damaged: {error}") from error
+    if not found.reference.rates:
+        raise _unusable(place, "has no unit's rate")
     changes = differences(
         {**found.machine, "threads": found.threads}, {**machine, "threads": threads}
     )
     if changes:
         words = "; ".join(change.words for change in changes)
-        raise ResultsFileError(
-            f"the quiet reference {place} is of another machine ({words}); {_REMEDY}"
-        )
+        raise _unusable(place, f"is of another machine ({words})")
     return found
+
+
+def _unusable(place: Path, fault: str) -> ResultsFileError:
+    return ResultsFileError(
+        f"the quiet reference {place} {fault}; run amx-suite calibrate on this machine"
+    )

@@ -123,7 +123,7 @@ class TestStorage:
         [
             # By it every reading would be quiet.
             ({"reference": Reference({})}, "has no unit's rate"),
-            ({"schema_version": 99}, "schema version 99, expected 3"),
+            ({"schema_version": 99}, "has schema version 99, not 3"),
         ],
     )
     def test_a_useless_reference_is_refused(self, stored, changes, complaint):
@@ -136,7 +136,7 @@ class TestStorage:
     def test_garbage_is_refused(self, tmp_path, content):
         path = tmp_path / "reference.json"
         path.write_text(content)
-        with pytest.raises(ResultsFileError, match=r"reference\.json is no quiet reference"):
+        with pytest.raises(ResultsFileError, match=r"reference\.json is damaged"):
             load_calibration(path, MACHINE, 2)
 
     def test_only_a_named_file_must_exist(self, tmp_path, monkeypatch):
@@ -144,6 +144,7 @@ class TestStorage:
             load_calibration(tmp_path / "none.json", MACHINE, 2)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         assert load_calibration(None, MACHINE, 2) is None
+        assert load_calibration(tmp_path / "none.json", MACHINE, 2, to_replace=True) is None
 
     def test_each_machine_has_its_own_file(self, tmp_path):
         place = default_path(MACHINE, 2, {"XDG_DATA_HOME": str(tmp_path)})
