@@ -99,8 +99,3 @@ class Evidence(msgspec.Struct, frozen=True):
             return 0.0
         amx = sum(use.milliseconds for use in self.matrix_kernels if use.family is Family.AMX)
         return amx / total
-
-    @property
-    def proves_no_amx(self) -> bool:
-        """Whether nothing in the process can have used a tile instruction."""
-        return self.amx_permission is False

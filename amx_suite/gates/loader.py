@@ -80,7 +80,7 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
     for number, row in enumerate(table.gate, start=1):
         try:
             gates = list(_gates(row))
-        except GateTableError as error:
+        except UsageError as error:
             raise GateTableError(f"{path}: gate {number}, {error}") from None
         for gate in gates:
             if gate.id in found:
@@ -111,7 +111,7 @@ def _gates(row: _Row) -> Iterator[Gate]:
             workload=Workload(_one_of("model", model, WORKLOADS), mode),
             precision=_one_of("precision", precision, with_amx, f" ({mode} with AMX)"),
             versus=_one_of("versus", versus, _VERSUS),
-            shape=_shape(shape),
+            shape=Shape.parse(str(shape)),
             minimum=row.minimum,
             source=" ".join(row.source.split()),
             engine=None if engine is None else _one_of("engine", engine, ENGINES),
@@ -125,10 +125,3 @@ def _one_of(key: str, name: object, known: Iterable[_T], note: str = "") -> _T:
         names = ", ".join(found)
         raise GateTableError(f"{key}: expected one of {names}{note}, found '{name}'")
     return found[str(name)]
-
-
-def _shape(text: object) -> Shape:
-    try:
-        return Shape.parse(str(text))
-    except UsageError as error:
-        raise GateTableError(f"shape: {error}") from None

@@ -93,7 +93,7 @@ def evidence_text(case: RunCase, evidence: Evidence | None) -> str:
     if case.isa.allows_amx:
         # Rounded down: 99.6% must not read as 100%.
         return f"AMX {int(evidence.amx_share * 100)}%"
-    if evidence.proves_no_amx:
+    if evidence.amx_permission is False:
         return "no AMX: " + ("jail held" if evidence.jail is Jail.HELD else "never permitted")
     if evidence.amx_permission is None:
         return "unproven: kernel does not say"

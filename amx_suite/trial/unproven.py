@@ -6,7 +6,6 @@ __all__ = ["why_beyond_ceiling", "why_unproven"]
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
-from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
@@ -30,9 +29,11 @@ def why_unproven(
     """
     if evidence is None:
         return _no_evidence(f"no evidence of {case.arm} was taken", "run the trial to its end")
-    amx = _too_little_amx(case, evidence, least_amx_share) if case.isa.allows_amx else None
-    no_amx = None if case.isa.allows_amx else _perhaps_amx(case, evidence)
-    return _outside_ceiling(case, evidence) or amx or no_amx or _other_precision(case, evidence)
+    if case.isa.allows_amx:
+        wrong_units = _too_little_amx(case, evidence, least_amx_share)
+    else:
+        wrong_units = _perhaps_amx(case, evidence)
+    return _outside_ceiling(case, evidence) or wrong_units or _other_precision(case, evidence)
 
 
 def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
@@ -48,8 +49,14 @@ def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
 
 
 def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
-    own = engine_for(case.engine, case.precision).ceilings(case.isa)
-    for library, wanted in {**own, **_common_ceilings(case.isa)}.items():
+    isa = case.isa
+    onednn = "AMX" if isa.allows_amx else isa.spec.onednn
+    ceilings = {
+        **engine_for(case.engine, case.precision).ceilings(isa),
+        "onednn": Ceiling(onednn, "ONEDNN_MAX_CPU_ISA"),
+        _MKL: Ceiling(isa.spec.mkl, "MKL_ENABLE_INSTRUCTIONS"),
+    }
+    for library, wanted in ceilings.items():
         found = evidence.read_back.get(library)
         if found is None or found == wanted.report:
             continue
@@ -62,15 +69,6 @@ def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
                 f"what {wanted.report} needs (amx-suite doctor)",
             )
     return None
-
-
-def _common_ceilings(isa: Isa) -> dict[str, Ceiling]:
-    """What the libraries behind every engine must report."""
-    onednn = "AMX" if isa.allows_amx else isa.spec.onednn
-    return {
-        "onednn": Ceiling(onednn, "ONEDNN_MAX_CPU_ISA"),
-        _MKL: Ceiling(isa.spec.mkl, "MKL_ENABLE_INSTRUCTIONS"),
-    }
 
 
 def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> Decision | None:
@@ -89,7 +87,7 @@ def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> De
 
 
 def _perhaps_amx(case: RunCase, evidence: Evidence) -> Decision | None:
-    if evidence.proves_no_amx:
+    if evidence.amx_permission is False:
         return None
     if evidence.jail is Jail.UNAVAILABLE:
         return _no_evidence(

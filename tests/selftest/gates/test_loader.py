@@ -99,7 +99,7 @@ def test_wrong_value_is_named(tmp_path: Path, old: str, new: str, place: str, sa
     with pytest.raises(GateTableError) as caught:
         load_gates(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}: gate 2{place and ', '}{place}: ")
+    assert message.startswith(f"{path}: gate 2{place and ', '}{place}")
     assert said in message
 
 
