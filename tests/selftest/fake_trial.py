@@ -1,17 +1,27 @@
-"""A fake machine: a clock, memory, and workers whose speed is given."""
+"""A fake machine: a clock, memory, workers whose speed is given, and trials on it."""
 
+import msgspec
+
+from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
+from amx_suite.core.gate import Gate, Versus
 from amx_suite.core.peaks import CpuCycles, Peaks, Spread
-from amx_suite.core.quiet import Reading
+from amx_suite.core.precision import Precision
+from amx_suite.core.quiet import Reading, Reference
+from amx_suite.core.trial import Trial
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
+from amx_suite.trial.session import TrialSession
 from amx_suite.worker.environment import ChildEnvironment
 from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+from amx_suite.workloads.base import Inputs
 
 GIB = 2**30
 #: Two cores of one thread each.
 FAKE_TOPOLOGY = Topology((Core((0,), (0,)), Core((1,), (1,))))
+RESNET = Workload("resnet50", Mode.INFERENCE)
+SHAPE = Shape(16, 224)
 
 
 class World:
@@ -155,3 +165,29 @@ class FakeWorker:
         fault = self.world.own(faults, self.case)
         if fault is not None:
             raise fault
+
+
+def gate(minimum, versus=Versus.FP32, precision=Precision.BF16):
+    return Gate(RESNET, precision, versus, SHAPE, minimum, "made up")
+
+
+def full_trial(workload=RESNET):
+    return Trial.of(workload, "ipex", SHAPE, threads=2)
+
+
+def make_session(world, gates=(), *, trial=None, worker=FakeWorker, seed=0, **more):
+    """The real session on the fake machine; by default of the full trial, with a true reference."""
+    more.setdefault("budget_seconds", 600.0)
+    more.setdefault("reference", Reference.of([Reading(World().rates)], PER_CYCLE))
+    return TrialSession(
+        msgspec.structs.replace(trial or full_trial(), seed=seed),
+        gates,
+        start=lambda case: worker(world, case),
+        start_probe=lambda: FakeProber(world),
+        host={"vendor": "fake"},
+        cpus=(0, 1),
+        inputs=Inputs(),
+        clock=lambda: world.now,
+        memory=lambda: world.free,
+        **more,
+    )

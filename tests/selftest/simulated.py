@@ -9,27 +9,20 @@ import math
 import random
 
 import msgspec
-from fake_trial import FakeProber, FakeWorker, World
+from fake_trial import RESNET, SHAPE, FakeWorker, World, full_trial, gate, make_session
 
-from amx_suite.core.case import Arm, Mode, Shape, Workload
-from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.case import Arm
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
-from amx_suite.core.trial import Trial
 from amx_suite.core.units import PER_CYCLE, Unit
-from amx_suite.trial.session import TrialSession
 from amx_suite.worker.messages import SliceTaken
 from amx_suite.worker.timing import SLICE_SECONDS
-from amx_suite.workloads.base import Inputs
 
-SHAPE = Shape(16, 224)
-RESNET = Workload("resnet50", Mode.INFERENCE)
-FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
+__all__ = ["AMX", "COPY", "VECTOR_NEIGHBOUR", "SharedMachine", "gate", "reference_of", "run_trial"]
+
 AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
 COPY = Arm.of(AMX, copy=2)
-#: The whole trial, in which the two take turns with three others.
-FULL = Trial.of(RESNET, "ipex", SHAPE, threads=2)
 
 #: What a neighbour on the same core does: tiles are halved, what uses the vector unit loses less.
 NEIGHBOUR = {Unit.TILE: 2.0, Unit.FMA: 1.3, Unit.MEMORY: 1.05}
@@ -104,30 +97,22 @@ class SimulatedWorker(FakeWorker):
         return SliceTaken(took, iterations)
 
 
-def gate(minimum, versus=Versus.FP32):
-    return Gate(RESNET, Precision.BF16, versus, SHAPE, minimum, "made up")
-
-
 def reference_of(world):
     """The reference that a calibration finds here."""
     return Reference.of([world.reading() for _ in range(500)], PER_CYCLE)
 
 
-def run_trial(world, gates, *, trial=FULL, arms=None, budget_seconds=150.0, reference=None):
+def run_trial(world, gates, *, trial=None, arms=None, budget_seconds=150.0, reference=None):
     """The result of the real session on the simulated machine; ``arms`` replace the trial's."""
-    chosen = trial if arms is None else msgspec.structs.replace(trial, arms=arms)
-    session = TrialSession(
-        msgspec.structs.replace(chosen, seed=world.random.randrange(2**31)),
+    trial = trial or full_trial()
+    session = make_session(
+        world,
         gates,
-        start=lambda case: SimulatedWorker(world, case),
-        start_probe=lambda: FakeProber(world),
-        host={},
-        cpus=(0, 1),
+        trial=trial if arms is None else msgspec.structs.replace(trial, arms=arms),
+        worker=SimulatedWorker,
+        seed=world.random.randrange(2**31),
         budget_seconds=budget_seconds,
-        inputs=Inputs(),
         reference=reference or reference_of(world),
-        clock=lambda: world.now,
-        memory=lambda: world.free,
     )
     result = session.result()
     session.close()

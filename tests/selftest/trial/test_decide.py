@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from fake_trial import gate
 
 from amx_suite.core.gate import Versus
 from amx_suite.core.quiet import Reference
@@ -61,13 +62,12 @@ def test_no_verdict_rests_on_shared_units(unit, passes, fails):
     assert f"the {unit} unit never gave more than 43% of its theory" in open_one.reason
 
 
-def test_a_fail_recurs_in_fresh_processes(make_session, vocabulary, world):
-    result = make_session([vocabulary.gate(7.0)]).result()
-    (gate,) = result.gates
-    assert gate.verdict is Verdict.FAIL
-    assert gate.reason.startswith("6.00x [6.00, 6.00] in 12 rounds, below the minimum of 7x")
-    assert gate.remedy
-    assert gate.second.pairs == gate.speedup.pairs
+def test_a_fail_recurs_in_fresh_processes(make_session, world):
+    result = make_session([gate(7.0)]).result()
+    (found,) = result.gates
+    assert found.verdict is Verdict.FAIL
+    assert found.reason.startswith("6.00x [6.00, 6.00] in 12 rounds, below the minimum of 7x")
+    assert found.second.pairs == found.speedup.pairs
     prepared = [arm for arm, what in world.log if what == "prepare"]
     assert prepared.count("bf16@amx") == prepared.count("fp32@avx512") == 2
     assert prepared.count("int8@amx") == 1
@@ -77,30 +77,31 @@ def test_a_fail_recurs_in_fresh_processes(make_session, vocabulary, world):
     assert again in "".join(result.measurement.notes)
 
 
-def test_a_fail_that_vanishes_is_inconclusive(make_session, vocabulary, world):
+def test_a_fail_that_vanishes_is_inconclusive(make_session, world):
     """Known-bad: a launch whose memory layout makes it slow."""
     speeds = iter([0.15 * 7 / 6] * 12)
     world.seconds["bf16@amx"] = lambda: next(speeds, 0.12)
-    (gate,) = make_session([vocabulary.gate(6.5)]).result().gates
-    assert (gate.verdict, gate.lack) == (Verdict.INCONCLUSIVE, Lack.AGREEMENT)
-    assert gate.speedup.ratio < 6.5 < gate.second.ratio
+    (found,) = make_session([gate(6.5)]).result().gates
+    assert (found.verdict, found.lack) == (Verdict.INCONCLUSIVE, Lack.AGREEMENT)
+    assert found.speedup.ratio < 6.5 < found.second.ratio
 
 
-def test_stored_measurements_give_the_same_verdicts(make_session, vocabulary):
-    session = make_session([vocabulary.gate(3.0), vocabulary.gate(9.0, Versus.NO_AMX)])
+def test_stored_measurements_give_the_same_verdicts(make_session):
+    gates = [gate(3.0), gate(9.0, Versus.NO_AMX)]
+    session = make_session(gates)
     result = session.result()
     stored = msgspec.json.encode(result.measurement)
     again = msgspec.json.decode(stored, type=type(result.measurement))
-    judged = gates_of(session.trial, [gate.gate for gate in result.gates])
+    judged = gates_of(session.trial, gates)
     assert tuple(judge(each, again, {}) for each in judged) == result.gates
 
 
-def test_drift_of_the_whole_machine_cancels(make_session, vocabulary, world):
+def test_drift_of_the_whole_machine_cancels(make_session, world):
     def drifting(seconds):
         return lambda: seconds * (1 + world.now / 500)
 
     for arm, seconds in list(world.seconds.items()):
         world.seconds[arm] = drifting(seconds)
-    (gate,) = make_session([vocabulary.gate(5.5)]).result().gates
-    assert gate.verdict is Verdict.PASS
-    assert gate.speedup.ratio == pytest.approx(6.0, rel=0.01)
+    (found,) = make_session([gate(5.5)]).result().gates
+    assert found.verdict is Verdict.PASS
+    assert found.speedup.ratio == pytest.approx(6.0, rel=0.01)

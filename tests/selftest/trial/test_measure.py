@@ -2,10 +2,11 @@
 
 import itertools
 
+import msgspec
 import pytest
+from fake_trial import full_trial, gate
 
 from amx_suite.core.measurement import lost_share
-from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Lack, Verdict
 from amx_suite.trial.decide import LEAST_ROUNDS, ROUNDS
@@ -15,18 +16,34 @@ pytestmark = pytest.mark.selftest
 QUIET, BUSY = 1000.0, 0.42 * 1024
 
 
-def only(result):
-    (gate,) = result.gates
-    return gate
+@pytest.fixture
+def measured(make_session):
+    """The verdict on one gate, and the measurement."""
+
+    def measure(**more):
+        result = make_session([gate(3.0)], **more).result()
+        (found,) = result.gates
+        return found, result.measurement
+
+    return measure
 
 
-def test_twelve_quiet_rounds_end_a_launch(make_session, vocabulary):
-    result = make_session([vocabulary.gate(3.0)]).result()
-    gate = only(result)
-    assert (gate.verdict, gate.second) == (Verdict.PASS, None)
-    assert gate.speedup.ratio == pytest.approx(6.0)
-    assert len(result.measurement.rounds) == ROUNDS
-    assert lost_share(result.measurement.rounds) == 0.0
+def seconds(measurement):
+    return sum(round_.seconds for round_ in measurement.rounds)
+
+
+def tiles(world, *spells, then=QUIET):
+    """Let the tile unit give each rate for so many readings."""
+    rates = itertools.chain(*(itertools.repeat(*spell) for spell in spells), itertools.repeat(then))
+    world.rates[Unit.TILE] = lambda: next(rates)
+
+
+def test_twelve_quiet_rounds_end_a_launch(measured):
+    found, measurement = measured()
+    assert (found.verdict, found.second) == (Verdict.PASS, None)
+    assert found.speedup.ratio == pytest.approx(6.0)
+    assert len(measurement.rounds) == ROUNDS
+    assert lost_share(measurement.rounds) == 0.0
 
 
 def test_readings_surround_every_slice(make_session, world):
@@ -37,23 +54,20 @@ def test_readings_surround_every_slice(make_session, world):
     assert log.count("probe") == log.count("slice") + 1
 
 
-def test_busy_units_are_waited_for(make_session, vocabulary, world):
-    spell = itertools.chain([QUIET] * 8, [BUSY] * 100, itertools.repeat(QUIET))
-    world.rates[Unit.TILE] = lambda: next(spell)
+def test_busy_units_are_waited_for(measured, world):
+    tiles(world, (QUIET, 8), (BUSY, 100))
     lines = []
-    session = make_session([vocabulary.gate(3.0)], show=lambda text, **marks: lines.append(text))
-    result = session.result()
-    assert only(result).verdict is Verdict.PASS
-    rounds = result.measurement.rounds
-    assert len(rounds) == ROUNDS
-    assert sum(round_.lost_seconds for round_ in rounds) > 100 * world.probe_seconds * 0.9
+    found, measurement = measured(show=lambda text, **marks: lines.append(text))
+    assert found.verdict is Verdict.PASS
+    assert len(measurement.rounds) == ROUNDS
+    lost = sum(round_.lost_seconds for round_ in measurement.rounds)
+    assert lost > 100 * world.probe_seconds * 0.9
     assert any("1 of 12 quiet rounds" in each and "tile unit at 42%" in each for each in lines)
 
 
-def test_a_slice_that_ends_busy_is_repeated(make_session, vocabulary, world):
-    spell = itertools.chain([QUIET] * 20, [BUSY, QUIET] * 5, itertools.repeat(QUIET))
-    world.rates[Unit.TILE] = lambda: next(spell)
-    measurement = make_session([vocabulary.gate(3.0)]).result().measurement
+def test_a_slice_that_ends_busy_is_repeated(measured, world):
+    tiles(world, (QUIET, 20), *[(BUSY, 1), (QUIET, 1)] * 5)
+    _, measurement = measured()
     disturbed = [piece for round_ in measurement.rounds for piece in round_.disturbed]
     assert disturbed
     assert all(piece.after.rates[Unit.TILE] == BUSY for piece in disturbed)
@@ -61,55 +75,50 @@ def test_a_slice_that_ends_busy_is_repeated(make_session, vocabulary, world):
     assert all(reading.rates[Unit.TILE] == QUIET for p in kept for reading in p.readings)
 
 
-def test_tiles_do_not_matter_without_amx(make_session, vocabulary, world):
-    full = Trial.of(vocabulary.resnet, "ipex", vocabulary.shape, threads=2)
+def test_tiles_do_not_matter_without_amx(make_session, world):
+    tiles(world, then=BUSY)
+    full = full_trial()
     arms = tuple(case for case in full.arms if not case.isa.allows_amx)
-    world.rates[Unit.TILE] = BUSY
-    trial = Trial("no-amx", full.workload, full.shape, arms)
-    assert len(make_session(trial=trial).result().measurement.rounds) == ROUNDS
+    session = make_session(trial=msgspec.structs.replace(full, arms=arms))
+    assert len(session.result().measurement.rounds) == ROUNDS
 
 
-def test_without_reference_one_round_is_taken(make_session, vocabulary, world):
-    result = make_session([vocabulary.gate(3.0)], reference=None).result()
-    assert len(result.measurement.rounds) == 1
-    assert only(result).lack is Lack.REFERENCE
+def test_without_reference_one_round_is_taken(measured, world):
+    found, measurement = measured(reference=None)
+    assert len(measurement.rounds) == 1
+    assert found.lack is Lack.REFERENCE
     assert "probe" not in [what for _, what in world.log]
 
 
-def test_always_busy_times_every_arm_once(make_session, vocabulary, world):
-    world.rates[Unit.TILE] = BUSY
-    result = make_session([vocabulary.gate(3.0)], budget_seconds=40).result()
-    gate, measurement = only(result), result.measurement
-    assert (gate.verdict, gate.lack) == (Verdict.INCONCLUSIVE, Lack.QUIET)
-    assert "0 quiet rounds in" in gate.reason
-    assert "others used the tile unit and left down to 42% of it" in gate.reason
+def test_always_busy_times_every_arm_once(measured, world):
+    tiles(world, then=BUSY)
+    found, measurement = measured(budget_seconds=40)
+    assert (found.verdict, found.lack) == (Verdict.INCONCLUSIVE, Lack.QUIET)
+    assert "0 quiet rounds in" in found.reason
+    assert "others used the tile unit and left down to 42% of it" in found.reason
     assert all(measurement.series(facts.case.id) for facts in measurement.arms)
     assert not any(round_.slices for round_ in measurement.rounds)
-    assert 40 <= sum(round_.seconds for round_ in measurement.rounds) < 42
+    assert 40 <= seconds(measurement) < 42
 
 
-def test_slow_arms_have_three_budgets(make_session, vocabulary, world):
+def test_slow_arms_have_three_budgets(measured, world):
     """Known-bad: a training arm four times too slow once could not fail within its budget."""
     world.seconds["bf16@amx"] = 2.4
     round_seconds = 2 * sum(world.seconds.values())
-    budget = round_seconds * LEAST_ROUNDS / 2.5
-    gate = only(make_session([vocabulary.gate(3.0)], budget_seconds=budget).result())
-    assert gate.verdict is Verdict.FAIL
-    assert gate.speedup.pairs == LEAST_ROUNDS
+    found, _ = measured(budget_seconds=round_seconds * LEAST_ROUNDS / 2.5)
+    assert found.verdict is Verdict.FAIL
+    assert found.speedup.pairs == LEAST_ROUNDS
 
 
-def test_after_three_budgets_a_launch_ends(make_session, vocabulary, world):
-    budget = 2 * sum(world.seconds.values()) * 2
-    result = make_session([vocabulary.gate(3.0)], budget_seconds=budget).result()
-    gate = only(result)
-    assert (gate.verdict, gate.lack) == (Verdict.INCONCLUSIVE, Lack.TIME)
-    assert "--amx-budget" in gate.remedy
-    assert 6 <= len(result.measurement.rounds) < LEAST_ROUNDS
+def test_after_three_budgets_a_launch_ends(measured, world):
+    found, measurement = measured(budget_seconds=2 * sum(world.seconds.values()) * 2)
+    assert (found.verdict, found.lack) == (Verdict.INCONCLUSIVE, Lack.TIME)
+    assert "--amx-budget" in found.remedy
+    assert 6 <= len(measurement.rounds) < LEAST_ROUNDS
 
 
-def test_waiting_gets_no_more_time(make_session, vocabulary, world):
-    spell = itertools.cycle([QUIET] * 12 + [BUSY] * 400)
-    world.rates[Unit.TILE] = lambda: next(spell)
-    result = make_session([vocabulary.gate(3.0)], budget_seconds=60).result()
-    assert only(result).lack is Lack.QUIET
-    assert sum(round_.seconds for round_ in result.measurement.rounds) < 70
+def test_waiting_gets_no_more_time(measured, world):
+    tiles(world, *[(QUIET, 12), (BUSY, 400)] * 10)
+    found, measurement = measured(budget_seconds=60)
+    assert found.lack is Lack.QUIET
+    assert seconds(measurement) < 70

@@ -1,7 +1,10 @@
 """Trials on a fake machine: order, verdicts, evidence, memory, faults, interruption."""
 
+import itertools
+
 import msgspec
 import pytest
+from fake_trial import GIB, full_trial, gate
 
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import Versus
@@ -15,35 +18,32 @@ pytestmark = pytest.mark.selftest
 
 
 def only(result):
-    (gate,) = result.gates
-    return gate
+    (found,) = result.gates
+    return found
 
 
 def prepared(world):
     return [arm for arm, what in world.log if what == "prepare"]
 
 
-def test_an_arm_near_its_gate_is_inconclusive(make_session, vocabulary, world, alternating):
-    world.seconds["bf16@amx"] = alternating(0.295, 0.305)
-    result = make_session([vocabulary.gate(3.0)]).result()
+def test_an_arm_near_its_gate_is_inconclusive(make_session, world):
+    world.seconds["bf16@amx"] = itertools.cycle((0.295, 0.305)).__next__
+    result = make_session([gate(3.0)]).result()
     assert (only(result).verdict, only(result).lack) == (Verdict.INCONCLUSIVE, Lack.DISTANCE)
     assert "too near the minimum of 3x to tell" in only(result).reason
     assert len(result.measurement.rounds) == ROUNDS, "it must not ask for more rounds"
 
 
-def test_no_amx_baseline_has_the_same_precision(make_session, vocabulary):
-    gates = [
-        vocabulary.gate(7.5, Versus.NO_AMX),
-        vocabulary.gate(1.4, Versus.NO_AMX, Precision.INT8),
-    ]
+def test_no_amx_baseline_has_the_same_precision(make_session):
+    gates = [gate(7.5, Versus.NO_AMX), gate(1.4, Versus.NO_AMX, Precision.INT8)]
     bf16, int8 = make_session(gates).result().gates
     assert bf16.speedup.ratio == pytest.approx(8.0)
     assert int8.speedup.ratio == pytest.approx(1.5)
     assert (bf16.verdict, int8.verdict) == (Verdict.PASS, Verdict.PASS)
 
 
-def test_gates_of_other_shapes_do_not_apply(make_session, vocabulary):
-    other = msgspec.structs.replace(vocabulary.gate(3.0), shape=Shape(1, 224))
+def test_gates_of_other_shapes_do_not_apply(make_session):
+    other = msgspec.structs.replace(gate(3.0), shape=Shape(1, 224))
     assert make_session([other]).result().gates == ()
 
 
@@ -52,11 +52,11 @@ def test_gates_of_other_shapes_do_not_apply(make_session, vocabulary):
     [("amx_share", "bf16@amx", 0.2), ("permission", "fp32@avx512", True)],
     ids=["candidate", "baseline"],
 )
-def test_both_arms_need_evidence(make_session, vocabulary, world, table, arm, value):
+def test_both_arms_need_evidence(make_session, world, table, arm, value):
     getattr(world, table)[arm] = value
-    gate = only(make_session([vocabulary.gate(3.0)]).result())
-    assert gate.verdict is Verdict.NO_EVIDENCE
-    assert gate.reason.startswith(arm)
+    found = only(make_session([gate(3.0)]).result())
+    assert found.verdict is Verdict.NO_EVIDENCE
+    assert found.reason.startswith(arm)
 
 
 def test_the_seed_draws_each_rounds_order(make_session, world):
@@ -79,9 +79,9 @@ def test_evidence_comes_after_the_last_slice(make_session, world):
     assert whats.index("prove") > max(i for i, what in enumerate(whats) if what == "slice")
 
 
-def test_other_arms_run_without_a_missing_one(make_session, vocabulary, world):
+def test_other_arms_run_without_a_missing_one(make_session, world):
     world.refused["int8@amx"] = "no INT8 in this engine"
-    session = make_session([vocabulary.gate(3), vocabulary.gate(3, precision=Precision.INT8)])
+    session = make_session([gate(3), gate(3, precision=Precision.INT8)])
     bf16, int8 = session.result().gates
     assert bf16.verdict is Verdict.PASS
     assert int8.verdict is Verdict.NOT_APPLICABLE
@@ -91,11 +91,11 @@ def test_other_arms_run_without_a_missing_one(make_session, vocabulary, world):
 
 
 @pytest.mark.parametrize("when", ["prepare", "slice", "prove"])
-def test_an_arm_beyond_its_ceiling_is_unproven(make_session, vocabulary, world, when):
+def test_an_arm_beyond_its_ceiling_is_unproven(make_session, world, when):
     """Known-bad: a library that executes tile instructions under a ceiling without AMX."""
     death = CeilingIgnoredError("bf16", "it was killed by SIGILL")
     world.faults["bf16@avx512_bf16", when] = death
-    session = make_session([vocabulary.gate(3.0), vocabulary.gate(3.0, Versus.NO_AMX)])
+    session = make_session([gate(3.0), gate(3.0, Versus.NO_AMX)])
     result = session.result()
     sound, unproven = result.gates
     assert sound.verdict is Verdict.PASS
@@ -121,26 +121,22 @@ def test_a_measurement_holds_its_arms_facts(make_session):
 
 
 class TestMemory:
-    def test_arms_that_do_not_fit_run_grouped(self, make_session, vocabulary, world):
-        world.free = 3.5 * vocabulary.gib
-        gates = [
-            vocabulary.gate(1.0, Versus.FP32),
-            vocabulary.gate(1.0, Versus.NO_AMX),
-            vocabulary.gate(1.0, Versus.FP32, Precision.INT8),
-        ]
+    def test_arms_that_do_not_fit_run_grouped(self, make_session, world):
+        world.free = 3.5 * GIB
+        gates = [gate(1.0), gate(1.0, Versus.NO_AMX), gate(1.0, precision=Precision.INT8)]
         result = make_session(gates, budget_seconds=120).result()
         assert world.most_live == 3
-        assert [gate.verdict for gate in result.gates] == [Verdict.PASS] * 3
+        assert [found.verdict for found in result.gates] == [Verdict.PASS] * 3
         measurement = result.measurement
         assert "3 of 5 arms at a time" in measurement.notes[0]
         assert len(measurement.rounds) == 2 * ROUNDS
         assert {facts.case.arm for facts in measurement.arms} == set(world.seconds)
         assert all(measurement.series(facts.case.id) for facts in measurement.arms)
 
-    def test_room_for_one_arm_is_too_little(self, make_session, vocabulary, world):
-        world.free = 1.5 * vocabulary.gib
+    def test_room_for_one_arm_is_too_little(self, make_session, world):
+        world.free = 1.5 * GIB
         with pytest.raises(OutOfMemoryError, match=r"two arms at a time.*free memory"):
-            make_session([vocabulary.gate(3.0)]).result()
+            make_session([gate(3.0)]).result()
         assert not world.live
 
     @pytest.mark.parametrize("capacity", [2, 3, 4, 5])
@@ -154,18 +150,18 @@ class TestMemory:
 
 
 class TestFaults:
-    def test_a_lost_worker_ends_the_trial_once(self, make_session, vocabulary, world):
+    def test_a_lost_worker_ends_the_trial_once(self, make_session, world):
         lost = LostChildError("bf16@amx", "it was killed by SIGKILL")
         world.faults["bf16@amx", "slice"] = lost
-        session = make_session([vocabulary.gate(3.0)])
+        session = make_session([gate(3.0)])
         for _ in range(2):
             with pytest.raises(LostChildError, match="SIGKILL"):
                 session.result()
         assert [what for arm, what in world.log if arm == "bf16@amx"] == ["prepare", "slice"]
         assert not world.live
 
-    def test_ctrl_c_keeps_what_was_measured(self, make_session, vocabulary, world):
-        session = make_session([vocabulary.gate(3.0)])
+    def test_ctrl_c_keeps_what_was_measured(self, make_session, world):
+        session = make_session([gate(3.0)])
         count = iter(range(100))
 
         def speed():
@@ -215,8 +211,8 @@ def test_arms_make_room_for_fp64_gradients(make_session, world):
 
 
 def test_training_checkpoints_are_saved_when_asked(make_session, world, tmp_path):
-    training = Workload("resnet50", Mode.TRAINING)
-    session = make_session(workload=training, checkpoints=tmp_path)
+    training = full_trial(Workload("resnet50", Mode.TRAINING))
+    session = make_session(trial=training, checkpoints=tmp_path)
     session.result()
     saved = [what for _, what in world.log if what.startswith("checkpoint")]
     assert saved == [f"checkpoint {tmp_path / case.id}.pt" for case in session.arms]
