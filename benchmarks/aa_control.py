@@ -61,7 +61,11 @@ def main() -> int:
         reference = _reference(asked.threads)
         for number in range(asked.trials):
             trial = Trial(
-                f"control {number}", workload, shape, (case, Arm.of(case, copy=2)), number
+                f"control {number}",
+                workload,
+                shape,
+                (case, msgspec.structs.replace(case, copy=2)),
+                number,
             )
             began = time.monotonic()
             result = _run(trial, gate, asked, reference)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "selftest"))
 
 from simulated import AMX, COPY, VECTOR_NEIGHBOUR, SharedMachine, gate, run_trial
 
-from amx_suite.core.case import Arm, Mode, Shape, Workload
+from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import Versus
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
@@ -216,7 +216,7 @@ def slowed(task: tuple[str, str, float, int]) -> tuple[GateResult, float]:
     baseline = next(
         case
         for case in trial.arms
-        if chosen.is_baseline(case, Arm.of(next(c for c in trial.arms if chosen.covers(c))))
+        if chosen.is_baseline(case, next(c for c in trial.arms if chosen.covers(c)))
     )
     world.seconds[arm] = world.seconds[baseline.arm] / chosen.minimum * slower
     budget = LEVEL_BUDGET_SECONDS[3]

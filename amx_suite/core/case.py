@@ -53,7 +53,8 @@ class RunCase(msgspec.Struct, frozen=True):
     """What one worker runs; hashable.
 
     ``threads`` is the number of compute threads. ``weights`` is ``random`` (seeded) or the user's
-    file, folder or name.
+    file, folder or name. In an A/A control two arms measure the same case, and ``copy`` tells them
+    apart.
     """
 
     workload: Workload
@@ -64,6 +65,7 @@ class RunCase(msgspec.Struct, frozen=True):
     threads: int
     seed: int = 0
     weights: str = "random"
+    copy: int = 1
 
     @property
     def name(self) -> str:
@@ -72,39 +74,14 @@ class RunCase(msgspec.Struct, frozen=True):
 
     @property
     def arm(self) -> str:
-        """The name inside its trial, such as ``bf16@amx``."""
-        return f"{self.precision}@{self.isa}"
+        """The name inside its trial, such as ``bf16@amx`` or ``bf16@amx#2``."""
+        return f"{self.precision}@{self.isa}{self._number}"
 
     @property
     def id(self) -> str:
-        """The full identity: the name, then shape, threads, seed and weights."""
+        """The full identity: the name, then shape, threads, seed, weights and copy."""
         weights = "" if self.weights == "random" else f"-w:{self.weights}"
-        return f"{self.name}-{self.shape}-t{self.threads}-s{self.seed}{weights}"
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        """The part of its identity that two compared runs must share."""
-        return {
-            "engine": self.engine,
-            "shape": str(self.shape),
-            "threads": str(self.threads),
-            "seed": str(self.seed),
-            "weights": self.weights,
-        }
-
-
-class Arm(RunCase, frozen=True):
-    """A run case inside a trial, in a process of its own.
-
-    In an A/A control two arms measure the same case; ``copy`` tells them apart.
-    """
-
-    copy: int = 1
-
-    @classmethod
-    def of(cls, case: RunCase, copy: int = 1) -> Arm:
-        """The arm number ``copy`` that measures the case."""
-        return cls(**{**msgspec.structs.asdict(case), "copy": copy})
+        return f"{self.name}-{self.shape}-t{self.threads}-s{self.seed}{weights}{self._number}"
 
     @property
     def is_copy(self) -> bool:
@@ -112,15 +89,15 @@ class Arm(RunCase, frozen=True):
         return self.copy > 1
 
     @property
-    def arm(self) -> str:
-        """The name inside its trial, such as ``bf16@amx`` or ``bf16@amx#2``."""
-        return f"{super().arm}{self._number}"
-
-    @property
-    def id(self) -> str:
-        """The full identity inside its trial: the case's, and the number of a copy."""
-        return f"{super().id}{self._number}"
+    def conditions(self) -> dict[str, str]:
+        """The part of its identity that two compared runs must share."""
+        names = ("engine", "shape", "threads", "seed", "weights")
+        return {name: str(getattr(self, name)) for name in names}
 
     @property
     def _number(self) -> str:
         return f"#{self.copy}" if self.is_copy else ""
+
+
+#: A run case inside a trial, in a process of its own.
+Arm = RunCase

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from amx_suite.core.case import Arm, RunCase, Shape, Workload
+from amx_suite.core.case import RunCase, Shape, Workload
 from amx_suite.core.precision import Precision
 
 #: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
@@ -51,7 +51,7 @@ class Gate(msgspec.Struct, frozen=True):
         """Whether this gate judges the given candidate arm."""
         control = self.versus is Versus.CONTROL
         return (
-            (isinstance(case, Arm) and case.is_copy) is control
+            case.is_copy is control
             and (control or case.isa.allows_amx)
             and case.workload == self.workload
             and case.precision is self.precision
@@ -62,7 +62,7 @@ class Gate(msgspec.Struct, frozen=True):
     def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
         """Whether a case of the same trial is the candidate's baseline."""
         if self.versus is Versus.CONTROL:
-            return case == Arm.of(candidate)
+            return case == msgspec.structs.replace(candidate, copy=1)
         if self.versus is Versus.FP32:
             return case.precision is Precision.FP32
         return case.precision is self.precision and not case.isa.allows_amx

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["StartWorker", "WorkerPool", "available_bytes", "place"]
 
-import contextlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,8 @@ class WorkerPool:
     """Starts, prepares and keeps one worker per arm, and the probe that reads the units.
 
     ``facts`` holds what is known of each arm prepared so far, ``versions`` the children's packages.
-    ``given_up`` maps each arm that cannot run to the error: NotApplicableError if the
-    engine does not have it, CeilingIgnoredError if it went beyond its ceiling.
+    ``given_up`` maps each arm that cannot run to the error: NotApplicableError if the engine does
+    not have it, CeilingIgnoredError if it went beyond its ceiling.
     """
 
     def __init__(
@@ -115,14 +114,13 @@ class WorkerPool:
             raise self.given_up[case]
         began = self.clock()
         try:
-            with contextlib.ExitStack() as on_error:
-                worker = on_error.enter_context(contextlib.closing(self._start(case)))
-                prepared = worker.prepare(case, self._inputs)
-                on_error.pop_all()
-        except (NotApplicableError, CeilingIgnoredError) as error:
-            self.given_up[case] = error
+            worker = self._workers[case] = self._start(case)
+            prepared = worker.prepare(case, self._inputs)
+        except BaseException as error:
+            self.discard(case)
+            if isinstance(error, (NotApplicableError, CeilingIgnoredError)):
+                self.given_up[case] = error
             raise
-        self._workers[case] = worker
         self._largest_peak = max(self._largest_peak, prepared.peak_bytes)
         self.versions.update(prepared.versions)
         self.removed_variables.update(worker.environment.removed)

@@ -22,7 +22,7 @@ from amx_suite.worker.timing import SLICE_SECONDS
 __all__ = ["AMX", "COPY", "VECTOR_NEIGHBOUR", "SharedMachine", "gate", "reference_of", "run_trial"]
 
 AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
-COPY = Arm.of(AMX, copy=2)
+COPY = msgspec.structs.replace(AMX, copy=2)
 
 #: What a neighbour on the same core does: tiles are halved, what uses the vector unit loses less.
 NEIGHBOUR = {Unit.TILE: 2.0, Unit.FMA: 1.3, Unit.MEMORY: 1.05}
