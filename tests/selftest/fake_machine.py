@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from fake_trial import FAKE_TOPOLOGY, FakeProber, FakeWorker, World
 
@@ -66,17 +67,9 @@ def _detect():
     return facts, Support(usable, () if usable else (missing,))
 
 
-class _Case:
-    """What a worker knows of its case before ``prepare``."""
-
-    def __init__(self, isa, engine, label):
-        self.isa, self.engine, self.arm, self.id = isa, engine, label, label
-
-
-class _Worker(FakeWorker):
-    def prepare(self, case, inputs):
-        self.case = case
-        return super().prepare(case, inputs)
+def _start_worker(run, isa, engine, label=""):
+    # What a worker knows of its case before ``prepare``.
+    return FakeWorker(_WORLD, SimpleNamespace(isa=isa, engine=engine, arm=label, id=label))
 
 
 _CHOSEN = _SCRIPT.get("engines", ["ipex"])
@@ -89,6 +82,4 @@ run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
 run.Run.start_probe = lambda self, cpus: FakeProber(_WORLD)
-run.Run.start_worker = lambda self, isa, engine, label="": _Worker(
-    _WORLD, _Case(isa, engine, label)
-)
+run.Run.start_worker = _start_worker

@@ -101,6 +101,7 @@ class FakeWorker:
         self.jail = Jail.NOT_ASKED if case.isa.allows_amx else Jail.HELD
 
     def prepare(self, case, inputs):
+        self.case = case
         self._do("prepare")
         refused = self.world.own(self.world.refused, case)
         if refused is not None:
