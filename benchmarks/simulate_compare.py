@@ -75,7 +75,7 @@ class _GateSketch(NamedTuple):
 def _sketch(precision: Precision, versus: Versus) -> _GateSketch:
     gate = Gate(_WORKLOAD, precision, versus, _SHAPE, 1.0, "made up")
     candidate = next(arm for arm in _ARMS if gate.covers(arm))
-    baseline = next(arm for arm in _ARMS if gate.is_baseline(arm, candidate))
+    baseline = next(arm for arm in _ARMS if gate.versus.is_baseline(arm, candidate))
     return _GateSketch(
         f"{candidate.name}-vs-{versus}",
         _ARMS.index(baseline),

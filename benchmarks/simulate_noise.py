@@ -216,7 +216,7 @@ def slowed(task: tuple[str, str, float, int]) -> tuple[GateResult, float]:
     baseline = next(
         case
         for case in trial.arms
-        if chosen.is_baseline(case, next(c for c in trial.arms if chosen.covers(c)))
+        if chosen.versus.is_baseline(case, next(c for c in trial.arms if chosen.covers(c)))
     )
     world.seconds[arm] = world.seconds[baseline.arm] / chosen.minimum * slower
     budget = LEVEL_BUDGET_SECONDS[3]

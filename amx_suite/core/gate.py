@@ -23,6 +23,15 @@ class Versus(StrEnum):
     #: An A/A control: the same case in another process. No gate table has it.
     CONTROL = "control"
 
+    def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
+        """Whether a case of the same trial is what the candidate is compared with."""
+        if self is Versus.CONTROL:
+            return case == msgspec.structs.replace(candidate, copy=1)
+        if self is Versus.FP32:
+            return case.precision is Precision.FP32 and candidate.precision is not Precision.FP32
+        same = case.precision is candidate.precision
+        return same and candidate.isa.allows_amx and not case.isa.allows_amx
+
 
 class Gate(msgspec.Struct, frozen=True):
     """Minimum speedup of an AMX arm over its baseline, for one scope.
@@ -58,11 +67,3 @@ class Gate(msgspec.Struct, frozen=True):
             and case.shape == self.shape
             and self.engine in (None, case.engine)
         )
-
-    def is_baseline(self, case: RunCase, candidate: RunCase) -> bool:
-        """Whether a case of the same trial is the candidate's baseline."""
-        if self.versus is Versus.CONTROL:
-            return case == msgspec.structs.replace(candidate, copy=1)
-        if self.versus is Versus.FP32:
-            return case.precision is Precision.FP32
-        return case.precision is self.precision and not case.isa.allows_amx

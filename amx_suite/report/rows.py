@@ -11,7 +11,6 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import ArmFacts, Measurement, lost_share
-from amx_suite.core.precision import Precision
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Speedup, Verdict
 from amx_suite.report.table import Cell, Column, Table
@@ -141,7 +140,8 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
 
 def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Cell:
     gates = [g for g in trial.gates if g.candidate_id == case.id and g.gate.versus is versus]
-    baseline = _baseline(trial.measurement, case, versus)
+    arms = (facts.case for facts in trial.measurement.arms)
+    baseline = next((arm for arm in arms if versus.is_baseline(arm, case)), None)
     if baseline is None and not gates:
         return ""
     pairs = () if baseline is None else trial.measurement.pairs(baseline.id, case.id)
@@ -150,14 +150,3 @@ def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Ce
     verdicts = {result.verdict for result in gates}
     style = next((style for verdict, style in _STYLES.items() if verdict in verdicts), "")
     return Cell("\n".join(lines), style)
-
-
-def _baseline(measurement: Measurement, case: RunCase, versus: Versus) -> RunCase | None:
-    """The arm to compare with; FP32 has none, and an arm without AMX has only FP32."""
-    for other in (facts.case for facts in measurement.arms):
-        if versus is Versus.FP32:
-            if other.precision is Precision.FP32 and case.precision is not Precision.FP32:
-                return other
-        elif case.isa.allows_amx and other.precision is case.precision and not other.isa.allows_amx:
-            return other
-    return None

@@ -75,7 +75,7 @@ def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[Judged, ...]:
         for candidate in trial.arms
         if gate.covers(candidate)
         for baseline in trial.arms
-        if gate.is_baseline(baseline, candidate)
+        if gate.versus.is_baseline(baseline, candidate)
     )
 
 
