@@ -121,14 +121,23 @@ class RunSummary(msgspec.Struct, frozen=True):
         )
 
     @property
+    def why_inconclusive(self) -> tuple[str, ...]:
+        """What keeps a run without a failure from being QUALIFIED, in words."""
+        undecided = len(self.checks_that(CheckOutcome.INCONCLUSIVE))
+        no_pass = "no check passed" if self.checks else "no check ran"
+        reasons = {
+            "the run ended early": self.interrupted,
+            f"{undecided} of {len(self.checks)} checks could not be decided": undecided,
+            no_pass: not self.checks_that(CheckOutcome.PASSED),
+            f"no gate was decided (trials that ran: {len(self.trials)})": self.unmeasured,
+        }
+        return tuple(reason for reason, holds in reasons.items() if holds)
+
+    @property
     def qualification(self) -> Qualification:
         """Whether the machine qualifies. Not having measured is never QUALIFIED."""
         if self.checks_that(CheckOutcome.FAILED):
             return Qualification.NOT_QUALIFIED
         if not self.amx_usable:
             return Qualification.NOT_USABLE
-        nothing_ran = not self.checks_that(CheckOutcome.PASSED)
-        undecided = bool(self.checks_that(CheckOutcome.INCONCLUSIVE))
-        if self.interrupted or undecided or self.unmeasured or nothing_ran:
-            return Qualification.INCONCLUSIVE
-        return Qualification.QUALIFIED
+        return Qualification.INCONCLUSIVE if self.why_inconclusive else Qualification.QUALIFIED

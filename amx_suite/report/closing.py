@@ -20,7 +20,7 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
     elif answer is Qualification.NOT_USABLE:
         headline, details = summary.amx_reason, [f"  {counts}"]
     elif answer is Qualification.INCONCLUSIVE:
-        headline = "; ".join(_why_inconclusive(summary))
+        headline = "; ".join(summary.why_inconclusive)
         details = _listed(summary, CheckOutcome.INCONCLUSIVE)
     else:
         headline, details = counts, _listed(summary, CheckOutcome.FAILED)
@@ -57,21 +57,6 @@ def _listed(summary: RunSummary, outcome: CheckOutcome) -> list[str]:
 
 def _line(check: Check) -> str:
     return f"  {check.test_id}: {check.reason or 'no reason given'}"
-
-
-def _why_inconclusive(summary: RunSummary) -> list[str]:
-    """At least one reason."""
-    reasons = []
-    if summary.interrupted:
-        reasons.append("the run ended early")
-    undecided = len(summary.checks_that(CheckOutcome.INCONCLUSIVE))
-    if undecided:
-        reasons.append(f"{undecided} of {len(summary.checks)} checks could not be decided")
-    if not summary.checks_that(CheckOutcome.PASSED):
-        reasons.append("no check passed" if summary.checks else "no check ran")
-    if summary.unmeasured:
-        reasons.append(f"no gate was decided (trials that ran: {len(summary.trials)})")
-    return reasons
 
 
 def _next_steps(summary: RunSummary) -> list[str]:
