@@ -48,6 +48,9 @@ class KernelUse(msgspec.Struct, frozen=True):
     milliseconds: Duration
     data_type: str = ""
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.kind, self.implementation, self.data_type)))
+
 
 class Evidence(msgspec.Struct, frozen=True):
     """Proof of what ran in one arm, taken in an untimed step.
@@ -81,14 +84,16 @@ class Evidence(msgspec.Struct, frozen=True):
         return tuple(sorted(found, key=lambda use: -use.milliseconds))
 
     @property
-    def unseen_share(self) -> float:
-        """Share of the step's wall time in no logged primitive, 0 to 1: Python and other libraries.
+    def primitives(self) -> tuple[KernelUse, ...]:
+        """All uses but executions of oneDNN Graph: the log has the primitives inside them too."""
+        return tuple(use for use in self.kernels if not use.kind.startswith("graph:"))
 
-        Executions of oneDNN Graph do not count, since the primitives inside them are logged too.
-        """
+    @property
+    def unseen_share(self) -> float:
+        """Share of the step's wall time in no primitive, 0 to 1: Python and other libraries."""
         if self.step_milliseconds <= 0:
             return 0.0
-        seen = sum(u.milliseconds for u in self.kernels if not u.kind.startswith("graph:"))
+        seen = sum(use.milliseconds for use in self.primitives)
         return max(0.0, 1.0 - seen / self.step_milliseconds)
 
     @property

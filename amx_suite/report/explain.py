@@ -11,7 +11,7 @@ __all__ = ["explained"]
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from amx_suite.core.evidence import Evidence, Family, KernelUse
+from amx_suite.core.evidence import Evidence, Family
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Verdict
 
@@ -56,7 +56,7 @@ def _where(evidence: Evidence) -> str:
 
 def _shares(evidence: Evidence) -> dict[str, float]:
     """Shares that add up to 1; none if the step was not timed or nothing was logged."""
-    uses = _primitives(evidence)
+    uses = evidence.primitives
     logged = sum(use.milliseconds for use in uses)
     if evidence.step_milliseconds <= 0 or logged <= 0:
         return {}
@@ -90,14 +90,5 @@ def _limit(result: GateResult, amx: float) -> str:
 
 
 def _largest(evidence: Evidence) -> list[str]:
-    uses = sorted(_primitives(evidence), key=lambda use: -use.milliseconds)
-    return [
-        " ".join(filter(None, (f"{use.count} x", use.kind, use.implementation, use.data_type)))
-        + f" {use.milliseconds:.1f} ms"
-        for use in uses[:_KERNELS_SHOWN]
-    ]
-
-
-def _primitives(evidence: Evidence) -> list[KernelUse]:
-    # The log has the primitives inside an execution of oneDNN Graph as well.
-    return [use for use in evidence.kernels if not use.kind.startswith("graph:")]
+    uses = sorted(evidence.primitives, key=lambda use: -use.milliseconds)
+    return [f"{use.count} x {use} {use.milliseconds:.1f} ms" for use in uses[:_KERNELS_SHOWN]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["why_beyond_ceiling", "why_unproven"]
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.evidence import Evidence, Jail, KernelUse
+from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
@@ -109,7 +109,7 @@ def _other_precision(case: RunCase, evidence: Evidence) -> Decision | None:
     if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):
         return _no_evidence(
             f"{case.arm}: {share:.0%} of the matrix primitives' time was not in "
-            f"{case.precision}: {', '.join(map(_name, wrong[:_NAMED_KERNELS]))}",
+            f"{case.precision}: {', '.join(map(str, wrong[:_NAMED_KERNELS]))}",
             "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
             "torch.set_float32_matmul_precision) or a recipe that did not convert the model",
         )
@@ -121,8 +121,4 @@ def _no_evidence(reason: str, remedy: str) -> Decision:
 
 
 def _named(evidence: Evidence) -> str:
-    return ", ".join(map(_name, evidence.matrix_kernels[:_NAMED_KERNELS])) or "none logged"
-
-
-def _name(use: KernelUse) -> str:
-    return " ".join(part for part in (use.kind, use.implementation, use.data_type) if part)
+    return ", ".join(map(str, evidence.matrix_kernels[:_NAMED_KERNELS])) or "none logged"
