@@ -1,7 +1,6 @@
 """The paired speedup against references and known-bad input."""
 
 import math
-import random
 
 import numpy as np
 import pytest
@@ -43,9 +42,10 @@ def test_the_interval_inverts_wilcoxons_exact_test(count):
     from scipy import stats  # slow to import, and collecting tests must not be
 
     generator = np.random.default_rng(count)
-    pairs = [(math.exp(x), 1.0) for x in generator.normal(0.7, 0.1, count)]
-    found = paired_speedup(pairs)
-    logs = np.log([b for b, _ in pairs])
+    logs = generator.normal(0.7, 0.1, count)
+    found = paired_speedup([(math.exp(x), 1.0) for x in logs])
+    walsh = [(one + other) / 2 for i, one in enumerate(logs) for other in logs[i:]]
+    assert found.ratio == pytest.approx(math.exp(np.median(walsh)))
 
     def rejected(ratio):
         return stats.wilcoxon(logs - math.log(ratio), method="exact").pvalue <= 0.01
@@ -53,15 +53,6 @@ def test_the_interval_inverts_wilcoxons_exact_test(count):
     for bound, outward in ((found.low, -1e-9), (found.high, 1e-9)):
         assert rejected(bound * (1 + outward))
         assert not rejected(bound * (1 - outward))
-
-
-def test_the_interval_covers_the_true_ratio():
-    generator = random.Random(1)
-    hits = 0
-    for _ in range(600):
-        found = paired_speedup([(2 * math.exp(generator.gauss(0, 0.05)), 1) for _ in range(12)])
-        hits += found.low <= 2 <= found.high
-    assert 0.98 <= hits / 600 <= 0.998
 
 
 def test_ten_pairs_withstand_an_odd_one():

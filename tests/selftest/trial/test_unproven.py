@@ -4,8 +4,9 @@ import re
 
 import msgspec
 import pytest
+from fake_trial import RESNET, SHAPE
 
-from amx_suite.core.case import Arm, Mode, Shape, Workload
+from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
@@ -15,8 +16,7 @@ pytestmark = pytest.mark.selftest
 
 
 def case(precision, isa):
-    workload = Workload("resnet50", Mode.INFERENCE)
-    return Arm(workload, "ipex", precision, isa, Shape(16, 224), threads=2)
+    return Arm(RESNET, "ipex", precision, isa, SHAPE, threads=2)
 
 
 def kernel(family=Family.AMX, data_type="bf16", milliseconds=100.0, kind="convolution"):
