@@ -31,7 +31,6 @@ VECTOR_NEIGHBOUR = {Unit.TILE: 1.0, Unit.FMA: 1.3, Unit.MEMORY: 1.05}
 #: What a quiet core gives of its theory.
 QUIET_SHARE = 0.97
 PROBE_SECONDS = 0.02
-ALWAYS = math.inf
 
 
 class SharedMachine(World):
@@ -40,20 +39,19 @@ class SharedMachine(World):
     ``loss`` is how much slower each unit is while the neighbour is there.
     """
 
-    def __init__(self, seed, *, busy=3.0, quiet=3.0, jitter=0.014, launch_jitter=0.0, loss=None):
+    def __init__(self, seed, *, busy=3.0, quiet=3.0, jitter=0.014, loss=NEIGHBOUR):
         super().__init__()
         self.random = random.Random(seed)
         self.dwell = {True: busy, False: quiet}
         self.jitter = jitter
-        self.launch_jitter = launch_jitter
-        self.loss = loss or NEIGHBOUR
+        self.loss = loss
         self.rates = {unit: QUIET_SHARE * PER_CYCLE.get(unit, 1e10) for unit in NEIGHBOUR}
         self.busy = quiet == 0 or (busy > 0 and self.random.random() < busy / (busy + quiet))
         self.flips_at = self._stay()
 
     def _stay(self):
         mean = self.dwell[self.busy]
-        return self.now + (self.random.expovariate(1 / mean) if mean < ALWAYS else ALWAYS)
+        return self.now + (self.random.expovariate(1 / mean) if mean < math.inf else math.inf)
 
     def work(self, seconds, loss):
         """Advance the clock by the time that ``seconds`` of quiet work take, and return it."""
@@ -69,31 +67,27 @@ class SharedMachine(World):
                 self.busy = not self.busy
             self.flips_at = self._stay()
 
-    def jittered(self, sd):
-        return math.exp(self.random.gauss(0.0, sd)) if sd else 1.0
+    def jittered(self, seconds):
+        return seconds * math.exp(self.random.gauss(0.0, self.jitter))
 
     def reading(self):
         rates = {}
         for unit, rate in self.rates.items():
-            took = self.work(PROBE_SECONDS * self.jittered(self.jitter), self.loss[unit])
+            took = self.work(self.jittered(PROBE_SECONDS), self.loss[unit])
             rates[unit] = rate * PROBE_SECONDS / took
         return Reading(rates)
 
 
 class SimulatedWorker(FakeWorker):
-    """Runs on a SharedMachine; with ``launch_jitter`` each launch has a speed of its own."""
-
     def prepare(self, case, inputs):
         prepared = super().prepare(case, inputs)
-        self.own = self.world.jittered(self.world.launch_jitter)
-        seconds = self.world.speed(case)
-        iterations = max(1, math.ceil(SLICE_SECONDS / seconds))
+        iterations = max(1, math.ceil(SLICE_SECONDS / self.world.speed(case)))
         return msgspec.structs.replace(prepared, iterations=iterations)
 
     def take_slice(self, iterations):
-        quiet = self.world.speed(self.case) * iterations * self.own
+        quiet = self.world.speed(self.case) * iterations
         loss = self.world.loss[Unit.TILE if self.case.isa.allows_amx else Unit.FMA]
-        took = self.world.work(quiet * self.world.jittered(self.world.jitter), loss)
+        took = self.world.work(self.world.jittered(quiet), loss)
         return SliceTaken(took, iterations)
 
 
