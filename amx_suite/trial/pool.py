@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["StartWorker", "WorkerPool", "available_bytes", "place"]
 
+import contextlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from typing import TYPE_CHECKING
 
@@ -93,23 +94,22 @@ class WorkerPool:
         return self._probe.probe()
 
     def worker(self, case: Arm) -> IsaWorker:
-        """The arm's prepared worker; starts it, and makes room for it, where needed."""
+        """The arm's prepared worker; starts it, and makes room for it, where needed.
+
+        Raises NotApplicableError if the engine does not have the arm, and CeilingIgnoredError if
+        the worker executes an instruction beyond its ceiling; both also on each later call.
+        """
         if case not in self._workers:
             while self._workers and not self.has_room():
                 self.discard(next(iter(self._workers)))
-            self.start(case)
+            self._prepare(case)
         return self._workers[case]
 
     def has_room(self) -> bool:
         """Whether memory holds one more arm as large as the largest so far."""
         return self._memory() >= _HEADROOM * self._largest_peak
 
-    def start(self, case: Arm) -> None:
-        """Start and prepare the arm's worker.
-
-        Raises NotApplicableError if the engine does not have the arm, and CeilingIgnoredError if
-        the worker executes an instruction beyond its ceiling; both also on each later call.
-        """
+    def _prepare(self, case: Arm) -> None:
         if case in self.given_up:
             raise self.given_up[case]
         began = self.clock()
@@ -136,10 +136,14 @@ class WorkerPool:
             variables=worker.environment.chosen,
         )
 
-    def keep_only(self, cases: Iterable[Arm]) -> None:
-        """Close the workers of all other arms."""
+    def hold(self, cases: Sequence[Arm]) -> None:
+        """Have a worker for each of these arms that can run, and for no other."""
         for case in self.live - set(cases):
             self.discard(case)
+        for case in cases:
+            if case not in self._workers:
+                with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
+                    self._prepare(case)
 
     def release_all(self) -> None:
         """Free every worker's prepared model, to make room for another."""
@@ -177,4 +181,4 @@ class WorkerPool:
     def close(self) -> None:
         """End every child."""
         self.end_probe()
-        self.keep_only(())
+        self.hold(())

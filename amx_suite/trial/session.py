@@ -4,10 +4,9 @@ from __future__ import annotations
 
 __all__ = ["TrialSession"]
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,16 +192,18 @@ class TrialSession:
                 f"the {unit} unit never gave more than {share:.0%} of its theory, so the best that "
                 "was read is its reference"
             )
+        # A test may have asked for an arm before; what is timed runs in fresh processes.
+        self._pool.hold(())
         groups = self._prepare()
         budget = self._budget / len(groups)
         for group in groups:
             if len(groups) > 1:
-                self._pool.keep_only(group)
-                self._start(case for case in group if case not in self._pool.live)
+                self._pool.hold(group)
             self._take_rounds(group, budget, number=0)
             again = self._to_confirm(group)
             if again:
-                self._start_anew(again)
+                self._discard(again)
+                self._pool.hold(group)
                 self._take_rounds(again, budget, number=1)
             self._gather_evidence(group)
 
@@ -212,13 +213,8 @@ class TrialSession:
             if not self._pool.has_room():
                 return self._split()
             self._say(f"preparing {case.arm} ({number} of {len(self.arms)})")
-            self._start([case])
+            self._pool.hold(self.arms[:number])
         return [self.arms]
-
-    def _start(self, cases: Iterable[Arm]) -> None:
-        for case in cases:
-            with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
-                self._pool.start(case)
 
     def _split(self) -> Sequence[Sequence[Arm]]:
         self._pool.require_pair()
@@ -248,12 +244,11 @@ class TrialSession:
                 slow |= {candidate, baseline}
         return [case for case in group if case in slow]
 
-    def _start_anew(self, cases: Sequence[Arm]) -> None:
+    def _discard(self, cases: Sequence[Arm]) -> None:
         names = ", ".join(case.arm for case in cases)
         self._note(f"below a gate, so measured again in fresh processes: {names}")
         for case in cases:
             self._pool.discard(case)
-        self._start(cases)
 
     def _gather_evidence(self, group: Sequence[Arm]) -> None:
         for case in self._pool.living(group):

@@ -79,6 +79,15 @@ def test_evidence_comes_after_the_last_slice(make_session, world):
     assert whats.index("prove") > max(i for i, what in enumerate(whats) if what == "slice")
 
 
+def test_arms_used_before_are_measured_anew(make_session, world):
+    session = make_session()
+    session.evidence(session.arms[0])
+    session.result()
+    assert world.ended == ["fp32@avx512"]
+    assert prepared(world).count("fp32@avx512") == 2
+    assert len(world.live) == len(session.arms)
+
+
 def test_other_arms_run_without_a_missing_one(make_session, world):
     world.refused["int8@amx"] = "no INT8 in this engine"
     session = make_session([gate(3), gate(3, precision=Precision.INT8)])
