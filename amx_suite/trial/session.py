@@ -101,7 +101,9 @@ class TrialSession:
         return self._result
 
     def so_far(self) -> TrialResult:
-        """What has been measured until now, with its verdicts."""
+        """The result, or what has been measured until now with its verdicts."""
+        if self._result is not None:
+            return self._result
         measurement = self._measured()
         missing = self.missing
         gates = tuple(judge(each, measurement, missing) for each in self._judged)

@@ -142,6 +142,15 @@ class TestMemory:
         assert {facts.case.arm for facts in measurement.arms} == set(world.seconds)
         assert all(measurement.series(facts.case.id) for facts in measurement.arms)
 
+    def test_a_result_outlives_its_workers(self, make_session, world):
+        """Known-bad: an arm that was closed and is started again has no evidence at first."""
+        world.free = 3.5 * GIB
+        session = make_session([gate(1.0)], budget_seconds=120)
+        result = session.result()
+        for case in session.arms:
+            session.outputs(case)
+        assert session.so_far() == result
+
     def test_room_for_one_arm_is_too_little(self, make_session, world):
         world.free = 1.5 * GIB
         with pytest.raises(OutOfMemoryError, match=r"two arms at a time.*free memory"):
