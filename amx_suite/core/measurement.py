@@ -11,7 +11,7 @@ __all__ = [
     "lost_share",
 ]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -61,15 +61,9 @@ class Round(msgspec.Struct, frozen=True):
     seconds: Duration = 0.0
     lost_seconds: Duration = 0.0
 
-    def seconds_per_step(self, arm_id: str) -> float | None:
-        """Seconds of one step of the arm in this round, or None if it had no quiet slice."""
-        found = (piece.seconds_per_step for piece in self.slices if piece.arm_id == arm_id)
-        return next(found, None)
 
-
-def lost_share(rounds: Iterable[Round]) -> float:
+def lost_share(rounds: Sequence[Round]) -> float:
     """Share of the rounds' time in waiting and disturbed slices, 0 to 1."""
-    rounds = tuple(rounds)
     total = sum(round_.seconds for round_ in rounds)
     return sum(round_.lost_seconds for round_ in rounds) / total if total else 0.0
 
@@ -136,11 +130,12 @@ class Measurement(msgspec.Struct, frozen=True):
         self, baseline_id: str, candidate_id: str, launch: int = 0
     ) -> tuple[tuple[float, float], ...]:
         """(baseline, candidate) seconds per step for each round of a launch that has both."""
+        both = {baseline_id, candidate_id}
         found = (
-            (round_.seconds_per_step(baseline_id), round_.seconds_per_step(candidate_id))
+            {piece.arm_id: piece.seconds_per_step for piece in round_.slices}
             for round_ in self.launch(launch)
         )
-        return tuple((b, c) for b, c in found if b is not None and c is not None)
+        return tuple((s[baseline_id], s[candidate_id]) for s in found if both <= s.keys())
 
     def series(self, arm_id: str) -> tuple[float, ...]:
         """Seconds per step of the arm's quiet slices, or of all slices if none was quiet."""
