@@ -6,8 +6,7 @@ __all__ = ["ENGINES", "REFERENCE", "engine_for"]
 
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import Engine
-from amx_suite.engines.eager import Eager
-from amx_suite.engines.fp64 import Fp64Reference
+from amx_suite.engines.eager import Eager, Fp64Reference
 from amx_suite.engines.inductor import Inductor
 from amx_suite.engines.ipex import Ipex
 from amx_suite.errors import UnknownNameError

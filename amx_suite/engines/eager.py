@@ -6,7 +6,7 @@ quantization with the ``onednn`` backend.
 
 from __future__ import annotations
 
-__all__ = ["Eager"]
+__all__ = ["Eager", "Fp64Reference"]
 
 import warnings
 from collections.abc import Sequence
@@ -78,6 +78,22 @@ class Eager(Engine):
                 return module(*inputs)
 
         return forward
+
+
+class Fp64Reference(Eager):
+    """The reference of accuracy: FP64 and nothing else, no tiles, packed weights or fused layers.
+
+    No library has an AMX, VNNI or BF16 form of double precision. So the ceiling it runs under can
+    change a result by rounding at 2^-53 only.
+    """
+
+    name = "fp64"
+
+    def why_not(self, mode: Mode, precision: Precision) -> str | None:
+        """A reason for every precision but FP64."""
+        if precision is Precision.FP64:
+            return None
+        return f"the reference computes {Precision.FP64.upper()} only, not {precision.upper()}"
 
 
 def _quantized(
