@@ -7,10 +7,12 @@ ResNet50, BERT and a single operator. torch is imported inside functions only.
 from __future__ import annotations
 
 __all__ = [
+    "Batches",
     "Ceiling",
     "Engine",
     "Forward",
     "PreparedTraining",
+    "Tensors",
     "autocast",
     "installed",
     "torch_series",
@@ -22,7 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from packaging.version import Version
 
@@ -34,8 +36,11 @@ from amx_suite.errors import EngineUnavailableError, NotApplicableError
 if TYPE_CHECKING:
     import torch
 
-#: A prepared forward pass: inputs of the example inputs' shapes in, the model's output out.
+#: A prepared forward pass: a model's inputs in, its output out.
 Forward = Callable[..., Any]
+#: A model's positional inputs; and those of several batches.
+Tensors: TypeAlias = "tuple[torch.Tensor, ...]"
+Batches: TypeAlias = "Sequence[Tensors]"
 
 _ATEN_VARIABLE = "ATEN_CPU_CAPABILITY"
 _LONGEST_REASON = 300
@@ -112,15 +117,12 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare_inference(
-        self,
-        module: torch.nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        precision: Precision,
-        calibration: Sequence[tuple[torch.Tensor, ...]],
+        self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
         """Prepare an evaluation-mode module, which the engine may change in place.
 
-        ``calibration`` are the inputs that static quantization observes, empty for other formats.
+        Every input will have the shapes of ``inputs``. Static quantization observes
+        ``calibration``, which is empty for other formats.
         Raises EngineUnavailableError or NotApplicableError if the stack cannot do it.
         """
 

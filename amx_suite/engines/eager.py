@@ -9,14 +9,15 @@ from __future__ import annotations
 __all__ = ["Eager", "Fp64Reference"]
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import (
+    Batches,
     Engine,
     Forward,
+    Tensors,
     autocast,
     installed,
     torch_series,
@@ -55,11 +56,7 @@ class Eager(Engine):
         return None
 
     def prepare_inference(
-        self,
-        module: torch.nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        precision: Precision,
-        calibration: Sequence[tuple[torch.Tensor, ...]],
+        self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
         """The module itself, under autocast where the precision has it, or quantized.
 
@@ -69,7 +66,7 @@ class Eager(Engine):
 
         if precision.spec.is_quantized:
             with torch.no_grad(), upstream_limits("quantize this model eagerly"):
-                return _quantized(module, example_inputs, calibration)
+                return _quantized(module, inputs, calibration)
         if not precision.spec.autocast:
             return module
 
@@ -96,11 +93,7 @@ class Fp64Reference(Eager):
         return f"the reference computes {Precision.FP64.upper()} only, not {precision.upper()}"
 
 
-def _quantized(
-    module: torch.nn.Module,
-    example_inputs: tuple[torch.Tensor, ...],
-    calibration: Sequence[tuple[torch.Tensor, ...]],
-) -> torch.nn.Module:
+def _quantized(module: torch.nn.Module, inputs: Tensors, calibration: Batches) -> torch.nn.Module:
     """Static INT8: graph mode where torch.fx traces the module, else each layer by itself."""
     import torch
     from torch.ao import quantization
@@ -116,11 +109,11 @@ def _quantized(
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             mapping = tools.get_default_qconfig_mapping(_BACKEND)
-            observed, convert = graph.prepare_fx(module, mapping, example_inputs), graph.convert_fx
+            observed, convert = graph.prepare_fx(module, mapping, inputs), graph.convert_fx
         except _UNTRACEABLE:
             observed, convert = _observed_layers(module, tools), tools.convert
-        for inputs in calibration:
-            observed(*inputs)
+        for batch in calibration:
+            observed(*batch)
         converted: torch.nn.Module = convert(observed)
     # Quantized layers and operators have it in their names, in modules and in a graph's code.
     if "quantized" not in str(converted).lower():

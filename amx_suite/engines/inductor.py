@@ -19,7 +19,7 @@ import importlib
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,12 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import libraries
 from amx_suite.engines.base import (
+    Batches,
     Ceiling,
     Engine,
     Forward,
     PreparedTraining,
+    Tensors,
     autocast,
     installed,
     torch_series,
@@ -128,11 +130,7 @@ class Inductor(Engine):
         return {**super().read_back(), "inductor": level}
 
     def prepare_inference(
-        self,
-        module: torch.nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        precision: Precision,
-        calibration: Sequence[tuple[torch.Tensor, ...]],
+        self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
         """Load the model as it was compiled before, or quantize, compile and keep it.
 
@@ -144,16 +142,16 @@ class Inductor(Engine):
 
         folder = Path(cache_dir(), "models")
         with torch.no_grad(), autocast(precision), _limits():
-            exported = torch.export.export(module, example_inputs, strict=False)
+            exported = torch.export.export(module, inputs, strict=False)
             observed = calibration if precision.spec.is_quantized else ()
-            key = _key(exported, example_inputs, precision, observed)
+            key = _key(exported, inputs, precision, observed)
             if (kept := libraries.find(folder, key)) is not None:
                 return _loaded(kept)
             if precision.spec.is_quantized:
-                module = _quantized(module, example_inputs, calibration)
-                exported = torch.export.export(module, example_inputs, strict=False)
+                module = _quantized(module, inputs, calibration)
+                exported = torch.export.export(module, inputs, strict=False)
             with libraries.scratch(folder) as scratch:
-                made = _compiled(exported, example_inputs, scratch)
+                made = _compiled(exported, inputs, scratch)
                 return _loaded(libraries.keep(folder, key, made))
 
     def prepare_training(
@@ -190,10 +188,7 @@ def _options() -> dict[str, Any]:
 
 
 def _key(
-    exported: ExportedProgram,
-    example_inputs: tuple[torch.Tensor, ...],
-    precision: Precision,
-    calibration: Sequence[tuple[torch.Tensor, ...]],
+    exported: ExportedProgram, inputs: Tensors, precision: Precision, calibration: Batches
 ) -> str:
     """Digest of all that a compiled model depends on, except what its folder is named by."""
     import torch
@@ -205,7 +200,7 @@ def _key(
         [(name, part.code) for name, part in modules if isinstance(part, torch.fx.GraphModule)],
         exported.graph_signature,
         exported.call_spec,
-        [_layout(tensor) for tensor in example_inputs],
+        [_layout(tensor) for tensor in inputs],
         precision,
         _options(),
         (torch.__version__, torch.version.git_version, installed("torchao")),
@@ -225,9 +220,7 @@ def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
-def _compiled(
-    exported: ExportedProgram, example_inputs: tuple[torch.Tensor, ...], scratch: Path
-) -> Path:
+def _compiled(exported: ExportedProgram, inputs: Tensors, scratch: Path) -> Path:
     """A folder with the library that inductor makes of the program, and what it needs beside it."""
     from torch import _inductor
 
@@ -237,7 +230,7 @@ def _compiled(
         "aot_inductor.output_path": str(scratch / "written"),
     }
     aot_compile: Any = _inductor.aot_compile
-    library = Path(aot_compile(exported.module(), example_inputs, options=options))
+    library = Path(aot_compile(exported.module(), inputs, options=options))
     made = scratch / "made"
     made.mkdir()
     library.rename(made / _LIBRARY)
@@ -275,21 +268,17 @@ def _forward_pass(precision: Precision) -> Iterator[None]:
         yield
 
 
-def _quantized(
-    module: torch.nn.Module,
-    example_inputs: tuple[torch.Tensor, ...],
-    calibration: Sequence[tuple[torch.Tensor, ...]],
-) -> torch.nn.Module:
+def _quantized(module: torch.nn.Module, inputs: Tensors, calibration: Batches) -> torch.nn.Module:
     """Static INT8 of the exported graph: observe the calibration inputs, then convert."""
     import torch
 
     steps, x86 = _quantizer()
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
-    graph = torch.export.export(module, example_inputs, strict=True).module()
+    graph = torch.export.export(module, inputs, strict=True).module()
     observed = steps.prepare_pt2e(graph, quantizer)
-    for inputs in calibration:
-        observed(*inputs)
+    for batch in calibration:
+        observed(*batch)
     converted: Any = steps.convert_pt2e(observed)
     if not any("quantize" in str(node.target) for node in converted.graph.nodes):
         raise NotApplicableError(

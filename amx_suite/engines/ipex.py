@@ -10,17 +10,18 @@ from __future__ import annotations
 __all__ = ["Ipex"]
 
 import importlib
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import (
+    Batches,
     Ceiling,
     Engine,
     Forward,
     PreparedTraining,
+    Tensors,
     autocast,
     installed,
     torch_series,
@@ -81,11 +82,7 @@ class Ipex(Engine):
         }
 
     def prepare_inference(
-        self,
-        module: torch.nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        precision: Precision,
-        calibration: Sequence[tuple[torch.Tensor, ...]],
+        self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
         """Optimize or quantize, trace and freeze.
 
@@ -96,15 +93,15 @@ class Ipex(Engine):
         ipex = _extension()
         with torch.no_grad(), autocast(precision):
             if precision.spec.is_quantized:
-                ready = _quantized(ipex, module, example_inputs, calibration)
+                ready = _quantized(ipex, module, inputs, calibration)
             else:
                 ready = ipex.optimize(module, dtype=_dtype(precision), inplace=True)
             # The model's shapes and weights are fixed, so tracing cannot miss a branch; checking
             # the trace would run the whole model three times more.
             trace: Any = torch.jit.trace
-            frozen: Forward = torch.jit.freeze(trace(ready, example_inputs, check_trace=False))
+            frozen: Forward = torch.jit.freeze(trace(ready, inputs, check_trace=False))
             for _ in range(_FUSING_RUNS):
-                frozen(*example_inputs)
+                frozen(*inputs)
         return frozen
 
     def prepare_training(
@@ -151,17 +148,12 @@ def _dtype(precision: Precision) -> torch.dtype:
 
 
 def _quantized(
-    ipex: Any,
-    module: torch.nn.Module,
-    example_inputs: tuple[torch.Tensor, ...],
-    calibration: Sequence[tuple[torch.Tensor, ...]],
+    ipex: Any, module: torch.nn.Module, inputs: Tensors, calibration: Batches
 ) -> torch.nn.Module:
     """Static INT8: observe the calibration inputs, then convert."""
     recipe = ipex.quantization.default_static_qconfig_mapping
-    observed = ipex.quantization.prepare(
-        module, recipe, example_inputs=example_inputs, inplace=True
-    )
-    for inputs in calibration:
-        observed(*inputs)
+    observed = ipex.quantization.prepare(module, recipe, example_inputs=inputs, inplace=True)
+    for batch in calibration:
+        observed(*batch)
     converted: torch.nn.Module = ipex.quantization.convert(observed)
     return converted
