@@ -65,13 +65,15 @@ class Engine(ABC):
     """One software stack; one row each in ``engines.ENGINES``. Instances have no state.
 
     The methods here describe PyTorch as it is installed; a stack overrides what it does otherwise.
-    ``distributions`` are the installed packages that its results depend on, as named in the index.
+    ``distributions`` are the installed packages that its results depend on, as named in the index,
+    ``levelled`` the libraries that obey and report ``level``.
     ``compiles`` says that each shape is compiled by itself, which takes seconds: checks then use
     few shapes.
     """
 
     name: str
     distributions: tuple[str, ...] = ("torch",)
+    levelled: tuple[str, ...] = ("torch",)
     compiles = False
 
     def why_unavailable(self) -> str | None:
@@ -95,19 +97,22 @@ class Engine(ABC):
         if (reason := self.why_not(mode, precision)) is not None:
             raise NotApplicableError(reason)
 
-    def variables(self, isa: Isa) -> dict[str, str]:
-        """Environment variables that a child of this engine needs under a ceiling; no torch.
+    def level(self, isa: Isa) -> str:
+        """The level of ATEN_CPU_CAPABILITY under a ceiling, which ``levelled`` report; no torch.
 
-        Those that every child gets are set elsewhere. PyTorch ignores a level that it does not know
-        with a warning, so it gets the nearest one: its own kernels know AVX2 and AVX512
-        (aten/src/ATen/native/DispatchStub.cpp). The products of higher levels are those of oneDNN
-        and MKL.
+        PyTorch ignores a level that it does not know with a warning, so it gets the nearest one:
+        its own kernels know AVX2 and AVX512 (aten/src/ATen/native/DispatchStub.cpp). The products
+        of higher levels are those of oneDNN and MKL.
         """
-        return {_ATEN_VARIABLE: isa.spec.vectors}
+        return isa.spec.vectors
+
+    def variables(self, isa: Isa) -> dict[str, str]:
+        """Environment variables of a child under a ceiling, beside those of every child."""
+        return {_ATEN_VARIABLE: self.level(isa)}
 
     def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
         """What ``read_back`` must hold under a ceiling, by library."""
-        return {"torch": Ceiling(isa.spec.vectors.upper(), _ATEN_VARIABLE)}
+        return dict.fromkeys(self.levelled, Ceiling(self.level(isa).upper(), _ATEN_VARIABLE))
 
     def read_back(self) -> dict[str, str]:
         """The ceiling that each of the engine's own libraries reports."""

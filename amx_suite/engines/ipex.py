@@ -17,7 +17,6 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import (
     Batches,
-    Ceiling,
     Engine,
     Forward,
     PreparedTraining,
@@ -35,8 +34,6 @@ _DISTRIBUTION = "intel-extension-for-pytorch"
 #: The extension links against one minor release of PyTorch and does not load with any other.
 _TORCH_SERIES = (2, 8)
 _REMEDY = "install it with: pip install 'amx-suite[ipex]'"
-#: The extension passes this level on to its oneDNN (csrc/cpu/dyndisp/DispatchStub.cpp).
-_VARIABLE = "ATEN_CPU_CAPABILITY"
 #: oneDNN Graph profiles an INT8 graph in its first run and fuses it in the second.
 _FUSING_RUNS = 2
 #: Placeholders that weight packing leaves among the parameters; they belong to no model.
@@ -48,6 +45,9 @@ class Ipex(Engine):
 
     name = "ipex"
     distributions = ("torch", _DISTRIBUTION)
+    #: The extension passes the level on to its oneDNN (csrc/cpu/dyndisp/DispatchStub.cpp). PyTorch
+    #: itself reports none above AVX512.
+    levelled = ("ipex", "ipex-onednn")
 
     def why_unavailable(self) -> str | None:
         """Whether the extension and the PyTorch it was built for are installed; imports neither."""
@@ -63,14 +63,9 @@ class Ipex(Engine):
             )
         return None
 
-    def variables(self, isa: Isa) -> dict[str, str]:
+    def level(self, isa: Isa) -> str:
         """The level in the extension's own words, which know more levels than PyTorch's."""
-        return {_VARIABLE: isa.spec.aten}
-
-    def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
-        """The extension and its oneDNN; PyTorch itself reports no level above AVX512."""
-        expected = Ceiling(isa.spec.aten.upper(), _VARIABLE)
-        return {"ipex": expected, "ipex-onednn": expected}
+        return isa.spec.aten
 
     def read_back(self) -> dict[str, str]:
         """The instruction sets that the extension, its oneDNN and PyTorch report."""
