@@ -20,7 +20,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from amx_suite.engines.base import (
     upstream_limits,
 )
 from amx_suite.errors import NotApplicableError
+from amx_suite.files import scratch_folder
 from amx_suite.host.cpuinfo import read_cpuinfo
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class Inductor(Engine):
         """As for every engine, and quantization without a quantizer; imports none."""
         if (reason := super().why_not(mode, precision)) is not None:
             return reason
-        if precision.spec.is_quantized and not _has_quantizer():
+        own = torch_series() <= _LAST_WITH_QUANTIZER
+        if precision.spec.is_quantized and not own and installed("torchao") is None:
             return (
                 f"torch {installed('torch')} has no quantizer of its own and torchao is not "
                 "installed: pip install 'amx-suite[stock]'"
@@ -141,7 +143,7 @@ class Inductor(Engine):
         from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         folder = Path(cache_dir(), "models")
-        with torch.no_grad(), autocast(precision), _limits():
+        with torch.no_grad(), _compiling(precision):
             exported = torch.export.export(module, inputs, strict=False)
             observed = calibration if precision.spec.is_quantized else ()
             key = _key(exported, inputs, precision, observed)
@@ -150,7 +152,8 @@ class Inductor(Engine):
             if precision.spec.is_quantized:
                 module = _quantized(module, inputs, calibration)
                 exported = torch.export.export(module, inputs, strict=False)
-            with libraries.scratch(folder) as scratch:
+            folder.mkdir(parents=True, exist_ok=True)
+            with scratch_folder(folder, "compiling-") as scratch:
                 made = _compiled(exported, inputs, scratch)
                 return _loaded(libraries.keep(folder, key, made))
 
@@ -168,16 +171,12 @@ class Inductor(Engine):
         torch._dynamo.reset()
         compiling: Any = module
         compiling.compile(fullgraph=True, dynamic=False, options=_options())
-        return PreparedTraining(module, optimizer, partial(_forward_pass, precision))
+        return PreparedTraining(module, optimizer, partial(_compiling, precision))
 
 
 def _compiler() -> str:
     """The C++ compiler that inductor calls."""
     return os.environ.get("CXX", "g++")
-
-
-def _has_quantizer() -> bool:
-    return torch_series() <= _LAST_WITH_QUANTIZER or installed("torchao") is not None
 
 
 def _options() -> dict[str, Any]:
@@ -256,15 +255,13 @@ def _loaded(model: Path) -> Forward:
     return forward
 
 
-def _limits() -> AbstractContextManager[None]:
+@contextmanager
+def _compiling(precision: Precision) -> Iterator[None]:
+    """Autocast; what this version of PyTorch cannot compile is a NotApplicableError."""
     from torch._dynamo import exc
 
-    return upstream_limits("compile this model", exc.Unsupported, exc.UserError)
-
-
-@contextmanager
-def _forward_pass(precision: Precision) -> Iterator[None]:
-    with _limits(), autocast(precision):
+    limits = exc.Unsupported, exc.UserError
+    with upstream_limits("compile this model", *limits), autocast(precision):
         yield
 
 

@@ -7,15 +7,12 @@ another process compiles the same one.
 
 from __future__ import annotations
 
-__all__ = ["find", "keep", "scratch"]
+__all__ = ["find", "keep"]
 
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-
-from amx_suite.files import scratch_folder
 
 #: For all models under one ceiling; BERT-base's weights alone are 440 MB. The longest unused go
 #: first.
@@ -34,7 +31,7 @@ def find(folder: Path, key: str) -> Path | None:
 
 
 def keep(folder: Path, key: str, made: Path) -> Path:
-    """Move a model's folder, made in ``scratch``, into its place, and make room for it."""
+    """Move a model, a folder on the same file system, into its place, and make room for it."""
     kept = folder / _name(key, made)
     try:
         made.rename(kept)
@@ -44,14 +41,6 @@ def keep(folder: Path, key: str, made: Path) -> Path:
         # Another process has made the very same.
     _make_room(folder, kept)
     return kept
-
-
-@contextlib.contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A new folder for a compilation, on the same file system; it is removed afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder, "compiling-") as made:
-        yield made
 
 
 def _name(key: str, path: Path) -> str:
