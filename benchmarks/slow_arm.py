@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from amx_suite.core.evidence import Jail
 from amx_suite.worker.handler import ArmHandler
 from amx_suite.worker.jail import enter_jail
-from amx_suite.worker.messages import ArmRequest, SliceTaken
+from amx_suite.worker.process import ArmRequest, SliceTaken
 
 if TYPE_CHECKING:
     from amx_suite.child.channel import ArrayMap, Reply

@@ -20,9 +20,8 @@ from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
 from amx_suite.plugin.selection import bound_cpus
 from amx_suite.worker.arm import InferenceArm
-from amx_suite.worker.environment import child_environment
 from amx_suite.worker.handler import ArmHandler
-from amx_suite.worker.messages import Prepare, SliceTaken, TakeSlice
+from amx_suite.worker.process import Prepare, SliceTaken, TakeSlice, child_environment
 
 _ROUNDS = 60
 _STEPS = 5

@@ -24,7 +24,7 @@ from amx_suite.engines.base import installed
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.host.permission import amx_permission_held
-from amx_suite.worker import messages
+from amx_suite.worker import process
 from amx_suite.worker.arm import Arm, InferenceArm, TrainingArm, prepare_arm, to_array
 from amx_suite.worker.jail import enter_jail
 from amx_suite.worker.kernel_log import add_up, kernel_log
@@ -49,41 +49,41 @@ def free() -> ArmHandler:
 class ArmHandler:
     """Carries out the requests to one child. Holds at most one prepared arm."""
 
-    requests: ClassVar[Any] = messages.ArmRequest
+    requests: ClassVar[Any] = process.ArmRequest
 
     def __init__(self, jail: Jail) -> None:
         self._jail = jail
-        self._asked: messages.Prepare | None = None
+        self._asked: process.Prepare | None = None
         self._arm: Arm | None = None
         #: The kernel log in which the libraries announced themselves.
         self._first_log = ""
 
-    def handle(self, request: messages.ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+    def handle(self, request: process.ArmRequest, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
         """Carry out one request."""
         match request:
-            case messages.Prepare():
+            case process.Prepare():
                 return self._prepare(request), {}
-            case messages.TakeSlice(iterations):
-                return messages.SliceTaken(
+            case process.TakeSlice(iterations):
+                return process.SliceTaken(
                     time_steps(self._prepared(Arm), iterations), iterations
                 ), {}
-            case messages.Prove():
+            case process.Prove():
                 return self._prove(self._prepared(Arm)), {}
-            case messages.Outputs():
-                return messages.Done(), self._prepared(InferenceArm).outputs()
-            case messages.Losses(steps, batch):
-                return messages.Done(), self._restarted(batch, lambda arm: arm.losses(steps))
-            case messages.Gradients(batch):
-                return messages.Done(), self._restarted(batch, TrainingArm.gradients)
-            case messages.Checkpoint(path):
+            case process.Outputs():
+                return process.Done(), self._prepared(InferenceArm).outputs()
+            case process.Losses(steps, batch):
+                return process.Done(), self._restarted(batch, lambda arm: arm.losses(steps))
+            case process.Gradients(batch):
+                return process.Done(), self._restarted(batch, TrainingArm.gradients)
+            case process.Checkpoint(path):
                 self._prepared(TrainingArm).save(Path(path))
-            case messages.Release():
+            case process.Release():
                 self._release()
-            case messages.Operate():
-                return messages.Done(), _operate(request, arrays)
-        return messages.Done(), {}
+            case process.Operate():
+                return process.Done(), _operate(request, arrays)
+        return process.Done(), {}
 
-    def _prepare(self, request: messages.Prepare) -> messages.Prepared:
+    def _prepare(self, request: process.Prepare) -> process.Prepared:
         case = request.case
         self._release()
         if not request.inputs.download:
@@ -97,7 +97,7 @@ class ArmHandler:
         gc.collect()
         gc.freeze()
         packages = (*arm.engine.distributions, *arm.model.distributions, "numpy")
-        return messages.Prepared(
+        return process.Prepared(
             iterations=iterations,
             items_per_step=arm.model.items_per_step(case.shape),
             operations_per_step=arm.operations,
@@ -107,7 +107,7 @@ class ArmHandler:
             versions={name: installed(name) or "not installed" for name in packages},
         )
 
-    def _prove(self, arm: Arm) -> messages.Proof:
+    def _prove(self, arm: Arm) -> process.Proof:
         # Each library announces itself in the first line that it logs, and MKL measures the clock
         # rate for that: not within the step.
         announcements = "" if self._first_log else kernel_log(_call_both)
@@ -130,9 +130,9 @@ class ArmHandler:
                 "mkl": mkl_level(self._first_log),
             },
         )
-        return messages.Proof(evidence, peak_bytes())
+        return process.Proof(evidence, peak_bytes())
 
-    def _latest(self) -> messages.Prepare:
+    def _latest(self) -> process.Prepare:
         if self._asked is None:
             raise ValueError("nothing is prepared: Prepare comes first")
         return self._asked
@@ -170,7 +170,7 @@ def _as(arm: Arm | None, kind: type[_A]) -> _A:
     )
 
 
-def _operate(request: messages.Operate, arrays: ArrayMap) -> ArrayMap:
+def _operate(request: process.Operate, arrays: ArrayMap) -> ArrayMap:
     _set_up(request.isa, request.threads)
     import torch
 

@@ -1,23 +1,162 @@
-"""The parent's handle of an arm's child."""
+"""An arm's child, seen by its parent: what it is asked, what it replies, and how it starts."""
 
 from __future__ import annotations
 
-__all__ = ["IsaWorker"]
+__all__ = [
+    "ArmRequest",
+    "Checkpoint",
+    "ChildEnvironment",
+    "Done",
+    "Gradients",
+    "IsaWorker",
+    "Losses",
+    "Operate",
+    "Outputs",
+    "Prepare",
+    "Prepared",
+    "Proof",
+    "Prove",
+    "Release",
+    "SliceTaken",
+    "TakeSlice",
+    "child_environment",
+]
 
 import os
 import signal
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from amx_suite.child.channel import ArrayMap
+import msgspec
+
+from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
 from amx_suite.core.case import RunCase
+from amx_suite.core.evidence import Evidence
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
+from amx_suite.core.units import Count, Natural, Seconds
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
-from amx_suite.worker import messages
-from amx_suite.worker.environment import child_environment
 from amx_suite.workloads.base import Inputs
+
+#: Variables of these families steer numerics, instruction sets, threads or compilers: a case sets
+#: its own, and the user's must not leak in. Sources: the manuals of oneDNN, oneMKL, OpenMP runtimes
+#: and ATen; torch/_dynamo/config.py and torch/_inductor/config.py.
+_OWNED_PREFIXES = (
+    "ONEDNN_",
+    "DNNL_",
+    "MKL_",
+    "KMP_",
+    "OMP_",
+    "GOMP_",
+    "ATEN_",
+    "IPEX_",
+    "TORCHINDUCTOR_",
+    "TORCHDYNAMO_",
+    "TORCH_COMPILE",
+)
+_OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
+
+
+class _Request(Request, frozen=True, tag=True):
+    # Compilers are slow, and most requests prepare the model again if it was released.
+    seconds_to_answer: ClassVar[float] = 900.0
+
+
+class Prepare(_Request, frozen=True, tag=True):
+    """Build, prepare and warm up the case's model."""
+
+    case: RunCase
+    inputs: Inputs = Inputs()
+
+
+class TakeSlice(_Request, frozen=True, tag=True):
+    """Time ``iterations`` consecutive steps."""
+
+    iterations: Count
+
+
+class Outputs(_Request, frozen=True, tag=True):
+    """Send the array ``logits``; inference only."""
+
+
+class Losses(_Request, frozen=True, tag=True):
+    """Send the array ``losses`` of the first training steps."""
+
+    steps: Count
+    batch: Count
+
+
+class Gradients(_Request, frozen=True, tag=True):
+    """Send the gradients of the first training step as arrays by parameter name."""
+
+    batch: Count
+
+
+class Prove(_Request, frozen=True, tag=True):
+    """Take the evidence of one untimed step."""
+
+
+class Checkpoint(_Request, frozen=True, tag=True):
+    """Write model and optimizer state to ``path``; training only."""
+
+    path: str
+
+
+class Operate(_Request, frozen=True, tag=True):
+    """Run an operator on the request's arrays; send the array ``output``."""
+
+    isa: Isa
+    engine: str
+    threads: Count
+    operator: str
+    precision: Precision
+    settings: dict[str, int]
+
+
+class Release(_Request, frozen=True, tag=True):
+    """Free the prepared model."""
+
+
+class Prepared(Reply, frozen=True, tag=True):
+    """The model is ready.
+
+    ``iterations`` steps fill a slice; the FP64 reference is never timed and has 0.
+    ``operations_per_step`` counts the multiplications and additions of a step's matrix products,
+    ``versions`` maps package to version.
+    """
+
+    iterations: Natural
+    items_per_step: Count
+    operations_per_step: Natural
+    unit: str
+    data: str
+    peak_bytes: Natural
+    versions: dict[str, str]
+
+
+class SliceTaken(Reply, frozen=True, tag=True):
+    """``iterations`` steps took ``seconds`` by the child's monotonic clock."""
+
+    seconds: Seconds
+    iterations: Count
+
+
+class Proof(Reply, frozen=True, tag=True):
+    """What provably ran, and the child's peak resident bytes."""
+
+    evidence: Evidence
+    peak_bytes: Natural
+
+
+class Done(Reply, frozen=True, tag=True):
+    """The request was carried out; its arrays, if it has any, come with this reply."""
+
+
+ArmRequest = (
+    Prepare | TakeSlice | Outputs | Losses | Gradients | Prove | Checkpoint | Operate | Release
+)
 
 
 class IsaWorker(Child):
@@ -61,46 +200,88 @@ class IsaWorker(Child):
             signal=lost.signal,
         )
 
-    def prepare(self, case: RunCase, inputs: Inputs) -> messages.Prepared:
+    def prepare(self, case: RunCase, inputs: Inputs) -> Prepared:
         """Build, prepare and warm up the case's model."""
-        return self.ask(messages.Prepare(case, inputs), messages.Prepared)
+        return self.ask(Prepare(case, inputs), Prepared)
 
-    def take_slice(self, iterations: int) -> messages.SliceTaken:
+    def take_slice(self, iterations: int) -> SliceTaken:
         """Time consecutive steps; meanwhile this process only waits."""
-        return self.ask(messages.TakeSlice(iterations), messages.SliceTaken)
+        return self.ask(TakeSlice(iterations), SliceTaken)
 
-    def prove(self) -> messages.Proof:
+    def prove(self) -> Proof:
         """Run one untimed step with the kernel log on, and read the permission back."""
-        return self.ask(messages.Prove(), messages.Proof)
+        return self.ask(Prove(), Proof)
 
     def outputs(self) -> Any:
         """The prepared inference model's logits, shape [batch, ...]."""
-        return self._arrays(messages.Outputs())["logits"]
+        return self._arrays(Outputs())["logits"]
 
     def losses(self, *, steps: int, batch: int) -> Any:
-        """Losses of the first training steps from the seeded start, shape [steps]."""
-        return self._arrays(messages.Losses(steps, batch))["losses"]
+        """Losses of the first training steps, seeded, without dropout; shape [steps]."""
+        return self._arrays(Losses(steps, batch))["losses"]
 
     def gradients(self, *, batch: int) -> ArrayMap:
-        """Gradients of the first training step from the seeded start, by parameter name."""
-        return self._arrays(messages.Gradients(batch))
+        """Gradients of the first training step, seeded, without dropout, by parameter name."""
+        return self._arrays(Gradients(batch))
 
     def checkpoint(self, path: str) -> None:
-        """Write model and optimizer state to ``path``."""
-        self._arrays(messages.Checkpoint(path))
+        """Write model and optimizer state to ``path``, atomically."""
+        self._arrays(Checkpoint(path))
 
     def release(self) -> None:
-        """Free the prepared model; a later request prepares it again."""
-        self._arrays(messages.Release())
+        """Free the prepared model; a later request prepares it again.
+
+        This frees most of a training arm's memory. TorchScript keeps what it traced for inference.
+        """
+        self._arrays(Release())
 
     def operate(
         self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
     ) -> Any:
         """Run one operator of ``workloads.operators`` on the arrays; returns its output."""
-        request = messages.Operate(
-            self._isa, self._engine, self._threads, operator, precision, settings
-        )
+        request = Operate(self._isa, self._engine, self._threads, operator, precision, settings)
         return self._arrays(request, arrays)["output"]
 
-    def _arrays(self, request: messages.ArmRequest, arrays: ArrayMap | None = None) -> ArrayMap:
-        return self.exchange(request, messages.Done, arrays)[1]
+    def _arrays(self, request: ArmRequest, arrays: ArrayMap | None = None) -> ArrayMap:
+        return self.exchange(request, Done, arrays)[1]
+
+
+class ChildEnvironment(msgspec.Struct, frozen=True):
+    """A child's variables.
+
+    ``variables`` are all of them, ``chosen`` those that the case set, and ``removed`` the user's
+    own values of owned variables, for the record.
+    """
+
+    variables: dict[str, str]
+    chosen: dict[str, str]
+    removed: dict[str, str]
+
+
+def child_environment(
+    isa: Isa, threads: int, inherited: Mapping[str, str], engine: Mapping[str, str]
+) -> ChildEnvironment:
+    """The environment of a child under a ceiling with this number of compute threads.
+
+    Each library reads the ceiling from a variable of its own; ``engine`` holds those of the
+    engine's libraries.
+    """
+    spec = isa.spec
+    chosen = {
+        "ONEDNN_MAX_CPU_ISA": spec.onednn,
+        "MKL_ENABLE_INSTRUCTIONS": spec.mkl,
+        # Any other mode lets FP32 products run as BF16.
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        # A thread that waits must not spin, or it slows the next arm's slice.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+        # With more, importing PyTorch's quantization starts compile processes beside every arm.
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        **engine,
+    }
+    owned = {name for name in inherited if name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)}
+    kept = {name: value for name, value in inherited.items() if name not in owned}
+    removed = {name: inherited[name] for name in sorted(owned)}
+    return ChildEnvironment({**kept, **chosen}, chosen, removed)

@@ -10,22 +10,22 @@ import time
 import numpy as np
 
 from amx_suite.tmul.xcomp import request_tiles
-from amx_suite.worker import messages
+from amx_suite.worker import process
 from amx_suite.worker.jail import enter_jail
 
 
 class FakeArm:
-    requests = messages.ArmRequest
+    requests = process.ArmRequest
 
     def handle(self, request, arrays):
         match request:
-            case messages.Prepare(case):
+            case process.Prepare(case):
                 items = case.shape.batch
-                return messages.Prepared(2, items, 0, "images", "made up", 1000, {"fake": "1"}), {}
-            case messages.TakeSlice(iterations):
-                return messages.SliceTaken(0.25 * iterations, iterations), {}
-            case messages.Operate(operator=command, settings=settings):
-                return messages.Done(), {"output": _answer(command, settings)}
+                return process.Prepared(2, items, 0, "images", "made up", 1000, {"fake": "1"}), {}
+            case process.TakeSlice(iterations):
+                return process.SliceTaken(0.25 * iterations, iterations), {}
+            case process.Operate(operator=command, settings=settings):
+                return process.Done(), {"output": _answer(command, settings)}
 
 
 def _answer(command, settings):

@@ -13,8 +13,7 @@ from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
 from amx_suite.trial.session import TrialSession
-from amx_suite.worker.environment import ChildEnvironment
-from amx_suite.worker.messages import Prepared, Proof, SliceTaken
+from amx_suite.worker.process import ChildEnvironment, Prepared, Proof, SliceTaken
 from amx_suite.workloads.base import Inputs
 
 GIB = 2**30

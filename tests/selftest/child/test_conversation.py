@@ -19,7 +19,7 @@ from amx_suite.errors import (
     OutOfMemoryError,
     UsageError,
 )
-from amx_suite.worker.messages import SliceTaken
+from amx_suite.worker.process import SliceTaken
 
 pytestmark = pytest.mark.selftest
 

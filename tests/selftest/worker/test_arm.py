@@ -16,7 +16,7 @@ from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.worker import handler, timing
 from amx_suite.worker.arm import TrainingArm, count_operations
 from amx_suite.worker.handler import ArmHandler, peak_bytes
-from amx_suite.worker.messages import (
+from amx_suite.worker.process import (
     Checkpoint,
     Losses,
     Operate,

@@ -10,7 +10,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
-from amx_suite.worker.environment import child_environment
+from amx_suite.worker.process import child_environment
 from amx_suite.workloads.base import Inputs
 
 pytestmark = pytest.mark.selftest
