@@ -144,8 +144,6 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
     batches, data = model.batches(case, inputs, wanted)
     module = model.build(case, inputs, deterministic=deterministic)
     operations = 0 if deterministic else count_operations(model, module, batches[0], training)
-    if model.channels_last:
-        module, batches = _channels_last(module, batches)
     if training:
         prepared = engine.prepare_training(module, model.optimizer(module), case.precision)
         return TrainingArm(
@@ -180,21 +178,6 @@ def count_operations(
         if training:
             model.loss(output, targets).backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops())
-
-
-def _channels_last(
-    module: torch.nn.Module, batches: list[Batch]
-) -> tuple[torch.nn.Module, list[Batch]]:
-    import torch
-
-    layout = torch.channels_last
-    # mypy knows no memory_format on Module.to.
-    converted: Any = module
-    laid_out = [
-        Batch(tuple(tensor.to(memory_format=layout) for tensor in batch.inputs), batch.targets)
-        for batch in batches
-    ]
-    return converted.to(memory_format=layout), laid_out
 
 
 def to_array(tensor: torch.Tensor, precision: Precision) -> np.ndarray[Any, Any]:

@@ -47,7 +47,6 @@ class ModelWorkload(ABC):
 
     name: str
     unit: str
-    channels_last = False
     distributions: tuple[str, ...] = ("torch",)
     shapes: dict[tuple[Mode, int], Shape]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ResNet50"]
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
@@ -28,7 +28,6 @@ class ResNet50(ModelWorkload):
 
     name = "resnet50"
     unit = "images"
-    channels_last = True
     distributions = ("torch", "torchvision")
     shapes = {
         (Mode.INFERENCE, 3): Shape(16, 224),
@@ -66,10 +65,15 @@ class ResNet50(ModelWorkload):
             _calm_branches(model)
             if not training:
                 _settle_statistics(model, case.seed)
-        return model.to(floating(case.precision)).train(training)
+        # mypy knows no memory_format on Module.to.
+        converted: Any = model
+        converted.to(floating(case.precision), memory_format=torch.channels_last)
+        return model.train(training)
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
         """Images [batch, 3, size, size]; for training CIFAR-10's if ``inputs`` names its folder."""
+        import torch
+
         training = case.workload.mode is Mode.TRAINING
         if training and inputs.data is not None:
             made = cifar10_batches(
@@ -80,8 +84,12 @@ class ResNet50(ModelWorkload):
             classes = _CIFAR_CLASSES if training else _IMAGENET_CLASSES
             made = synthetic_batches(case.shape, case.seed, count, classes)
             sentence = f"synthetic images, seed {case.seed}"
-        dtype = floating(case.precision)
-        return [Batch((batch.inputs[0].to(dtype),), batch.targets) for batch in made], sentence
+        dtype, layout = floating(case.precision), torch.channels_last
+        found = [
+            Batch((batch.inputs[0].to(dtype, memory_format=layout),), batch.targets)
+            for batch in made
+        ]
+        return found, sentence
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """SGD with learning rate 0.001 and momentum 0.9, as in Intel's published example."""
