@@ -7,9 +7,8 @@ __all__ = ["WORKLOADS", "workload"]
 from amx_suite.errors import UnknownNameError
 from amx_suite.workloads.base import ModelWorkload
 from amx_suite.workloads.bert import Bert
-from amx_suite.workloads.gemm import Gemm
+from amx_suite.workloads.gemm import Gemm, Square
 from amx_suite.workloads.resnet50 import ResNet50
-from amx_suite.workloads.square import Square
 
 #: Every model, the cheapest first. A new workload is one file and one row.
 WORKLOADS: dict[str, ModelWorkload] = {

@@ -1,8 +1,8 @@
-"""The feed-forward pair of BERT-base: the matrix products that AMX is for, and little else."""
+"""Bare matrix products: what AMX is for, and little else."""
 
 from __future__ import annotations
 
-__all__ = ["Gemm"]
+__all__ = ["Gemm", "Square"]
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,10 @@ _INTERMEDIATE = 3072
 
 
 class Gemm(ModelWorkload):
-    """Linear(768, 3072), ReLU, Linear(3072, 768) on ``batch * size`` rows; inference only."""
+    """The feed-forward pair of BERT-base: Linear(768, 3072), ReLU, Linear(3072, 768).
+
+    On ``batch * size`` rows; inference only.
+    """
 
     name = "gemm"
     unit = "rows"
@@ -62,3 +65,21 @@ class Gemm(ModelWorkload):
 
     def _width(self, shape: Shape) -> int:
         return _HIDDEN
+
+
+class Square(Gemm):
+    """One square product, Linear(size, size), which comes nearest to the machine's peak.
+
+    It is in no level's trials: the ceiling tests prepare it themselves.
+    """
+
+    name = "square"
+    shapes: dict[tuple[Mode, int], Shape] = {}
+
+    def _layers(self, shape: Shape) -> torch.nn.Module:
+        import torch
+
+        return torch.nn.Linear(shape.size, shape.size, bias=False)
+
+    def _width(self, shape: Shape) -> int:
+        return shape.size

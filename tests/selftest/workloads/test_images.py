@@ -11,10 +11,9 @@ from amx_suite.core.case import Mode, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
-from amx_suite.workloads import images
+from amx_suite.workloads import resnet50
 from amx_suite.workloads.base import Inputs
-from amx_suite.workloads.images import cifar10_batches, synthetic_batches
-from amx_suite.workloads.resnet50 import ResNet50
+from amx_suite.workloads.resnet50 import ResNet50, cifar10_batches, synthetic_batches
 
 pytestmark = pytest.mark.selftest
 
@@ -123,7 +122,7 @@ class TestUnusable:
         def fail(self):
             raise error
 
-        monkeypatch.setattr(images, "why_unreachable", lambda url: None)
+        monkeypatch.setattr(resnet50, "why_unreachable", lambda url: None)
         monkeypatch.setattr(CIFAR10, "download", fail)
         with pytest.raises(UsageError, match=f"cannot be downloaded .*{error}"):
             self.read(tmp_path, download=True)
