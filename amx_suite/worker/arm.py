@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["Arm", "InferenceArm", "TrainingArm", "count_operations", "prepare_arm", "to_array"]
+__all__ = [
+    "SLICE_SECONDS",
+    "Arm",
+    "InferenceArm",
+    "TrainingArm",
+    "count_operations",
+    "prepare_arm",
+    "time_steps",
+    "to_array",
+    "warm_up",
+]
 
+import gc
 import itertools
+import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +28,7 @@ from amx_suite.core.case import Mode, RunCase
 from amx_suite.core.precision import Precision
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Engine, Forward, PreparedTraining
-from amx_suite.errors import OutputError
+from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
@@ -30,6 +43,15 @@ _CALIBRATION_BATCHES = 2
 #: Training repeats these batches, so that a step's data is never cold and the loss falls fast
 #: enough for a wrong gradient to show.
 _TRAINING_BATCHES = 2
+
+#: The length of an arm's turn: long beside a step's jitter, short beside the time for which a
+#: neighbour stays or is away.
+SLICE_SECONDS = 0.3
+#: The warm-up ends when two steps in a row take the same time within this share, or at a limit.
+_STABLE_WITHIN = 0.05
+_MOST_WARMUP_STEPS = 20
+_MOST_WARMUP_SECONDS = 3.0
+_LEAST_WARMUP_STEPS = {Mode.INFERENCE: 3, Mode.TRAINING: 2}
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,45 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
     first, *others = (batch.inputs for batch in batches)
     forward = engine.prepare_inference(module, first, case.precision, others)
     return InferenceArm(case, model, engine, data, operations, forward, first)
+
+
+def warm_up(arm: Arm) -> int:
+    """Repeat the step until its time is stable; returns how many steps fill a slice, at least 1.
+
+    The FP64 reference is slow and never timed: it is not warmed up, and the result is 0.
+    """
+    if arm.case.precision is Precision.FP64:
+        return 0
+    seconds: list[float] = []
+    least = _LEAST_WARMUP_STEPS[arm.case.workload.mode]
+    while True:
+        seconds.append(time_steps(arm, 1))
+        if len(seconds) < least:
+            continue
+        before, last = seconds[-2:]
+        stable = abs(last - before) <= _STABLE_WITHIN * before
+        # Some engines compile in the first step, which warms nothing up.
+        warm = sum(seconds[1:])
+        if stable or len(seconds) >= _MOST_WARMUP_STEPS or warm >= _MOST_WARMUP_SECONDS:
+            return max(1, math.ceil(SLICE_SECONDS / min(before, last)))
+
+
+def time_steps(arm: Arm, iterations: int) -> float:
+    """Seconds of consecutive steps; nothing else runs meanwhile, not even garbage collection.
+
+    Raises NotApplicableError for the FP64 reference.
+    """
+    if arm.case.precision is Precision.FP64:
+        raise NotApplicableError(f"{arm.case.name} is the FP64 reference and is never timed")
+    step, repeats = arm.step, range(iterations)
+    gc.disable()
+    try:
+        start = time.perf_counter_ns()
+        for _ in repeats:
+            step()
+        return (time.perf_counter_ns() - start) * 1e-9
+    finally:
+        gc.enable()
 
 
 def count_operations(

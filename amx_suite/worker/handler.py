@@ -25,12 +25,19 @@ from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.host.permission import amx_permission_held
 from amx_suite.worker import process
-from amx_suite.worker.arm import Arm, InferenceArm, TrainingArm, prepare_arm, to_array
+from amx_suite.worker.arm import (
+    Arm,
+    InferenceArm,
+    TrainingArm,
+    prepare_arm,
+    time_steps,
+    to_array,
+    warm_up,
+)
 from amx_suite.worker.jail import enter_jail
 from amx_suite.worker.kernel_log import add_up, kernel_log
 from amx_suite.worker.mkl import mkl_kernels, mkl_level
 from amx_suite.worker.onednn import announced_isa, onednn_kernels, onednn_level
-from amx_suite.worker.timing import time_steps, warm_up
 from amx_suite.workloads.operators import build_operator
 
 _A = TypeVar("_A", bound=Arm)

@@ -16,8 +16,8 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.units import PER_CYCLE, Unit
+from amx_suite.worker.arm import SLICE_SECONDS
 from amx_suite.worker.process import SliceTaken
-from amx_suite.worker.timing import SLICE_SECONDS
 
 __all__ = ["AMX", "COPY", "VECTOR_NEIGHBOUR", "SharedMachine", "gate", "reference_of", "run_trial"]
 

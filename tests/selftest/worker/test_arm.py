@@ -13,8 +13,9 @@ from amx_suite.engines import ENGINES
 from amx_suite.engines.base import PreparedTraining
 from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.host.cpuinfo import CpuInfo
-from amx_suite.worker import handler, timing
-from amx_suite.worker.arm import TrainingArm, count_operations
+from amx_suite.worker import arm as arms
+from amx_suite.worker import handler
+from amx_suite.worker.arm import TrainingArm, count_operations, time_steps, warm_up
 from amx_suite.worker.handler import ArmHandler, peak_bytes
 from amx_suite.worker.process import (
     Checkpoint,
@@ -65,27 +66,27 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(timing.time, "perf_counter_ns", made)
+    monkeypatch.setattr(arms.time, "perf_counter_ns", made)
     return made
 
 
 class TestTiming:
     def test_exactly_the_steps_are_timed(self, clock):
         arm = FakeArm(clock, 0.25)
-        assert timing.time_steps(arm, 4) == pytest.approx(1.0)
+        assert time_steps(arm, 4) == pytest.approx(1.0)
         assert arm.steps == 4
 
     def test_garbage_is_collected_afterwards_only(self, clock):
         arm = FakeArm(clock, 0.1)
-        timing.time_steps(arm, 3)
+        time_steps(arm, 3)
         assert arm.collecting == [False] * 3
         assert gc.isenabled()
 
     def test_fp64_is_never_timed(self, clock):
         arm = FakeArm(clock, 0.1, case=case_of(precision=Precision.FP64))
         with pytest.raises(NotApplicableError, match="never timed"):
-            timing.time_steps(arm, 1)
-        assert timing.warm_up(arm) == 0
+            time_steps(arm, 1)
+        assert warm_up(arm) == 0
         assert arm.steps == 0
 
 
@@ -93,21 +94,21 @@ class TestWarmUp:
     @pytest.mark.parametrize(("mode", "least"), [(Mode.INFERENCE, 3), (Mode.TRAINING, 2)])
     def test_steady_from_the_start(self, clock, mode, least):
         arm = FakeArm(clock, 0.1, case=case_of(mode))
-        assert timing.warm_up(arm) == 3
+        assert warm_up(arm) == 3
         assert arm.steps == least
 
     def test_until_it_is_steady(self, clock):
         arm = FakeArm(clock, 0.9, 0.5, 0.3, 0.2, 0.1, 0.101)
-        assert timing.warm_up(arm) == 3
+        assert warm_up(arm) == 3
         assert arm.steps == 6
 
     def test_a_long_step_is_a_slice(self, clock):
-        assert timing.warm_up(FakeArm(clock, 9.0)) == 1
+        assert warm_up(FakeArm(clock, 9.0)) == 1
 
     @pytest.mark.parametrize(("seconds", "steps"), [(0.001, 20), (2.0, 3)])
     def test_unstable_steps_end_by_count_or_time(self, clock, seconds, steps):
         arm = FakeArm(clock, *itertools.islice(itertools.cycle([seconds, 2 * seconds]), 99))
-        timing.warm_up(arm)
+        warm_up(arm)
         assert arm.steps == steps
 
 
