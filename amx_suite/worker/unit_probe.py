@@ -8,8 +8,8 @@ import os
 import statistics
 import time
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, ClassVar
+from functools import cached_property, partial
+from typing import Any, ClassVar, Generic, TypeVar
 
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
@@ -32,15 +32,11 @@ from amx_suite.tmul.loops import (
 from amx_suite.tmul.probe import Probe
 from amx_suite.tmul.xcomp import request_tiles
 
+_T = TypeVar("_T")
+
 
 class ReadUnits(Request, frozen=True, tag=True):
     """Read how fast each unit is now on every CPU of this child."""
-
-
-class UnitsRead(Reply, frozen=True, tag=True):
-    """One reading."""
-
-    reading: Reading
 
 
 class MeasurePeaks(Request, frozen=True, tag=True):
@@ -51,22 +47,16 @@ class MeasurePeaks(Request, frozen=True, tag=True):
     readings: Count
 
 
-class PeaksMeasured(Reply, frozen=True, tag=True):
-    """The most that the units gave."""
-
-    peaks: Peaks
-
-
 class ReadCycles(Request, frozen=True, tag=True):
     """Read what each unit does per cycle, on one CPU after the other, for this long."""
 
     seconds: Seconds
 
 
-class CyclesRead(Reply, frozen=True, tag=True):
-    """What each CPU did; a CPU or unit that was always interrupted is missing."""
+class UnitsRead(Reply, Generic[_T], frozen=True, tag=True):
+    """What was read."""
 
-    cpus: tuple[CpuCycles, ...]
+    found: _T
 
 
 class UnitProbe(Child):
@@ -80,15 +70,19 @@ class UnitProbe(Child):
 
     def probe(self) -> Reading:
         """How fast each unit is now; meanwhile this process only waits."""
-        return self.ask(ReadUnits(), UnitsRead).reading
+        return self.ask(ReadUnits(), UnitsRead[Reading]).found
 
     def measure_peaks(self, readings: int) -> Peaks:
         """The most that each unit gives on all CPUs at once, from this number of readings."""
-        return self.ask(MeasurePeaks(readings), PeaksMeasured).peaks
+        return self.ask(MeasurePeaks(readings), UnitsRead[Peaks]).found
 
     def read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
-        """The most that each unit of each CPU does per cycle, seen within this time."""
-        return self.ask(ReadCycles(seconds), CyclesRead, seconds=seconds + 60.0).cpus
+        """The most that each unit of each CPU does per cycle, seen within this time.
+
+        A CPU or unit that was always interrupted is missing.
+        """
+        limit = seconds + 60.0
+        return self.ask(ReadCycles(seconds), UnitsRead[tuple[CpuCycles, ...]], seconds=limit).found
 
 
 class Units:
@@ -98,8 +92,6 @@ class Units:
 
     def __init__(self) -> None:
         self._cpus = tuple(sorted(os.sched_getaffinity(0)))
-        self._probe: Probe | None = None
-        self._cycles: CycleReader | None = None
 
     def handle(
         self, request: ReadUnits | MeasurePeaks | ReadCycles, arrays: ArrayMap
@@ -107,18 +99,22 @@ class Units:
         """Take the readings."""
         match request:
             case ReadUnits():
-                self._probe = self._probe or self._open_probe()
                 return UnitsRead(self._probe.read()), {}
             case MeasurePeaks(readings):
-                return PeaksMeasured(self._measure_peaks(readings)), {}
+                return UnitsRead(self._measure_peaks(readings)), {}
             case ReadCycles(seconds):
-                return CyclesRead(self._read_cycles(seconds)), {}
+                return UnitsRead(self._read_cycles(seconds)), {}
 
-    def _open_probe(self) -> Probe:
+    @cached_property
+    def _probe(self) -> Probe:
         """INT8 uses the same unit as BF16, so one of them tells whether it is busy."""
         loops = unit_loops()
         loops.pop(Unit.TILE_INT8, None)
         return Probe(self._cpus, loops, chain_loop)
+
+    @cached_property
+    def _cycles(self) -> CycleReader:
+        return CycleReader(units_of_a_core(), chain_loop())
 
     def _measure_peaks(self, readings: int) -> Peaks:
         probe = Probe(self._cpus, unit_loops(), chain_loop)
@@ -129,7 +125,8 @@ class Units:
 
     def _read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
         """One CPU at a time, so that no two of them share a core."""
-        reader = self._cycles = self._cycles or CycleReader(units_of_a_core(), chain_loop())
+        # Calibrating it takes time of its own.
+        reader = self._cycles
         found: dict[int, CpuCycles] = {}
         end = time.monotonic() + seconds
         while time.monotonic() < end:
