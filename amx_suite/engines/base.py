@@ -11,7 +11,6 @@ __all__ = [
     "Ceiling",
     "Engine",
     "Forward",
-    "PreparedTraining",
     "Tensors",
     "autocast",
     "installed",
@@ -23,7 +22,6 @@ import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from packaging.version import Version
@@ -51,14 +49,6 @@ class Ceiling(NamedTuple):
 
     report: str
     variable: str
-
-
-class PreparedTraining(NamedTuple):
-    """A module and optimizer ready to train; ``autocast`` makes the forward pass's context."""
-
-    module: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    autocast: Callable[[], AbstractContextManager[Any]]
 
 
 class Engine(ABC):
@@ -133,21 +123,27 @@ class Engine(ABC):
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> PreparedTraining:
+    ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         """Prepare a training-mode module with its optimizer; the engine may change both in place.
 
         Raises EngineUnavailableError or NotApplicableError if the stack cannot do it.
         """
-        return PreparedTraining(module, optimizer, partial(autocast, precision))
+        return module, optimizer
 
-    def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
+    def training_pass(self, precision: Precision) -> AbstractContextManager[None]:
+        """The context of a prepared module's forward pass."""
+        return autocast(precision)
+
+    def gradients(
+        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> dict[str, torch.Tensor]:
         """Each parameter's gradient after a backward pass, by the model's own parameter names.
 
         In the layout of the unprepared model: an engine that packs weights unpacks here.
         """
         return {
             name: parameter.grad
-            for name, parameter in prepared.module.named_parameters()
+            for name, parameter in module.named_parameters()
             if parameter.grad is not None
         }
 

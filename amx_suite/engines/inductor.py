@@ -20,8 +20,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,6 @@ from amx_suite.engines.base import (
     Ceiling,
     Engine,
     Forward,
-    PreparedTraining,
     Tensors,
     autocast,
     installed,
@@ -159,7 +157,7 @@ class Inductor(Engine):
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> PreparedTraining:
+    ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         """Compile the module in place, so that its parameters keep their names.
 
         Forward and backward graphs are both compiled by the first forward pass, which raises
@@ -171,7 +169,11 @@ class Inductor(Engine):
         torch._dynamo.reset()
         compiling: Any = module
         compiling.compile(fullgraph=True, dynamic=False, options=_options())
-        return PreparedTraining(module, optimizer, partial(_compiling, precision))
+        return module, optimizer
+
+    def training_pass(self, precision: Precision) -> AbstractContextManager[None]:
+        """Autocast; the first pass compiles."""
+        return _compiling(precision)
 
 
 def _compiler() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["Ipex"]
 
 import importlib
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.isa import Isa
@@ -19,7 +18,6 @@ from amx_suite.engines.base import (
     Batches,
     Engine,
     Forward,
-    PreparedTraining,
     Tensors,
     autocast,
     installed,
@@ -101,24 +99,26 @@ class Ipex(Engine):
 
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> PreparedTraining:
+    ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         """Optimize module and optimizer together.
 
         Raises EngineUnavailableError if the extension does not load.
         """
-        ready, fitted = _extension().optimize(
+        prepared: tuple[torch.nn.Module, torch.optim.Optimizer] = _extension().optimize(
             module, optimizer=optimizer, dtype=_dtype(precision), inplace=True
         )
-        return PreparedTraining(ready, fitted, partial(autocast, precision))
+        return prepared
 
-    def gradients(self, prepared: PreparedTraining) -> dict[str, torch.Tensor]:
+    def gradients(
+        self, module: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> dict[str, torch.Tensor]:
         """Gradients by name; those of packed weights are unpacked by their own packing context."""
         # The extension keeps what it did to each parameter as an attribute of the optimizer.
-        records: dict[Any, Any] = getattr(prepared.optimizer, "params_attr", {})
+        records: dict[Any, Any] = getattr(optimizer, "params_attr", {})
         contexts = {id(record.parameter): record.op_ctx for record in records.values()}
-        parameters = dict(prepared.module.named_parameters())
+        parameters = dict(module.named_parameters())
         found = {}
-        for name, gradient in super().gradients(prepared).items():
+        for name, gradient in super().gradients(module, optimizer).items():
             if not name.endswith(_PLACEHOLDERS):
                 context = contexts.get(id(parameters[name]))
                 found[name] = gradient if context is None else context.to_public(gradient)

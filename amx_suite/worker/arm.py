@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from amx_suite.core.case import Mode, RunCase
 from amx_suite.core.precision import Precision
 from amx_suite.engines import engine_for
-from amx_suite.engines.base import Engine, Forward, PreparedTraining
+from amx_suite.engines.base import Engine, Forward
 from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
@@ -92,13 +92,14 @@ class InferenceArm(Arm):
 class TrainingArm(Arm):
     """A module and optimizer that train on a few batches in turn."""
 
-    prepared: PreparedTraining
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
     batches: Iterator[Batch]
 
     def step(self) -> torch.Tensor:
         """Forward, backward and update on the next batch; returns the loss before the update."""
         loss = self._backward()
-        self.prepared.optimizer.step()
+        self.optimizer.step()
         return loss
 
     def losses(self, steps: int) -> ArrayMap:
@@ -111,7 +112,7 @@ class TrainingArm(Arm):
     def gradients(self) -> ArrayMap:
         """The next batch's gradients by parameter name; no update."""
         self._backward()
-        found = self.engine.gradients(self.prepared)
+        found = self.engine.gradients(self.module, self.optimizer)
         return {name: to_array(gradient, self.case.precision) for name, gradient in found.items()}
 
     def save(self, path: Path) -> None:
@@ -119,8 +120,8 @@ class TrainingArm(Arm):
         import torch
 
         state = {
-            "model": self.prepared.module.state_dict(),
-            "optimizer": self.prepared.optimizer.state_dict(),
+            "model": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "case": self.case.id,
         }
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -136,9 +137,9 @@ class TrainingArm(Arm):
 
     def _backward(self) -> torch.Tensor:
         batch = next(self.batches)
-        self.prepared.optimizer.zero_grad(set_to_none=True)
-        with self.prepared.autocast():
-            output = self.prepared.module(*batch.inputs)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.engine.training_pass(self.case.precision):
+            output = self.module(*batch.inputs)
             loss = self.model.loss(output, batch.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -168,9 +169,8 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
     operations = 0 if deterministic else count_operations(model, module, batches[0], training)
     if training:
         prepared = engine.prepare_training(module, model.optimizer(module), case.precision)
-        return TrainingArm(
-            case, model, engine, data, operations, prepared, itertools.cycle(batches)
-        )
+        repeated = itertools.cycle(batches)
+        return TrainingArm(case, model, engine, data, operations, *prepared, repeated)
     first, *others = (batch.inputs for batch in batches)
     forward = engine.prepare_inference(module, first, case.precision, others)
     return InferenceArm(case, model, engine, data, operations, forward, first)

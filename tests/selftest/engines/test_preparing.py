@@ -39,11 +39,11 @@ def test_training_keeps_names_and_gradients(module):
 
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     prepared = EAGER.prepare_training(module.train(), optimizer, Precision.BF16)
-    with prepared.autocast():
-        output = prepared.module(torch.ones(2, 8))
+    with EAGER.training_pass(Precision.BF16):
+        output = prepared[0](torch.ones(2, 8))
     assert output.dtype is torch.bfloat16
     output.float().sum().backward()
-    assert set(EAGER.gradients(prepared)) == set(dict(module.named_parameters()))
+    assert set(EAGER.gradients(*prepared)) == set(dict(module.named_parameters()))
 
 
 def test_int8_is_quantized(module):

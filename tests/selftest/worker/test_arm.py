@@ -10,7 +10,6 @@ from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
-from amx_suite.engines.base import PreparedTraining
 from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.worker import arm as arms
@@ -176,11 +175,10 @@ class TestTraining:
         torch.set_grad_enabled(True)
         module = torch.nn.Linear(3, 2)
         optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
-        prepared = PreparedTraining(module, optimizer, torch.enable_grad)
         batches = itertools.repeat(Batch((torch.ones(4, 3),), torch.tensor([0, 1, 0, 1])))
         case = case_of(Mode.TRAINING, model="resnet50")
         model, engine = WORKLOADS["resnet50"], ENGINES["eager"]
-        return TrainingArm(case, model, engine, "ones", 1, prepared, batches)
+        return TrainingArm(case, model, engine, "ones", 1, module, optimizer, batches)
 
     def test_a_checkpoint_loads_without_running_code(self, arm, tmp_path):
         import torch
