@@ -82,37 +82,35 @@ class TestRecorded:
 class TestFormats:
     @pytest.mark.parametrize(
         "before",
-        ["onednn_verbose,v1,", "onednn_verbose,v1,1693533460193.346924,", "onednn_verbose,v2,"],
+        [
+            "onednn_verbose,v1,",
+            "onednn_verbose,v1,1693533460193.346924,",
+            "onednn_verbose,v2,",
+            "dnnl_verbose,",
+        ],
     )
     def test_versions_and_timestamps(self, before):
         (use,) = kernels(CONV_AMX.replace("onednn_verbose,v1,", before))
         assert (use.kind, use.family, use.milliseconds) == ("convolution", Family.AMX, 1.25)
         assert announced_isa(f"{before}info,cpu,isa:{AMX_ISA}\n") == AMX_ISA
 
-    def test_of_onednn_2(self):
-        text = (
-            "dnnl_verbose,info,cpu,isa:Intel AVX2\n"
-            "dnnl_verbose,exec,cpu,matmul,brg:avx512_core_bf16,undef,src_bf16::blocked:ab:f0 "
-            "wei_bf16::blocked:ab:f0 dst_f32::blocked:ab:f0,,,64x64:64x64,5e-01\n"
-        )
-        assert announced_isa(text) == "Intel AVX2"
-        (use,) = kernels(text)
-        assert (use.kind, use.milliseconds, use.data_type) == ("matmul", 0.5, "bf16")
-
-    def test_gemm_api_names_no_implementation(self):
+    @pytest.mark.parametrize(
+        ("start", "kind", "name", "source", "time", "expected"),
+        [
+            ("dnnl_verbose", "matmul", "ref:any", "src_bf16", "5e-01", (Family.REFERENCE, 0.5)),
+            ("onednn_verbose,v1,primitive", "gemm_api", "", "src_s8", "7.8", (Family.UNNAMED, 7.8)),
+            ("onednn_verbose,v1,ukernel", "brgemm", "", "src:bf16", "0.01", (Family.UNNAMED, 0.01)),
+        ],
+        ids=["oneDNN 2", "gemm_api", "microkernel"],
+    )
+    def test_other_records(self, start, kind, name, source, time, expected):
         (use,) = kernels(
-            "onednn_verbose,v1,primitive,exec,cpu,gemm_api,,undef,src_s8::blocked:ab:f0 "
-            "wei_s8::blocked:ab:f0 dst_s32::blocked:ab:f0,,,32x64:64x48,7.79712\n"
+            f"{start},exec,cpu,{kind},{name},undef,{source}::blocked:ab:f0 wei_s8::blocked:ab:f0 "
+            f"dst_f32::blocked:ab:f0,,,64x64:64x64,{time}\n"
         )
-        assert (use.implementation, use.family) == ("", Family.UNNAMED)
-        assert (use.data_type, use.milliseconds) == ("s8", 7.79712)
-
-    def test_microkernels(self):
-        (use,) = kernels(
-            "onednn_verbose,v1,ukernel,exec,cpu,brgemm,,undef,src:bf16::blocked:ab::f0 "
-            "wei:bf16::blocked:ab::f0 dst:f32::blocked:ab::f0,,,32x32:32x32,0.01\n"
-        )
-        assert (use.kind, use.data_type, use.milliseconds) == ("brgemm", "bf16", 0.01)
+        assert (use.kind, use.implementation, use.count) == (kind, name, 1)
+        assert (use.family, use.milliseconds) == expected
+        assert use.data_type == source[4:]
 
     def test_a_lower_math_mode_is_told(self):
         fp32 = CONV_AMX.replace("bf16", "f32").replace("attr-", "attr-fpmath:bf16 attr-")
