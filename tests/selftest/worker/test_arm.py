@@ -4,8 +4,9 @@ import gc
 import itertools
 
 import pytest
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
+from amx_suite.core.case import Mode
 from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
@@ -32,16 +33,11 @@ from amx_suite.workloads.base import Batch
 pytestmark = pytest.mark.selftest
 
 
-def case_of(mode=Mode.INFERENCE, precision=Precision.FP32, model="gemm", **changes):
-    values = {"engine": "eager", "isa": Isa.AVX512, "shape": Shape(2, 8), "threads": 1}
-    return RunCase(workload=Workload(model, mode), precision=precision, **{**values, **changes})
-
-
 class FakeArm:
     """An arm whose steps take the given seconds, the last of them for ever."""
 
     def __init__(self, clock, *seconds, case=None):
-        self.case = case or case_of()
+        self.case = case or case_of("gemm")
         self.steps = 0
         self.collecting = []
         self._clock = clock
@@ -77,7 +73,7 @@ class TestTiming:
         assert gc.isenabled()
 
     def test_fp64_is_never_timed(self, clock):
-        arm = FakeArm(clock, 0.1, case=case_of(precision=Precision.FP64))
+        arm = FakeArm(clock, 0.1, case=case_of("gemm", precision=Precision.FP64))
         with pytest.raises(NotApplicableError, match="never timed"):
             time_steps(arm, 1)
         assert warm_up(arm) == 0
@@ -95,7 +91,7 @@ class TestWarmUp:
         ],
     )
     def test_until_it_is_steady(self, clock, mode, seconds, steps, iterations):
-        arm = FakeArm(clock, *seconds, case=case_of(mode))
+        arm = FakeArm(clock, *seconds, case=case_of("gemm", mode))
         assert warm_up(arm) == iterations
         assert arm.steps == steps
 
@@ -121,7 +117,7 @@ class TestHandler:
     @pytest.mark.parametrize(
         "request_",
         [
-            Prepare(case_of(isa=Isa.AVX512_BF16)),
+            Prepare(case_of("gemm", isa=Isa.AVX512_BF16)),
             Operate(Isa.AVX512_BF16, "eager", 1, "linear", Precision.BF16, {}),
         ],
     )
@@ -137,7 +133,7 @@ class TestHandler:
         handler.require_vectors(Isa.AMX)
 
     def test_a_real_arm_from_start_to_end(self, child):
-        prepared, _ = child.handle(Prepare(case_of()), {})
+        prepared, _ = child.handle(Prepare(case_of("gemm", shape=(2, 8))), {})
         assert prepared.iterations >= 1
         # Two layers of 768 and 3072 features; b2x8 has 16 rows.
         assert prepared.operations_per_step == 2 * (2 * 16 * 768 * 3072)
@@ -151,7 +147,7 @@ class TestHandler:
 
     @pytest.mark.parametrize("request_", [Losses(1, 1), Checkpoint("x")])
     def test_inference_has_nothing_of_training(self, child, request_):
-        child.handle(Prepare(case_of()), {})
+        child.handle(Prepare(case_of("gemm")), {})
         with pytest.raises(NotApplicableError, match="only training has losses"):
             child.handle(request_, {})
 
@@ -171,7 +167,7 @@ class TestTraining:
         module = torch.nn.Linear(3, 2)
         optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
         batches = itertools.repeat(Batch((torch.ones(4, 3),), torch.tensor([0, 1, 0, 1])))
-        case = case_of(Mode.TRAINING, model="resnet50")
+        case = case_of("resnet50", Mode.TRAINING)
         model, engine = WORKLOADS["resnet50"], ENGINES["eager"]
         return TrainingArm(case, model, engine, "ones", 1, module, optimizer, batches)
 

@@ -4,8 +4,8 @@ import errno
 import signal
 
 import pytest
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
@@ -15,9 +15,6 @@ from amx_suite.workloads.base import Inputs
 
 pytestmark = pytest.mark.selftest
 
-CASE = RunCase(
-    Workload("resnet50", Mode.INFERENCE), "eager", Precision.FP32, Isa.AVX512, Shape(4, 8), 1
-)
 #: What a user's shell may hold, each of which would change what an arm runs.
 HOSTILE = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -40,7 +37,7 @@ def command(worker, name, **settings):
 
 def test_a_worker_prepares_and_times(start_fake):
     worker = start_fake()
-    prepared = worker.prepare(CASE, Inputs())
+    prepared = worker.prepare(case_of("resnet50", shape=(4, 8)), Inputs())
     taken = worker.take_slice(prepared.iterations)
     assert (prepared.items_per_step, taken.seconds, taken.iterations) == (4, 0.5, 2)
 

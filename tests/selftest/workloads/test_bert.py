@@ -5,9 +5,9 @@ import json
 import sys
 
 import pytest
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
+from amx_suite.core.case import Mode
 from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Inputs
@@ -25,11 +25,8 @@ SIZE = {
 }
 
 
-def case_of(weights, mode=Mode.INFERENCE, precision=Precision.FP32, size=16):
-    shape = Shape(2, size)
-    return RunCase(
-        Workload("bert", mode), "ipex", precision, Isa.AVX512, shape, 1, weights=str(weights)
-    )
+def bert_of(weights, *values, **changes):
+    return case_of("bert", *values, weights=str(weights), **changes)
 
 
 def save(folder, **changes):
@@ -48,7 +45,7 @@ def saved(tmp_path_factory):
 def test_saved_weights_are_used(saved):
     from safetensors.torch import load_file
 
-    case = case_of(saved)
+    case = bert_of(saved)
     model = BERT.build(case, Inputs())
     state, stored = model.state_dict(), load_file(saved / "model.safetensors")
     assert all((tensor == stored[name]).all() for name, tensor in state.items())
@@ -59,14 +56,14 @@ def test_saved_weights_are_used(saved):
 
 
 def test_fp64_has_the_same_weights(saved):
-    single = BERT.build(case_of(saved), Inputs())
-    double = BERT.build(case_of(saved, precision=Precision.FP64), Inputs())
+    single = BERT.build(bert_of(saved), Inputs())
+    double = BERT.build(bert_of(saved, precision=Precision.FP64), Inputs())
     pairs = zip(single.parameters(), double.parameters(), strict=True)
     assert all((a.double() == b).all() and str(b.dtype) == "torch.float64" for a, b in pairs)
 
 
 def test_training_adds_a_seeded_head(saved):
-    case = case_of(saved, Mode.TRAINING)
+    case = bert_of(saved, Mode.TRAINING)
     first, second = (BERT.build(case, Inputs(), deterministic=True) for _ in range(2))
     assert (first.classifier.weight == second.classifier.weight).all()
     (batch,), _ = BERT.batches(case, Inputs(), 1)
@@ -77,8 +74,8 @@ def test_training_adds_a_seeded_head(saved):
 
 
 def test_dropout_is_on_while_timed(saved):
-    model = BERT.build(case_of(saved, Mode.TRAINING), Inputs())
-    (batch,), _ = BERT.batches(case_of(saved), Inputs(), 1)
+    model = BERT.build(bert_of(saved, Mode.TRAINING), Inputs())
+    (batch,), _ = BERT.batches(bert_of(saved), Inputs(), 1)
     assert (model(*batch.inputs) != model(*batch.inputs)).any()
 
 
@@ -98,27 +95,27 @@ def test_unusable_configuration(saved, tmp_path, changes, complaint):
     (tmp_path / "config.json").write_text(text)
     (tmp_path / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
     with pytest.raises(UsageError, match=complaint):
-        BERT.build(case_of(tmp_path), Inputs())
+        BERT.build(bert_of(tmp_path), Inputs())
 
 
 def test_broken_safetensors(saved, tmp_path):
     (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(UsageError, match="not valid safetensors"):
-        BERT.build(case_of(tmp_path), Inputs())
+        BERT.build(bert_of(tmp_path), Inputs())
 
 
 def test_models_too_small_for_the_tokens(saved, tmp_path):
     with pytest.raises(UsageError, match="take 32 tokens at most, and the shape b2x64 has 64"):
-        BERT.build(case_of(saved, size=64), Inputs())
+        BERT.build(bert_of(saved, shape=(2, 64)), Inputs())
     with pytest.raises(UsageError, match="a vocabulary of 500"):
-        BERT.build(case_of(save(tmp_path, vocab_size=500)), Inputs())
+        BERT.build(bert_of(save(tmp_path, vocab_size=500)), Inputs())
 
 
 def test_names_are_not_fetched_unasked(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match="'minilm' or 'random', or allow the download"):
-        BERT.build(case_of("nobody/no-such-model"), Inputs())
+        BERT.build(bert_of("nobody/no-such-model"), Inputs())
 
 
 TRANSFORMERS = """

@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 from pickle_bomb import Bomb
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
+from amx_suite.core.case import Mode, Shape
 from amx_suite.core.precision import Precision
 from amx_suite.errors import UsageError
 from amx_suite.workloads import resnet50
@@ -86,8 +86,7 @@ class TestCifar10:
     )
     def test_only_training_uses_it(self, trusted, mode, sentence):
         def batch(precision):
-            workload, shape = Workload("resnet50", mode), Shape(4, 48)
-            case = RunCase(workload, "ipex", precision, Isa.AVX512, shape, 1)
+            case = case_of("resnet50", mode, precision, shape=(4, 48))
             (made,), told = ResNet50().batches(case, Inputs(data=str(trusted)), 1)
             assert told == sentence.format(trusted)
             return made.inputs[0]
@@ -136,17 +135,13 @@ class TestUnusable:
             self.read(trusted / "none")
 
 
-def test_synthetic_images_are_seeded():
-    few = synthetic_batches(Shape(2, 40), 5, 1, CLASSES)
-    many = synthetic_batches(Shape(2, 40), 5, 3, CLASSES)
-    other = synthetic_batches(Shape(2, 40), 6, 1, CLASSES)
-    assert (few[0].inputs[0] == many[0].inputs[0]).all(), "whatever the count"
-    assert (few[0].inputs[0] != other[0].inputs[0]).any()
-
-
-def test_synthetic_images_differ_from_one_another():
-    (batch,) = synthetic_batches(Shape(3, 40), 0, 1, CLASSES)
-    means = batch.inputs[0].mean(dim=(2, 3))
-    assert batch.inputs[0].shape == (3, 3, 40, 40)
-    assert float(means.std()) > 0
+def test_synthetic_images_are_seeded_and_differ():
+    (batch,) = synthetic_batches(Shape(3, 40), 5, 1, CLASSES)
+    many = synthetic_batches(Shape(3, 40), 5, 3, CLASSES)
+    (other,) = synthetic_batches(Shape(3, 40), 6, 1, CLASSES)
+    (images,) = batch.inputs
+    assert (images == many[0].inputs[0]).all(), "whatever the count"
+    assert (images != other.inputs[0]).any()
+    assert images.shape == (3, 3, 40, 40)
+    assert float(images.mean(dim=(2, 3)).std()) > 0
     assert set(batch.targets.tolist()) <= set(range(CLASSES))

@@ -6,10 +6,9 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
-from amx_suite.core.precision import Precision
+from amx_suite.core.case import Mode
 from amx_suite.errors import UsageError
 from amx_suite.workloads import WORKLOADS, network
 from amx_suite.workloads.base import Inputs
@@ -63,14 +62,9 @@ def test_silent_host_is_given_up(silent, monkeypatch):
     assert time.monotonic() - start < 5
 
 
-def case_of(model, **changes):
-    workload = Workload(model, Mode.TRAINING)
-    return RunCase(workload, "ipex", Precision.FP32, Isa.AVX512, Shape(2, 32), 1, **changes)
-
-
 def test_hub_out_of_reach_is_one_sentence(closed, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", closed)
-    case = case_of("bert", weights="nobody/no-such-model")
+    case = case_of("bert", Mode.TRAINING, weights="nobody/no-such-model")
     start = time.monotonic()
     with pytest.raises(UsageError) as caught:
         WORKLOADS["bert"].build(case, Inputs(download=True))
@@ -86,4 +80,4 @@ def test_cifar10_out_of_reach_is_one_sentence(closed, monkeypatch, tmp_path):
     monkeypatch.setattr(CIFAR10, "url", f"{closed}/cifar-10-python.tar.gz")
     inputs = Inputs(data=str(tmp_path), download=True)
     with pytest.raises(UsageError, match=r"cannot be reached .*give the folder .*network$"):
-        WORKLOADS["resnet50"].batches(case_of("resnet50"), inputs, 1)
+        WORKLOADS["resnet50"].batches(case_of("resnet50", Mode.TRAINING), inputs, 1)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from run_cases import case_of
 
-from amx_suite.core.case import Mode, RunCase, Shape, Workload
-from amx_suite.core.isa import Isa
+from amx_suite.core.case import Mode, Shape
 from amx_suite.core.precision import Precision
 from amx_suite.errors import NotApplicableError, UnknownNameError, UsageError
 from amx_suite.workloads import WORKLOADS, workload
@@ -50,7 +50,7 @@ def test_items_of_a_step(model, items, unit):
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("model", ["gemm", "square"])
 def test_products_are_seeded_and_fit_their_rows(model, precision):
-    case = RunCase(Workload(model, Mode.INFERENCE), "ipex", precision, Isa.AVX512, Shape(2, 16), 1)
+    case = case_of(model, precision=precision)
     dtype = "torch.float64" if precision is Precision.FP64 else "torch.float32"
     first, again = (WORKLOADS[model].build(case, Inputs()) for _ in range(2))
     (batch, _), sentence = WORKLOADS[model].batches(case, Inputs(), 2)
@@ -62,10 +62,8 @@ def test_products_are_seeded_and_fit_their_rows(model, precision):
 
 
 def test_products_have_no_weights_nor_training():
-    workload, shape = Workload("gemm", Mode.INFERENCE), Shape(2, 16)
-    case = RunCase(workload, "ipex", Precision.FP32, Isa.AVX512, shape, 1, weights="mine.pt")
     with pytest.raises(UsageError, match=r"random weights only, not 'mine\.pt'"):
-        WORKLOADS["gemm"].build(case, Inputs())
+        WORKLOADS["gemm"].build(case_of("gemm", weights="mine.pt"), Inputs())
     with pytest.raises(NotApplicableError, match="inference only"):
         WORKLOADS["gemm"].optimizer(None)
 
