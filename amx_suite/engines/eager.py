@@ -58,10 +58,7 @@ class Eager(Engine):
     def prepare_inference(
         self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
-        """The module itself, under autocast where the precision has it, or quantized.
-
-        Raises NotApplicableError for what this version of PyTorch cannot quantize.
-        """
+        """The module itself, under autocast where the precision has it, or quantized."""
         import torch
 
         if precision.spec.is_quantized:

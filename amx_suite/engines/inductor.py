@@ -132,11 +132,7 @@ class Inductor(Engine):
     def prepare_inference(
         self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
-        """Load the model as it was compiled before, or quantize, compile and keep it.
-
-        The model must return one tensor. Raises NotApplicableError for what this version of PyTorch
-        cannot compile.
-        """
+        """Load the model as it was compiled before, or quantize, compile and keep it."""
         import torch
         from torch._inductor.runtime.cache_dir_utils import cache_dir
 
@@ -158,11 +154,7 @@ class Inductor(Engine):
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
     ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        """Compile the module in place, so that its parameters keep their names.
-
-        Forward and backward graphs are both compiled by the first forward pass, which raises
-        NotApplicableError for what this version of PyTorch cannot compile.
-        """
+        """Have the module compiled in place, so that its parameters keep their names."""
         import torch
 
         # After a few models that share code the compiler would give up and run them uncompiled.
@@ -172,7 +164,7 @@ class Inductor(Engine):
         return module, optimizer
 
     def training_pass(self, precision: Precision) -> AbstractContextManager[None]:
-        """Autocast; the first pass compiles."""
+        """Autocast; the first pass compiles forward and backward graphs."""
         return _compiling(precision)
 
 
@@ -243,7 +235,6 @@ def _compiled(exported: ExportedProgram, inputs: Tensors, scratch: Path) -> Path
 
 
 def _loaded(model: Path) -> Forward:
-    """The model in that folder."""
     import torch
 
     # PyTorch's loader of packages unpacks each into a folder that a killed process leaves behind.

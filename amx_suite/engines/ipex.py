@@ -77,10 +77,7 @@ class Ipex(Engine):
     def prepare_inference(
         self, module: torch.nn.Module, inputs: Tensors, precision: Precision, calibration: Batches
     ) -> Forward:
-        """Optimize or quantize, trace and freeze.
-
-        Raises EngineUnavailableError if the extension does not load.
-        """
+        """Optimize or quantize, trace and freeze."""
         import torch
 
         ipex = _extension()
@@ -100,10 +97,7 @@ class Ipex(Engine):
     def prepare_training(
         self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
     ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        """Optimize module and optimizer together.
-
-        Raises EngineUnavailableError if the extension does not load.
-        """
+        """Optimize module and optimizer together."""
         prepared: tuple[torch.nn.Module, torch.optim.Optimizer] = _extension().optimize(
             module, optimizer=optimizer, dtype=_dtype(precision), inplace=True
         )
