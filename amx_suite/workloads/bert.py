@@ -6,7 +6,6 @@ __all__ = ["Bert"]
 
 import os
 import sys
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, RunCase, Shape
@@ -61,19 +60,19 @@ class Bert(ModelWorkload):
         import torch
 
         training = case.workload.mode is Mode.TRAINING
-        library = _transformers()
+        configuration, encoder, classifier = _transformers()
         options: dict[str, Any] = {"attn_implementation": _ATTENTION}
         if training:
             options["num_labels"] = _LABELS
         if deterministic:
             options.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        kind = _with_tensor_output(library.Classifier if training else library.Encoder)
+        kind = _with_tensor_output(classifier if training else encoder)
         parts: dict[str, Any] = {} if training else {"add_pooling_layer": False}
         torch.manual_seed(case.seed)
         if case.weights == "random":
-            model = kind(library.Config(**options), **parts)
+            model = kind(configuration(**options), **parts)
         else:
-            model = _pretrained(library, kind, case.weights, inputs, {**options, **parts})
+            model = _pretrained(configuration, kind, case.weights, inputs, {**options, **parts})
             _check_size(model.config, case)
         # No input has padding. transformers would look for it in every forward pass, by a branch on
         # the data.
@@ -101,8 +100,8 @@ class Bert(ModelWorkload):
         return torch.optim.AdamW(module.parameters(), lr=_LEARNING_RATE)
 
 
-def _transformers() -> Any:
-    """The three classes of transformers, imported as if torchao were not installed.
+def _transformers() -> tuple[Any, Any, Any]:
+    """Configuration, encoder and classifier, imported as if torchao were not installed.
 
     transformers imports torchao with its first model, for quantized checkpoints, which no BERT here
     is. An import that is broken or too old would cost every arm.
@@ -117,9 +116,7 @@ def _transformers() -> Any:
         del sys.modules["torchao"]
         if torchao is not absent:
             sys.modules["torchao"] = torchao  # type: ignore[assignment]
-    return SimpleNamespace(
-        Config=BertConfig, Encoder=BertModel, Classifier=BertForSequenceClassification
-    )
+    return BertConfig, BertModel, BertForSequenceClassification
 
 
 def _with_tensor_output(base: Any) -> Any:
@@ -134,7 +131,7 @@ def _with_tensor_output(base: Any) -> Any:
 
 
 def _pretrained(
-    library: Any, kind: Any, weights: str, inputs: Inputs, options: dict[str, Any]
+    configuration: Any, kind: Any, weights: str, inputs: Inputs, options: dict[str, Any]
 ) -> Any:
     """Load by folder or name, from safetensors only; UsageError if that is impossible."""
     from safetensors import SafetensorError
@@ -146,7 +143,7 @@ def _pretrained(
     source = weights if folder is None else str(folder)
     where = {"local_files_only": not online or unreachable is not None}
     try:
-        described, _ = library.Config.get_config_dict(source, **where)
+        described, _ = configuration.get_config_dict(source, **where)
         if (found := described.get("model_type")) != "bert":
             raise UsageError(
                 f"the weights '{weights}' are of a model of type '{found}', and the bert workload "
