@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Gemm", "Square"]
 
+import itertools
 from typing import TYPE_CHECKING
 
 from amx_suite.core.case import Mode, RunCase, Shape
@@ -27,6 +28,7 @@ class Gemm(ModelWorkload):
     name = "gemm"
     unit = "rows"
     shapes = {(Mode.INFERENCE, 2): Shape(16, 128)}
+    has_bias = True
 
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
@@ -39,7 +41,10 @@ class Gemm(ModelWorkload):
                 f"the {self.name} workload has random weights only, not '{case.weights}'"
             )
         torch.manual_seed(case.seed)
-        return self._layers(case.shape).to(floating(case.precision)).eval()
+        layers: list[torch.nn.Module] = []
+        for inputs_wide, outputs_wide in itertools.pairwise(self._widths(case.shape)):
+            layers += [torch.nn.Linear(inputs_wide, outputs_wide, self.has_bias), torch.nn.ReLU()]
+        return torch.nn.Sequential(*layers[:-1]).to(floating(case.precision)).eval()
 
     def batches(self, case: RunCase, inputs: Inputs, count: int) -> tuple[list[Batch], str]:
         """Normally distributed rows [rows, width of the first layer]; the targets are empty."""
@@ -47,24 +52,16 @@ class Gemm(ModelWorkload):
         import torch
 
         random = np.random.default_rng(case.seed)
-        size = self.items_per_step(case.shape), self._width(case.shape)
+        size = self.items_per_step(case.shape), self._widths(case.shape)[0]
         made = []
         for _ in range(count):
             rows = torch.from_numpy(random.standard_normal(size, dtype=np.float32))
             made.append(Batch((rows.to(floating(case.precision)),), torch.empty(0)))
         return made, f"synthetic rows, seed {case.seed}"
 
-    def _layers(self, shape: Shape) -> torch.nn.Module:
-        import torch
-
-        return torch.nn.Sequential(
-            torch.nn.Linear(_HIDDEN, _INTERMEDIATE),
-            torch.nn.ReLU(),
-            torch.nn.Linear(_INTERMEDIATE, _HIDDEN),
-        )
-
-    def _width(self, shape: Shape) -> int:
-        return _HIDDEN
+    def _widths(self, shape: Shape) -> tuple[int, ...]:
+        """Of the rows before the first layer and behind each layer."""
+        return _HIDDEN, _INTERMEDIATE, _HIDDEN
 
 
 class Square(Gemm):
@@ -75,11 +72,7 @@ class Square(Gemm):
 
     name = "square"
     shapes: dict[tuple[Mode, int], Shape] = {}
+    has_bias = False
 
-    def _layers(self, shape: Shape) -> torch.nn.Module:
-        import torch
-
-        return torch.nn.Linear(shape.size, shape.size, bias=False)
-
-    def _width(self, shape: Shape) -> int:
-        return shape.size
+    def _widths(self, shape: Shape) -> tuple[int, ...]:
+        return shape.size, shape.size
