@@ -15,9 +15,7 @@ __all__ = [
     "PASSED_ON",
     "ArrayMap",
     "Channel",
-    "ChannelClosedError",
     "Failed",
-    "FrameError",
     "Ready",
     "Reply",
     "Request",
@@ -27,7 +25,7 @@ import math
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
 else:
     ArrayMap = dict
 
+_Buffer = TypeVar("_Buffer", bytearray, memoryview)
+
 LENGTH = struct.Struct("<I")
 _LARGEST_ENVELOPE_BYTES = 64 * 2**20
 _LARGEST_ARRAY_BYTES = 4 * 2**30
@@ -59,14 +59,6 @@ PASSED_ON: tuple[type[AmxSuiteError], ...] = (
     UsageError,
     OutputError,
 )
-
-
-class ChannelClosedError(Exception):
-    """The other end is gone."""
-
-
-class FrameError(Exception):
-    """The bytes received are not a frame of this protocol."""
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
@@ -109,7 +101,11 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class Channel:
-    """One end of the socket; both ends use this class. A time limit of None waits forever."""
+    """One end of the socket; both ends use this class. A time limit of None waits forever.
+
+    A call that exceeds its limit raises TimeoutError; if the other end is gone, it raises another
+    OSError.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -122,10 +118,9 @@ class Channel:
     ) -> None:
         """Send a message and its arrays within ``seconds``.
 
-        Raises ChannelClosedError if the other end is gone, TimeoutError if it does not read in
-        time, and TypeError for an array that holds anything but numbers.
+        Raises TypeError for an array that holds anything but numbers.
         """
-        deadline = _Deadline(seconds)
+        deadline = _deadline(seconds)
         contiguous = {name: _contiguous(name, array) for name, array in (arrays or {}).items()}
         headers = tuple(
             _ArrayHeader(name, array.dtype.str, array.shape) for name, array in contiguous.items()
@@ -141,93 +136,74 @@ class Channel:
     def receive(self, kind: Any, seconds: float | None = None) -> tuple[Any, ArrayMap]:
         """The next message, of type ``kind``, and its arrays, within ``seconds``.
 
-        Raises ChannelClosedError, TimeoutError, or FrameError for anything but such a message.
+        Raises msgspec.DecodeError for anything but such a message.
         """
-        deadline = _Deadline(seconds)
-        (length,) = LENGTH.unpack(self._read_exactly(LENGTH.size, deadline))
+        deadline = _deadline(seconds)
+        (length,) = LENGTH.unpack(self._read(bytearray(LENGTH.size), deadline))
         if length > _LARGEST_ENVELOPE_BYTES:
-            raise FrameError(f"an envelope of {length} bytes is announced")
-        envelope = _decode(self._read_exactly(length, deadline), _Envelope)
+            raise msgspec.DecodeError(f"an envelope of {length} bytes is announced")
+        body = self._read(bytearray(length), deadline)
+        envelope = msgspec.msgpack.decode(body, type=_Envelope)
         arrays = {head.name: self._read_array(head, deadline) for head in envelope.arrays}
-        return _decode(envelope.message, kind), arrays
+        return msgspec.msgpack.decode(envelope.message, type=kind), arrays
 
     def close(self) -> None:
-        """Close this end; the other sees ChannelClosedError."""
+        """Close this end; the other sees an OSError."""
         self._socket.close()
 
-    def _send(self, data: bytes | memoryview, deadline: _Deadline) -> None:
-        try:
-            # The limit is for all the data (documentation of socket.sendall).
-            self._socket.settimeout(deadline.left())
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise
-        except OSError as error:  # broken, reset, or closed on this side
-            raise ChannelClosedError(str(error)) from error
+    def _limit(self, deadline: float) -> None:
+        """Give the socket's next call the time that is left."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time limit is over")
+        self._socket.settimeout(None if math.isinf(left) else left)
 
-    def _read_array(self, head: _ArrayHeader, deadline: _Deadline) -> Any:
+    def _send(self, data: bytes | memoryview, deadline: float) -> None:
+        # The limit is for all the data (documentation of socket.sendall).
+        self._limit(deadline)
+        self._socket.sendall(data)
+
+    def _read_array(self, head: _ArrayHeader, deadline: float) -> Any:
         import numpy as np
 
         try:
             dtype = np.dtype(head.dtype)
         except TypeError as error:
-            raise FrameError(f"array '{head.name}' has no known type: {error}") from error
+            raise msgspec.DecodeError(f"array '{head.name}' has no known type: {error}") from error
         if dtype.kind not in _KINDS:
-            raise FrameError(f"array '{head.name}' is of type {dtype}, which is no number")
+            raise msgspec.DecodeError(_no_number(head.name, dtype))
         size = math.prod(head.shape) * dtype.itemsize
         if size > _LARGEST_ARRAY_BYTES:
-            raise FrameError(f"array '{head.name}' of {size} bytes is announced")
+            raise msgspec.DecodeError(f"array '{head.name}' of {size} bytes is announced")
         array = np.empty(head.shape, dtype)
         if size:
-            self._read_into(array.data.cast("B"), deadline)
+            self._read(array.data.cast("B"), deadline)
         return array
 
-    def _read_exactly(self, count: int, deadline: _Deadline) -> bytes:
-        buffer = bytearray(count)
-        self._read_into(memoryview(buffer), deadline)
-        return bytes(buffer)
-
-    def _read_into(self, view: memoryview, deadline: _Deadline) -> None:
+    def _read(self, buffer: _Buffer, deadline: float) -> _Buffer:
+        """Fill the buffer."""
+        view = memoryview(buffer)
         while view:
-            try:
-                self._socket.settimeout(deadline.left())
-                count = self._socket.recv_into(view)
-            except TimeoutError:
-                raise
-            except OSError as error:
-                raise ChannelClosedError(str(error)) from error
+            self._limit(deadline)
+            count = self._socket.recv_into(view)
             if count == 0:
-                raise ChannelClosedError("the other end closed the connection")
+                raise ConnectionError("the other end closed the connection")
             view = view[count:]
+        return buffer
 
 
-class _Deadline:
-    """Counts down from ``seconds``; None never ends."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Seconds left; raises TimeoutError when there are none."""
-        if self._end is None:
-            return None
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time limit is over")
-        return left
+def _deadline(seconds: float | None) -> float:
+    return math.inf if seconds is None else time.monotonic() + seconds
 
 
 def _contiguous(name: str, array: Any) -> Any:
     import numpy as np
 
     if array.dtype.kind not in _KINDS:
-        raise TypeError(f"array '{name}' is of type {array.dtype}, which is no number")
+        raise TypeError(_no_number(name, array.dtype))
     # ascontiguousarray would turn a 0-d array into a 1-d one.
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def _decode(raw: bytes | msgspec.Raw, kind: Any) -> Any:
-    try:
-        return msgspec.msgpack.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"the message cannot be read: {error}") from error
+def _no_number(name: str, dtype: object) -> str:
+    return f"array '{name}' is of type {dtype}, which is no number"

@@ -18,14 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from amx_suite.child import main as program
 from amx_suite.child.channel import (
     PASSED_ON,
     ArrayMap,
     Channel,
-    ChannelClosedError,
     Failed,
-    FrameError,
     Ready,
     Reply,
     Request,
@@ -168,13 +168,13 @@ class Child:
         """Turn a broken conversation into a LostChildError, and kill the child."""
         try:
             yield
-        except ChannelClosedError:
-            self._gone = self._died()
-            raise self._gone from None
         except TimeoutError:
             self._gone = self._kill(too_late, silent=True)
             raise self._gone from None
-        except FrameError as error:
+        except OSError:  # broken, reset, or closed on this side
+            self._gone = self._died()
+            raise self._gone from None
+        except msgspec.DecodeError as error:
             self._gone = self._kill(f"its answer cannot be read: {error}")
             raise self._gone from None
         except BaseException as error:

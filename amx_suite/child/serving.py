@@ -15,7 +15,6 @@ from amx_suite.child.channel import (
     PASSED_ON,
     ArrayMap,
     Channel,
-    ChannelClosedError,
     Failed,
     Ready,
     Reply,
@@ -55,7 +54,7 @@ def serve(sock: socket.socket, handler_path: str) -> int:
             except Exception as error:  # noqa: BLE001 - each is reported to the parent
                 reply, results = _failed(error), {}
             channel.send(reply, results)
-    except ChannelClosedError:
+    except OSError:  # the parent is gone
         return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_handlers import Do, Told
 
-from amx_suite.child.channel import LENGTH, Channel, FrameError, Reply
+from amx_suite.child.channel import LENGTH, Channel, Reply
 from amx_suite.core.quiet import Reading
 from amx_suite.errors import (
     ChildFailedError,
@@ -130,5 +130,5 @@ def test_frames_of_absurd_size_are_refused():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(LENGTH.pack(2**31))
-        with pytest.raises(FrameError, match="2147483648 bytes is announced"):
+        with pytest.raises(msgspec.DecodeError, match="2147483648 bytes is announced"):
             Channel(ours).receive(Told, 5.0)
