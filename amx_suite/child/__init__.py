@@ -1,8 +1,8 @@
 """One way to run code in a child process, which never outlives its parent.
 
-A ``Child`` (``handle``) starts a fresh Python, which makes a *handler* (``serving``) and answers
-typed requests one at a time (``channel``). Every process of the suite is one: it asks
-for the tile permission, runs tile instructions, reads rates, or runs an arm.
+A ``Child`` (``handle``) starts a fresh Python, which makes a *handler* and answers typed requests
+one at a time (``channel``). Every process of the suite is one: it asks for the tile permission,
+runs tile instructions, reads rates, or runs an arm.
 
 Two processes make a child (``main``)::
 

@@ -1,6 +1,6 @@
-"""Messages, and how they cross the socket: a msgpack envelope, then the arrays' raw bytes.
+"""Messages, how they cross the socket, and the worker that answers them.
 
-Layout of a frame, little endian::
+A frame is a msgpack envelope, then the arrays' raw bytes, little endian::
 
     u32 length of the envelope | envelope | bytes of array 0 | bytes of array 1 | ...
 
@@ -12,27 +12,35 @@ from __future__ import annotations
 
 __all__ = [
     "LENGTH",
-    "PASSED_ON",
+    "MEMORY_REMEDY",
     "ArrayMap",
     "Channel",
     "Failed",
+    "Handler",
     "Ready",
     "Reply",
     "Request",
+    "serve",
 ]
 
+import importlib
 import math
+import os
+import re
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+import traceback
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 import msgspec
 
 from amx_suite.errors import (
     AmxSuiteError,
+    ChildFailedError,
     EngineUnavailableError,
     NotApplicableError,
+    OutOfMemoryError,
     OutputError,
     UsageError,
 )
@@ -52,13 +60,14 @@ _LARGEST_ARRAY_BYTES = 4 * 2**30
 #: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
 
-#: Errors that a child reports and its parent raises again.
-PASSED_ON: tuple[type[AmxSuiteError], ...] = (
-    NotApplicableError,
-    EngineUnavailableError,
-    UsageError,
-    OutputError,
+MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
+#: Messages of PyTorch's allocator and the C++ runtime when memory runs out; a RuntimeError.
+_OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
+    re.IGNORECASE,
 )
+#: Errors that a child reports and its parent raises again.
+_PASSED_ON = (NotApplicableError, EngineUnavailableError, UsageError, OutputError)
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
@@ -87,6 +96,29 @@ class Failed(Reply, frozen=True, tag=True):
     error: str
     message: str
     traceback: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """What the child reports of the exception that it handles."""
+        for kind in _PASSED_ON:
+            if isinstance(error, kind):
+                return cls(kind.__name__, str(error))
+        message = f"{type(error).__name__}: {error}"
+        torch_error = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
+        if torch_error or isinstance(error, MemoryError):
+            message = f"out of memory ({message}); {MEMORY_REMEDY}"
+            return cls(OutOfMemoryError.__name__, message)
+        return cls(ChildFailedError.__name__, message, traceback.format_exc())
+
+    def raised(self, label: str) -> AmxSuiteError:
+        """The exception that the parent raises; ``label`` says which child reported it."""
+        for kind in _PASSED_ON:
+            if self.error == kind.__name__:
+                return kind(self.message)
+        no_memory = self.error == OutOfMemoryError.__name__
+        return (OutOfMemoryError if no_memory else ChildFailedError)(
+            label, self.message, self.traceback
+        )
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True):
@@ -190,6 +222,36 @@ class Channel:
                 raise ConnectionError("the other end closed the connection")
             view = view[count:]
         return buffer
+
+
+class Handler(Protocol):
+    """Answers requests in a child. ``requests`` is the union of the request types it accepts."""
+
+    requests: ClassVar[Any]
+
+    def handle(self, request: Any, arrays: ArrayMap) -> tuple[Reply, ArrayMap]:
+        """Carry out one request. An exception is reported to the parent; the child lives on."""
+
+
+def serve(sock: socket.socket, handler_path: str) -> int:
+    """Answer requests until the parent closes the socket; returns the exit code.
+
+    ``handler_path`` names a callable without arguments that makes the handler: ``module:name``.
+    """
+    module, _, name = handler_path.partition(":")
+    handler: Handler = getattr(importlib.import_module(module), name)()
+    channel = Channel(sock)
+    try:
+        channel.send(Ready(os.getpid()))
+        while True:
+            request, arrays = channel.receive(handler.requests)
+            try:
+                reply, results = handler.handle(request, arrays)
+            except Exception as error:  # noqa: BLE001 - each is reported to the parent
+                reply, results = Failed.of(error), {}
+            channel.send(reply, results)
+    except OSError:  # the parent is gone
+        return 0
 
 
 def _deadline(seconds: float | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Child", "most_children"]
+__all__ = ["Child", "module_path", "most_children", "without_working_folder"]
 
 import contextlib
 import os
@@ -20,9 +20,10 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+import amx_suite
 from amx_suite.child import main as program
 from amx_suite.child.channel import (
-    PASSED_ON,
+    MEMORY_REMEDY,
     ArrayMap,
     Channel,
     Failed,
@@ -30,16 +31,29 @@ from amx_suite.child.channel import (
     Reply,
     Request,
 )
-from amx_suite.child.inherited import QUIET, module_path, without_working_folder
-from amx_suite.errors import ChildFailedError, LostChildError, OutOfMemoryError
+from amx_suite.errors import LostChildError
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
 START_SECONDS = 60.0
 _SECONDS_TO_DIE = 5.0
 _TAIL_BYTES = 4000
-_MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
 #: Descriptors for the rest of this process. Each child takes one more.
 _DESCRIPTORS_OF_THE_PARENT = 64
+
+_VARIABLE = "PYTHONPATH"
+
+#: Keeps progress bars and warnings of libraries out of a child's log, whose end is shown when the
+#: child is lost. The user's own values win. Sources: the manuals of tqdm, huggingface_hub,
+#: transformers, Python and PyTorch.
+_QUIET = {
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
 
 _R = TypeVar("_R", bound=Reply)
 
@@ -95,8 +109,7 @@ class Child:
 
         ``seconds`` limits the wait for the reply and defaults to the request's own limit. Raises
         LostChildError if the child dies, does not reply in time, or sends another reply. A failure
-        that the child reports raises OutOfMemoryError, ChildFailedError or one of PASSED_ON, and
-        the child lives on.
+        that the child reports is raised as ``Failed`` says, and the child lives on.
         """
         name, limit = type(request).__name__, seconds or request.seconds_to_answer
         with self._lock:
@@ -107,7 +120,7 @@ class Child:
             with self._losing(f"it did not answer {name} within {limit:g} s"):
                 answer, results = self._channel.receive(reply | Failed, limit)
         if isinstance(answer, Failed):
-            raise self._failure(answer)
+            raise answer.raised(self.label)
         return answer, results
 
     def close(self) -> None:
@@ -133,7 +146,7 @@ class Child:
                 self._process = subprocess.Popen(
                     [sys.executable, program.__file__, *what, *module_path()],
                     env={
-                        **QUIET,
+                        **_QUIET,
                         **without_working_folder(variables),
                         "TMPDIR": str(self._folder),
                     },
@@ -193,7 +206,7 @@ class Child:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         what = f"it was killed by {name}"
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills_before:
-            what += f": the kernel ran out of memory; {_MEMORY_REMEDY}"
+            what += f": the kernel ran out of memory; {MEMORY_REMEDY}"
         return self._lost(what, tail, signal=-code)
 
     def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
@@ -203,16 +216,6 @@ class Child:
 
     def _lost(self, what: str, tail: str = "", **how: Any) -> LostChildError:
         return LostChildError(self.label, what, tail, **how)
-
-    def _failure(self, reply: Failed) -> Exception:
-        """The exception for a failure that the child reported."""
-        for known in PASSED_ON:
-            if reply.error == known.__name__:
-                return known(reply.message)
-        if reply.error == OutOfMemoryError.__name__:
-            what = f"out of memory ({reply.message}); {_MEMORY_REMEDY}"
-            return OutOfMemoryError(self.label, what)
-        return ChildFailedError(self.label, reply.message, reply.traceback)
 
     def _log_tail(self) -> str:
         """The end of the log; the keeper removes it when this end of the socket closes."""
@@ -248,3 +251,31 @@ def _oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
+
+
+def module_path() -> tuple[str, ...]:
+    """This process's module path without the working folder, and with the suite's own folder.
+
+    Python adds the working folder by itself (``python -m``, ``python -c``), and a file ``torch.py``
+    in it would replace the library. A working folder that the user put in PYTHONPATH stays.
+    """
+    here, chosen = Path.cwd(), _absolute(os.environ.get(_VARIABLE, ""))
+    found = [entry for entry in sys.path if Path(entry).is_absolute()]
+    path = [entry for entry in found if entry in chosen or Path(entry) != here]
+    own = str(Path(amx_suite.__file__).resolve().parents[1])
+    # First, because the child must run this copy of the suite.
+    return tuple(path if own in path else [own, *path])
+
+
+def without_working_folder(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, changed so that no Python below looks for modules in the working folder."""
+    kept = {name: value for name, value in variables.items() if name != _VARIABLE}
+    chosen = _absolute(variables.get(_VARIABLE, ""))
+    if chosen:
+        kept[_VARIABLE] = os.pathsep.join(chosen)
+    return {**kept, "PYTHONSAFEPATH": "1"}
+
+
+def _absolute(value: str) -> list[str]:
+    # An empty or relative entry means the working folder, or a place in it.
+    return [entry for entry in value.split(os.pathsep) if Path(entry).is_absolute()]

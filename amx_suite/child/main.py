@@ -85,7 +85,7 @@ def _work(sock: socket.socket, handler: str, cpus: list[int], keeper: int) -> in
     faulthandler.enable()
     if cpus:
         os.sched_setaffinity(0, cpus)
-    from amx_suite.child.serving import serve
+    from amx_suite.child.channel import serve
 
     return serve(sock, handler)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_handlers import Do, Told
 
-from amx_suite.child.inherited import module_path, without_working_folder
+from amx_suite.child.handle import module_path, without_working_folder
 
 pytestmark = pytest.mark.selftest
 
