@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -82,20 +82,13 @@ class Child:
         try:
             self._start(handler, os.environ if environment is None else environment)
         except OSError as error:
-            raise self._lost(f"it could not be started: {error}") from error
+            raise LostChildError(self.label, f"it could not be started: {error}") from error
         with self._losing(f"it did not start within {START_SECONDS:g} s"):
             self.pid = self._channel.receive(Ready, START_SECONDS)[0].pid
 
-    def ask(
-        self,
-        request: Request,
-        reply: type[_R],
-        arrays: ArrayMap | None = None,
-        *,
-        seconds: float | None = None,
-    ) -> _R:
-        """Send the request and wait for its reply; see ``exchange``."""
-        return self.exchange(request, reply, arrays, seconds=seconds)[0]
+    def ask(self, request: Request, reply: type[_R], *, seconds: float | None = None) -> _R:
+        """``exchange`` without arrays."""
+        return self.exchange(request, reply, seconds=seconds)[0]
 
     def exchange(
         self,
@@ -126,7 +119,7 @@ class Child:
     def close(self) -> None:
         """Kill the child and everything it started; safe to call twice."""
         self._end()
-        self._gone = self._gone or self._lost("it was ended by the suite before")
+        self._gone = self._gone or LostChildError(self.label, "it was ended by the suite before")
 
     def __enter__(self) -> Self:
         return self
@@ -169,8 +162,7 @@ class Child:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     return self._process.wait(_SECONDS_TO_DIE)
                 # The keeper is stuck. The worker dies with it.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(self._process.pid, signal.SIGKILL)
+                self._process.kill()
             return None
         finally:
             # A keeper that was killed has left it.
@@ -200,22 +192,19 @@ class Child:
         tail = self._log_tail()
         code = self._end()
         if code is None:
-            return self._lost("it closed its end and does not die", tail)
+            return LostChildError(self.label, "it closed its end and does not die", tail)
         if code >= 0:
-            return self._lost(f"it ended by itself with exit code {code}", tail)
+            return LostChildError(self.label, f"it ended by itself with exit code {code}", tail)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         what = f"it was killed by {name}"
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills_before:
             what += f": the kernel ran out of memory; {MEMORY_REMEDY}"
-        return self._lost(what, tail, signal=-code)
+        return LostChildError(self.label, what, tail, signal=-code)
 
     def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
         tail = self._log_tail()
         self._end()
-        return self._lost(f"{why}; it has been killed", tail, silent=silent)
-
-    def _lost(self, what: str, tail: str = "", **how: Any) -> LostChildError:
-        return LostChildError(self.label, what, tail, **how)
+        return LostChildError(self.label, f"{why}; it has been killed", tail, silent=silent)
 
     def _log_tail(self) -> str:
         """The end of the log; the keeper removes it when this end of the socket closes."""

@@ -45,7 +45,7 @@ def test_arrays_cross_unchanged(start, array):
 def test_only_numbers_are_sent(start, array):
     child = start()
     with pytest.raises(TypeError, match=r"array 'a'.*no number"):
-        child.ask(Do("echo"), Told, {"a": array})
+        child.exchange(Do("echo"), Told, {"a": array})
     assert child.ask(Do("echo"), Told) == Told(), "nothing of it was sent"
 
 
@@ -123,7 +123,7 @@ def test_a_waiting_parent_is_idle(start):
     """No thread of it is scheduled even once: it is blocked on the socket, and polls nothing."""
     child = start()
     pid = {"pid": np.array(os.getpid())}
-    assert child.ask(Do("watch"), Told, pid).numbers == (0,)
+    assert child.exchange(Do("watch"), Told, pid)[0].numbers == (0,)
 
 
 def test_frames_of_absurd_size_are_refused():

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.selftest
 
 def lost(child, request, **more):
     with pytest.raises(LostChildError) as caught:
-        child.ask(request, Told, **more)
+        child.exchange(request, Told, **more)
     return caught.value
 
 
