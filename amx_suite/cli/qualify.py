@@ -5,10 +5,8 @@ from __future__ import annotations
 __all__ = ["CONFORMANCE_FOLDERS", "RESULT_FILES", "configure", "run"]
 
 import argparse
-import contextlib
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -58,7 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings = Settings.read(arguments)
     root = _tests_root()
-    folders = _conformance_folders(root)
+    folders = [root / "tests" / name for name in CONFORMANCE_FOLDERS]
+    folders = [folder for folder in folders if folder.is_dir()]
+    if not folders:
+        raise UsageError(
+            f"the conformance tests are not in {root / 'tests'}, where this installation should "
+            "have them; install amx-suite again, or run `make qualify` in a clone"
+        )
     output = settings.output or DEFAULT_OUTPUT.absolute()
     settings = msgspec.structs.replace(settings, output=output)
     ensure_writable(output)
@@ -78,18 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     verdict, *details = closing_lines(summary)
     print("\n".join([*details, f"amx-suite: {verdict}"]))
     return _exit_code(ended, summary)
-
-
-def _conformance_folders(root: Path) -> tuple[Path, ...]:
-    """The folders of conformance tests; raises UsageError if there are none."""
-    folders = tuple(root / "tests" / name for name in CONFORMANCE_FOLDERS)
-    found = tuple(folder for folder in folders if folder.is_dir())
-    if not found:
-        raise UsageError(
-            f"the conformance tests are not in {root / 'tests'}, where this installation should "
-            "have them; install amx-suite again, or run `make qualify` in a clone"
-        )
-    return found
 
 
 class _Qualification:
@@ -136,20 +128,13 @@ def _run_pytest(
         f"--junitxml={unfinished / 'junit.xml'}",
         *map(str, folders),
     ]
-    with _without_variables(_PYTEST_VARIABLES), warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        for name in _PYTEST_VARIABLES:
+            patch.delenv(name, raising=False)
         # pytest-benchmark warns where nothing was timed; results.json is then written here.
         warnings.filterwarnings("ignore", message="Not saving anything")
         ended = pytest.main(arguments, plugins=[qualification])
     return ended, qualification.summary
-
-
-@contextlib.contextmanager
-def _without_variables(names: Sequence[str]) -> Iterator[None]:
-    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(removed)
 
 
 def _publish(unfinished: Path, output: Path, summary: RunSummary) -> None:
@@ -178,11 +163,8 @@ def _results_without_rows(summary: RunSummary) -> str:
 
 def _exit_code(ended: int, summary: RunSummary) -> int:
     """The summary's code, except that a pytest that did not end well is never 0."""
-    if ended == pytest.ExitCode.INTERNAL_ERROR:
-        print("amx-suite: pytest broke down; its message is above")
-        return exit_code(failed=True)
     code = summary.qualification.exit_code
-    if code == 0 and ended != pytest.ExitCode.OK:
+    if ended == pytest.ExitCode.INTERNAL_ERROR or (code == 0 and ended != pytest.ExitCode.OK):
         print(f"amx-suite: not accepted, because pytest ended with {getattr(ended, 'name', ended)}")
         return exit_code(failed=True)
     return code
