@@ -14,15 +14,20 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """Codes of findings, each with its remedy; a published code does not change."""
+    """Codes of findings, each with its remedy; a published code does not change.
+
+    A finding whose code is ``blocking`` keeps AMX from being used, any other is a note.
+    """
 
     remedy: str
+    blocking: bool
 
-    def __new__(cls, code: str, remedy: str) -> Self:
+    def __new__(cls, code: str, remedy: str, blocking: bool = True) -> Self:
         """Make a member whose value is the code."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.remedy = remedy
+        member.blocking = blocking
         return member
 
     # AMX cannot be used
@@ -100,12 +105,14 @@ class Reason(StrEnum):
     CAPPED_BY_ENVIRONMENT = (
         "capped-by-environment",
         "Nothing for the suite, which sets each worker's own; unset it for other programs.",
+        False,
     )
     PARTIAL_MASK = (
         "partial-mask",
         "Have the hypervisor pass these leaves: they show which further AMX types the host has.",
+        False,
     )
-    EXTRA_TYPES = "extra-types", ""
+    EXTRA_TYPES = "extra-types", "", False
 
 
 #: AMX is present and does not work, so the machine has a defect.
@@ -113,7 +120,7 @@ _DEFECTS = (Reason.FIRST_USE_FAILS, Reason.WRONG_RESULT)
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """``blocking`` findings keep AMX from being used, the others are notes."""
+    """One thing that keeps AMX from being used, or a note."""
 
     reason: Reason
     message: str
@@ -122,15 +129,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Support(msgspec.Struct, frozen=True):
-    """Whether AMX can be used, and all findings; if not, the first is the root cause."""
+    """All findings: AMX can be used if none is blocking, and otherwise the first is the cause."""
 
-    usable: bool
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether AMX can be used."""
+        return self.root_cause is None
 
     @property
     def root_cause(self) -> Finding | None:
         """The finding to act on first; None where AMX is usable."""
-        return None if self.usable else self.findings[0]
+        return next((finding for finding in self.findings if finding.blocking), None)
 
     @property
     def reason(self) -> Reason | None:

@@ -38,35 +38,31 @@ def detect() -> tuple[HostFacts, Support]:
 
 def judge(facts: HostFacts) -> Support:
     """Decide whether AMX can be used on the observed host; a pure function."""
-    blocking: list[Finding] = []
+    found: list[Finding] = []
     for stage in (_platform, _processor, _kernel, _filtered, _permission, _first_use):
-        blocking = list(stage(facts))
-        if blocking:
+        found = list(stage(facts))
+        if found:
             break
     # A system-call filter has a cause of its own: it would block AMX next.
-    if blocking and all(f.reason is not Reason.SYSCALL_FILTERED for f in blocking):
-        blocking += _filtered(facts)
-    return Support(usable=not blocking, findings=(*blocking, *_notes(facts)))
+    if found and all(each.reason is not Reason.SYSCALL_FILTERED for each in found):
+        found += _filtered(facts)
+    return Support((*found, *_notes(facts)))
 
 
-def _no(reason: Reason, message: str) -> Finding:
-    return Finding(reason, message, reason.remedy)
-
-
-def _note(reason: Reason, message: str) -> Finding:
-    return Finding(reason, message, reason.remedy, blocking=False)
+def _found(reason: Reason, message: str) -> Finding:
+    return Finding(reason, message, reason.remedy, reason.blocking)
 
 
 def _platform(facts: HostFacts) -> Iterator[Finding]:
     if facts.system != "linux":
-        yield _no(Reason.NOT_LINUX, f"This is {facts.system}; AMX is supported on Linux only.")
+        yield _found(Reason.NOT_LINUX, f"This is {facts.system}; AMX is supported on Linux only.")
     elif facts.machine != "x86_64":
-        yield _no(
+        yield _found(
             Reason.NOT_X86_64, f"This machine is {facts.machine}; AMX belongs to x86-64 CPUs."
         )
     elif facts.cpuid.error or not facts.cpuid.leaves:
         why = facts.cpuid.error or "nothing was read"
-        yield _no(Reason.CPUID_UNREADABLE, f"CPUID could not be read: {why}.")
+        yield _found(Reason.CPUID_UNREADABLE, f"CPUID could not be read: {why}.")
 
 
 def _processor(facts: HostFacts) -> Iterator[Finding]:
@@ -75,13 +71,13 @@ def _processor(facts: HostFacts) -> Iterator[Finding]:
     if "AMX-TILE" not in features:
         # A guest cannot tell a mask from a host without AMX, except where the vendor has none.
         if cpuid.virtual and cpuid.vendor == "GenuineIntel":
-            yield _no(
+            yield _found(
                 Reason.HYPERVISOR_MASK,
                 f"The hypervisor ({cpuid.hypervisor}) does not show AMX to this guest (CPUID 7.0 "
                 "EDX bit 24 is 0), or its host has none.",
             )
         else:
-            yield _no(
+            yield _found(
                 Reason.NO_SILICON,
                 f"This {cpuid.vendor} CPU reports no AMX (CPUID 7.0 EDX bit 24 is 0): it has none, "
                 "or the firmware keeps it off.",
@@ -89,18 +85,19 @@ def _processor(facts: HostFacts) -> Iterator[Finding]:
         return
     missing = [name for name in _BASE_TYPES if name not in features]
     if missing:
-        yield _no(
+        yield _found(
             Reason.TYPES_MISSING,
             f"The CPU reports AMX-TILE without {' and '.join(missing)}, which every AMX CPU has.",
         )
     holes = []
-    if cpuid.max_palette < 1 or not (cpuid.palette1.tiles and cpuid.palette1.tile_bytes):
+    palette = cpuid.leaf("1D.1")
+    if not (cpuid.leaf("1D.0").eax and palette.ebx >> 16 and palette.eax >> 16):
         holes.append("leaf 1D describes no tile palette")
     if not cpuid.tile_states_possible:
         holes.append("leaf D has no tile states")
     if holes:
         where = f"The hypervisor ({cpuid.hypervisor})" if cpuid.virtual else "This CPU"
-        yield _no(
+        yield _found(
             Reason.INCONSISTENT_CPUID,
             f"{where} reports AMX-TILE, and yet CPUID {' and '.join(holes)}.",
         )
@@ -111,26 +108,26 @@ def _kernel(facts: HostFacts) -> Iterator[Finding]:
     supported = permission.supported if permission else Answer()
     stand_in = [name for name in facts.runtimes if name in _STAND_IN_KERNELS]
     if supported.value is None and stand_in:
-        yield _no(
+        yield _found(
             Reason.STAND_IN_KERNEL,
             f"The system calls are answered by {stand_in[0]}, which does not know the tile "
             f"permission (ARCH_GET_XCOMP_SUPP: {supported}).",
         )
     elif supported.errno == "EINVAL":
         # Such a kernel leaves XCR0 without the tile states too, so this comes before that.
-        yield _no(
+        yield _found(
             Reason.KERNEL_TOO_OLD,
             "The kernel does not know the tile permission (ARCH_GET_XCOMP_SUPP: EINVAL), so it is "
             "from before Linux 5.16.",
         )
     elif not facts.cpuid.tile_states_enabled:
-        yield _no(
+        yield _found(
             Reason.OS_NOT_ENABLED,
             f"The CPU has AMX, and the kernel left its state off (XCR0 bits 17 and 18 are not both "
             f"set: XCR0 is {facts.cpuid.xcr0_text}).",
         )
     elif facts.cpuinfo.flags and "amx_tile" not in facts.cpuinfo.flags:
-        yield _no(
+        yield _found(
             Reason.OS_NOT_ENABLED,
             "The CPU has AMX, and the kernel was told to do without it (/proc/cpuinfo lacks "
             "amx_tile).",
@@ -143,7 +140,7 @@ def _filtered(facts: HostFacts) -> Iterator[Finding]:
         return
     for answer in (permission.supported, permission.before, permission.request):
         if answer.errno in _FILTER_ERRNOS or answer.signal == "SIGSYS":
-            yield _no(
+            yield _found(
                 Reason.SYSCALL_FILTERED,
                 "A system-call filter, as containers and sandboxes set it, keeps this process from "
                 f"asking for the tile permission ({answer}).",
@@ -154,27 +151,27 @@ def _filtered(facts: HostFacts) -> Iterator[Finding]:
 def _permission(facts: HostFacts) -> Iterator[Finding]:
     permission = facts.permission
     if permission is None:
-        yield _no(Reason.PERMISSION_UNKNOWN, "The kernel was not asked for the tile permission.")
+        yield _found(Reason.PERMISSION_UNKNOWN, "The kernel was not asked for the tile permission.")
         return
     request = permission.request
     if request.errno == "ENOSPC":
-        yield _no(
+        yield _found(
             Reason.SMALL_SIGALTSTACK,
             "The kernel refuses the tile permission because a thread's alternate signal stack is "
             "too small to hold the tiles (ENOSPC).",
         )
     elif request.errno:
-        yield _no(
+        yield _found(
             Reason.KERNEL_REFUSES,
             f"The kernel knows AMX and refuses the tile permission ({request}).",
         )
     elif request.value is None:
         why = permission.error or f"the process that asked ended: {request}"
-        yield _no(
+        yield _found(
             Reason.PERMISSION_UNKNOWN, f"Whether the kernel permits tiles is not known: {why}."
         )
     elif not permission.granted:
-        yield _no(
+        yield _found(
             Reason.KERNEL_REFUSES,
             "The kernel granted the tile permission and does not list it afterwards "
             f"(ARCH_GET_XCOMP_PERM: {permission.after}).",
@@ -191,22 +188,22 @@ def _first_use(facts: HostFacts) -> Iterator[Finding]:
         if (tile := tiles.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))).status not in _TRIED
     ]
     if failed:
-        yield _no(
+        yield _found(
             Reason.FIRST_USE_FAILS,
             f"A tile instruction ends the process or hangs on {_cpus(failed)}.",
         )
     if wrong:
-        yield _no(Reason.WRONG_RESULT, f"A tile multiplication is wrong on {_cpus(wrong)}.")
+        yield _found(Reason.WRONG_RESULT, f"A tile multiplication is wrong on {_cpus(wrong)}.")
     if untried or not tiles:
         where = _cpus(untried) if untried else "any CPU"
-        yield _no(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
+        yield _found(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
 
 
 def _notes(facts: HostFacts) -> Iterator[Finding]:
     cpuid = facts.cpuid
     extra = [name for name in cpuid.amx_features if name not in _BASE_TYPES]
     if extra:
-        yield _note(Reason.EXTRA_TYPES, f"The CPU also has {', '.join(extra)}.")
+        yield _found(Reason.EXTRA_TYPES, f"The CPU also has {', '.join(extra)}.")
     if "AMX-TILE" in cpuid.amx_features and cpuid.virtual:
         # Every CPU with AMX has subleaf 7.1, and leaf 1E with the multiplier's dimensions.
         hidden = [
@@ -215,14 +212,14 @@ def _notes(facts: HostFacts) -> Iterator[Finding]:
             if not seen
         ]
         if hidden:
-            yield _note(
+            yield _found(
                 Reason.PARTIAL_MASK,
                 f"The hypervisor ({cpuid.hypervisor}) shows AMX and hides CPUID leaf "
                 f"{' and '.join(hidden)}.",
             )
     for name, value in sorted(facts.environment.items()):
         if re.fullmatch(LIBRARY_CEILINGS[name], value, re.IGNORECASE):
-            yield _note(
+            yield _found(
                 Reason.CAPPED_BY_ENVIRONMENT,
                 f"{name}={value} in the environment keeps AMX from programs that read it.",
             )

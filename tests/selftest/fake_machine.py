@@ -64,7 +64,7 @@ def _detect():
         kernel_release=_SCRIPT.get("kernel", "fake"),
         topology=FAKE_TOPOLOGY,
     )
-    return facts, Support(usable, () if usable else (missing,))
+    return facts, Support(() if usable else (missing,))
 
 
 def _start_worker(run, isa, engine, label=""):

@@ -9,7 +9,7 @@ saw elsewhere becomes a file by wrapping its ``facts``.
 
 from __future__ import annotations
 
-__all__ = ["Expected", "RecordedHost", "host", "hosts"]
+__all__ = ["Expected", "RecordedHost", "changed", "host", "hosts"]
 
 import functools
 import re
@@ -54,6 +54,11 @@ def host(name: str) -> RecordedHost:
         expected=msgspec.convert(document["expected"], Expected),
         facts=msgspec.convert(_merged_facts(document), HostFacts),
     )
+
+
+def changed(facts: HostFacts, patch: Any) -> HostFacts:
+    """The facts with a JSON merge patch applied."""
+    return msgspec.convert(_merge(msgspec.to_builtins(facts), patch), HostFacts)
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_doctor_json_agrees_with_exit_code(
     name: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = host(name).facts
-    support = judge(facts) if code else Support(True, ())
+    support = judge(facts) if code else Support()
     monkeypatch.setattr(doctor, "detect", lambda: (facts, support))
     assert cli.main(["doctor"]) == code
     capsys.readouterr()

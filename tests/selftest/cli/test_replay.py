@@ -48,7 +48,7 @@ def on(monkeypatch):
     def put(machine, support=None):
         facts = host("sapphire-rapids").facts
         monkeypatch.setattr(HostFacts, "allowed_cpus", property(lambda self: (0, 1)))
-        monkeypatch.setattr(module, "detect", lambda: (facts, support or Support(True, ())))
+        monkeypatch.setattr(module, "detect", lambda: (facts, support or Support()))
         monkeypatch.setattr(module, "host_traits", lambda facts: {"cpu": "fake"})
         monkeypatch.setattr(module, "TileWorker", machine.worker)
         return machine
