@@ -5,7 +5,7 @@ Source of the bits: Intel's instruction set extensions reference, "CPUID", leave
 
 from __future__ import annotations
 
-__all__ = ["AMX_BITS", "Cpuid", "Palette", "Registers", "read_cpuid", "survey"]
+__all__ = ["AMX_BITS", "Cpuid", "Registers", "read_cpuid", "survey"]
 
 import ctypes
 from collections.abc import Callable
@@ -64,16 +64,6 @@ class Registers(msgspec.Struct, frozen=True):
     edx: int = 0
 
 
-class Palette(msgspec.Struct, frozen=True):
-    """Limits of one tile palette; sizes in bytes."""
-
-    total_bytes: int
-    tile_bytes: int
-    row_bytes: int
-    tiles: int
-    rows: int
-
-
 class Cpuid(msgspec.Struct, frozen=True):
     """Observed leaves by ``LEAF.SUBLEAF`` in hexadecimal, such as ``1D.1``, and XCR0.
 
@@ -118,23 +108,6 @@ class Cpuid(msgspec.Struct, frozen=True):
         leaf = self.leaf("40000000.0")
         signature = _text(leaf.ebx, leaf.ecx, leaf.edx)
         return _HYPERVISORS.get(signature, signature) or "unknown"
-
-    @property
-    def max_palette(self) -> int:
-        """The highest tile palette that can be configured; 0 means none."""
-        return self.leaf("1D.0").eax
-
-    @property
-    def palette1(self) -> Palette:
-        """Limits of palette 1, all zero where it is not described."""
-        leaf = self.leaf("1D.1")
-        return Palette(
-            total_bytes=leaf.eax & 0xFFFF,
-            tile_bytes=leaf.eax >> 16,
-            row_bytes=leaf.ebx & 0xFFFF,
-            tiles=leaf.ebx >> 16,
-            rows=leaf.ecx & 0xFFFF,
-        )
 
     @property
     def xcr0_text(self) -> str:

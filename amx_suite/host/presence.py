@@ -19,14 +19,15 @@ __all__ = [
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from amx_suite.host.cpuid import Cpuid, Palette, read_cpuid
+from amx_suite.host.cpuid import Cpuid, read_cpuid
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.permission import Permission
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
 from amx_suite.tmul.xcomp import XTILEDATA
 
-#: Intel SDM volume 2A, CPUID leaf 1D subleaf 1 (EAX 0x04002000, EBX 0x00080040, ECX 16).
-PALETTE_1 = Palette(total_bytes=8192, tile_bytes=1024, row_bytes=64, tiles=8, rows=16)
+#: Intel SDM volume 2A, CPUID leaf 1D subleaf 1, EAX, EBX and the low half of ECX: a tile of 1024
+#: bytes in 8192, 8 tiles of rows of 64 bytes, 16 rows.
+_PALETTE_1 = (0x04002000, 0x00080040, 0x10)
 #: Leaf 1E EBX: 16 rows of B, 64 bytes in a row of C.
 _TMUL_DIMENSIONS = 0x4010
 #: Bytes that XSAVE keeps of each tile state (leaf D, subleaves 17 and 18, EAX).
@@ -73,10 +74,12 @@ def cpu_differences(by_cpu: Mapping[int, Cpuid]) -> list[str]:
 def palette_faults(cpuid: Cpuid) -> list[str]:
     """Limits of the tiles that differ from what Intel fixes for palette 1."""
     faults = []
-    if cpuid.max_palette < 1:
+    if not cpuid.leaf("1D.0").eax:
         faults.append("CPUID 1D.0 reports no palette")
-    if cpuid.palette1 != PALETTE_1:
-        faults.append(f"palette 1 is {cpuid.palette1}, expected {PALETTE_1}")
+    leaf = cpuid.leaf("1D.1")
+    palette = (leaf.eax, leaf.ebx, leaf.ecx & 0xFFFF)
+    if palette != _PALETTE_1:
+        faults.append(f"CPUID 1D.1 is {_hexadecimal(palette)}, expected {_hexadecimal(_PALETTE_1)}")
     dimensions = cpuid.leaf("1E.0").ebx
     # A hidden leaf is a note of ``judge``; only a wrong value is a fault.
     if dimensions not in (0, _TMUL_DIMENSIONS):
@@ -137,3 +140,7 @@ def agreement_faults(facts: HostFacts) -> list[str]:
     if ("hypervisor" in flags) != facts.cpuid.virtual:
         faults.append("/proc/cpuinfo and CPUID 1.0 ECX bit 31 differ on whether this is a guest")
     return faults
+
+
+def _hexadecimal(registers: tuple[int, ...]) -> str:
+    return ", ".join(map(hex, registers))

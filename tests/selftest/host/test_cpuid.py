@@ -7,7 +7,7 @@ import platform
 import pytest
 from recorded_hosts import host
 
-from amx_suite.host.cpuid import Cpuid, Palette, Registers, read_cpuid, survey
+from amx_suite.host.cpuid import Cpuid, Registers, read_cpuid, survey
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import jit
 
@@ -47,11 +47,6 @@ def test_only_existing_leaves_are_read() -> None:
     assert cpu.asked == ["0.0", "1.0", "7.0", "D.0", "D.11", "D.12"]
     assert found.xcr0 is None
     assert cpu.xcr0_reads == 0
-
-
-def test_palette_1_is_decoded_as_intel_documents_it() -> None:
-    palette = host("sapphire-rapids").facts.cpuid.palette1
-    assert palette == Palette(total_bytes=8192, tile_bytes=1024, row_bytes=64, tiles=8, rows=16)
 
 
 @pytest.mark.parametrize(
