@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Answer", "Permission", "amx_permission_held", "ask_permission"]
 
-from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -55,16 +55,14 @@ class Permission(msgspec.Struct, frozen=True):
         return self.request.value is not None and self.after.has_tiles
 
 
-def start_questions() -> Child:
-    """A child that answers ``Ask``."""
-    return Child("amx_suite.tmul.tile_probe:Questions", label="tile permission")
+def ask_permission(handler: str = "amx_suite.tmul.tile_probe:Questions") -> Permission:
+    """Ask the kernel in a child process; a child killed by a system-call filter is an answer.
 
-
-def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:
-    """Ask the kernel in a child process; a child killed by a system-call filter is an answer."""
-    answers: dict[str, Answer] = {}
+    ``handler`` answers ``Ask`` in the child.
+    """
+    answers: dict[str, Any] = {}
     try:
-        with start() as child:
+        with Child(handler, label="tile permission") as child:
             for question in xcomp.QUESTIONS:
                 try:
                     said = child.ask(Ask(question), Answered)
@@ -76,9 +74,8 @@ def ask_permission(start: Callable[[], Child] = start_questions) -> Permission:
                     break
     except ChildError as error:
         last = error.stderr_tail.splitlines()[-1:]
-        why = ": ".join([f"the process that asks failed: {error.what}", *last])
-        return msgspec.structs.replace(Permission(error=why), **answers)
-    return msgspec.structs.replace(Permission(), **answers)
+        answers["error"] = ": ".join([f"the process that asks failed: {error.what}", *last])
+    return Permission(**answers)
 
 
 def amx_permission_held() -> bool | None:

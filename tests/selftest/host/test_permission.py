@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from amx_suite.child.handle import Child
 from amx_suite.host.permission import Answer, Permission, amx_permission_held, ask_permission
 from amx_suite.tmul import xcomp
 from amx_suite.tmul.tile_probe import Ask
@@ -20,7 +19,7 @@ on_x86_64_linux = pytest.mark.skipif(
 
 
 def _asked(handler: str) -> Permission:
-    return ask_permission(lambda: Child(f"fake_tiles:{handler}", label="tile permission"))
+    return ask_permission(f"fake_tiles:{handler}")
 
 
 def test_a_granted_permission() -> None:
