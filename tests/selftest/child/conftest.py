@@ -1,4 +1,4 @@
-"""Children with fake handlers; all of them end with the test."""
+"""Children with fake handlers; all of them end with the test, or with the module."""
 
 import pytest
 from fake_handlers import OBEDIENT
@@ -17,3 +17,10 @@ def start():
     yield child
     for each in started:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def child():
+    """One that the tests of a module share; each leaves it alive."""
+    with Child(OBEDIENT, label="fake") as shared:
+        yield shared

@@ -24,26 +24,25 @@ from amx_suite.worker.process import SliceTaken
 pytestmark = pytest.mark.selftest
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(6, dtype=np.float64).reshape(2, 3),
-        np.arange(6, dtype=np.int8).reshape(2, 3).T,
-        np.array(3.5, dtype=np.float32),
-        np.empty((0, 4), dtype=np.float32),
-        np.full((300, 1000), np.nan, dtype=np.float32),
-    ],
-    ids=["2d", "transposed", "0d", "empty", "megabyte of NaN"],
-)
-def test_arrays_cross_unchanged(start, array):
-    _, back = start().exchange(Do("echo"), Told, {"a": array})
-    np.testing.assert_array_equal(back["a"], array)
-    assert (back["a"].dtype, back["a"].shape) == (array.dtype, array.shape)
+ARRAYS = {
+    "2d": np.arange(6, dtype=np.float64).reshape(2, 3),
+    "transposed": np.arange(6, dtype=np.int8).reshape(2, 3).T,
+    "0d": np.array(3.5, dtype=np.float32),
+    "empty": np.empty((0, 4), dtype=np.float32),
+    "megabyte of NaN": np.full((300, 1000), np.nan, dtype=np.float32),
+}
+
+
+def test_arrays_cross_unchanged(child):
+    _, back = child.exchange(Do("echo"), Told, ARRAYS)
+    assert list(back) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(back[name], array)
+        assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
 
 
 @pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.zeros(1, "f4,i4")])
-def test_only_numbers_are_sent(start, array):
-    child = start()
+def test_only_numbers_are_sent(child, array):
     with pytest.raises(TypeError, match=r"array 'a'.*no number"):
         child.exchange(Do("echo"), Told, {"a": array})
     assert child.ask(Do("echo"), Told) == Told(), "nothing of it was sent"
@@ -97,16 +96,15 @@ def test_impossible_numbers_are_refused(kind, good, field, wrong):
         ("usage", UsageError),
     ],
 )
-def test_reported_failures_have_their_type(start, kind, error):
-    child = start()
+def test_reported_failures_have_their_type(child, kind, error):
     with pytest.raises(error):
         child.ask(Do(kind), Told)
     assert child.ask(Do("echo"), Told) == Told(), "the child lives on"
 
 
-def test_an_exception_carries_its_traceback(start):
+def test_an_exception_carries_its_traceback(child):
     with pytest.raises(ChildFailedError, match="RuntimeError: broken as told") as caught:
-        start().ask(Do("error"), Told)
+        child.ask(Do("error"), Told)
     assert "in handle" in caught.value.stderr_tail
 
 
@@ -119,9 +117,8 @@ def test_child_is_bound_and_alone_in_its_group(start):
     assert (cpus, stdin_is_null) == (1, 1)
 
 
-def test_a_waiting_parent_is_idle(start):
+def test_a_waiting_parent_is_idle(child):
     """No thread of it is scheduled even once: it is blocked on the socket, and polls nothing."""
-    child = start()
     pid = {"pid": np.array(os.getpid())}
     assert child.exchange(Do("watch"), Told, pid)[0].numbers == (0,)
 

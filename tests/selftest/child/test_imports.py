@@ -81,33 +81,24 @@ def test_an_empty_pythonpath_is_removed():
     }
 
 
-#: The command line with a machine lock of its own: this test's run may hold the real one.
+#: Three commands with a machine lock of their own: this test's run may hold the real one.
 UNLOCKED = """
 import sys
 from pathlib import Path
 from amx_suite.host import lock
-lock.LOCK_PATH = Path(sys.argv.pop(1))
+lock.LOCK_PATH = Path(sys.argv[1])
 from amx_suite.cli import main
-sys.exit(main())
+print("codes:", main(["doctor"]), main(["list"]), main(["qualify", "--level", "1"]))
 """
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "said"),
-    [
-        (["doctor"], 3, "AMX is not usable on this machine"),
-        (["list"], 0, "gemm-inference-fp32"),
-        (["qualify", "--level", "1"], 3, "AMX NOT USABLE"),
-    ],
-    ids=["doctor", "list", "qualify"],
-)
-def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, code, said):
+def test_commands_ignore_modules_in_the_folder(hostile, tmp_path):
     done = subprocess.run(
         # In the jail, so that the machine is one without usable AMX wherever this runs. As the
         # installed command does it, the working folder is on no path.
         [
             *(sys.executable, "-P", "-m", "amx_suite.worker.jail"),
-            *(sys.executable, "-P", "-c", UNLOCKED, str(tmp_path / "lock"), *command),
+            *(sys.executable, "-P", "-c", UNLOCKED, str(tmp_path / "lock")),
         ],
         cwd=hostile,
         env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AMX_SUITE_THREADS": "1"},
@@ -116,7 +107,8 @@ def test_commands_ignore_modules_in_the_folder(hostile, tmp_path, command, code,
         check=False,
     )
     text = done.stdout + done.stderr
-    assert done.returncode == code, text
-    assert said in text
+    assert "AMX is not usable on this machine" in text
+    assert "gemm-inference-fp32" in text
+    assert "codes: 3 0 3" in done.stdout, text
     assert "working folder" not in text
     assert "wrong package" not in text
