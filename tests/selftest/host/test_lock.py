@@ -23,8 +23,7 @@ import subprocess, sys
 from pathlib import Path
 from amx_suite.host.lock import MachineLock
 with MachineLock(Path(sys.argv[1])).acquire(False, print):
-    child = "import sys; print('held', flush=True); sys.stdin.read()"
-    subprocess.run([sys.executable, "-c", child], close_fds=False)
+    subprocess.run("echo held; exec cat", shell=True, close_fds=False)
 """
 
 Holder = subprocess.Popen[str]
