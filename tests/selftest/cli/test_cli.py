@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +23,6 @@ from amx_suite.host.reasons import Support
 from amx_suite.host.support import judge
 
 pytestmark = pytest.mark.selftest
-
-
-@pytest.fixture(autouse=True)
-def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AMX_SUITE_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,51 +19,52 @@ WOBBLE = [0.01 * math.sin(n) for n in range(12)]
 SAME = [stored_runs.LEVEL + wobble for wobble in reversed(WOBBLE)]
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return stored_runs.write(
-        tmp_path / "base.json",
-        stored_runs.summary([stored_runs.LEVEL + wobble for wobble in WOBBLE]),
-    )
+LOGS = {
+    "base": [stored_runs.LEVEL + wobble for wobble in WOBBLE],
+    "same": SAME,
+    "slower": [log - 0.1 for log in SAME],
+    "few": SAME[:3],
+}
+
+#: Runs the command on stored runs, by name, with more arguments.
+Compare = Callable[..., int]
 
 
 @pytest.fixture
-def same(tmp_path: Path) -> Path:
-    return stored_runs.write(tmp_path / "same.json", stored_runs.summary(SAME))
+def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
+    monkeypatch.chdir(tmp_path)
+    for name, logs in LOGS.items():
+        stored_runs.write(tmp_path / f"{name}.json", stored_runs.summary(logs))
+
+    def run(names: str, *more: str) -> int:
+        return cli.main(["compare", *(f"{name}.json" for name in names.split()), *more])
+
+    return run
 
 
-@pytest.fixture
-def slower(tmp_path: Path) -> Path:
-    return stored_runs.write(
-        tmp_path / "slower.json", stored_runs.summary([log - 0.1 for log in SAME])
-    )
+@pytest.mark.parametrize(
+    ("names", "more", "code"),
+    [
+        ("base same", [], 0),
+        ("base slower", [], 1),
+        ("slower base", [], 0),
+        ("base few", [], 4),
+        ("base slower", ["--margin", "20"], 0),
+        ("base", [], 2),
+        ("base same slower", [], 1),
+        ("slower base base", [], 2),
+    ],
+)
+def test_exit_codes(compare: Compare, names: str, more: list[str], code: int) -> None:
+    """The last run is the new one."""
+    assert compare(names, *more) == code
 
 
-def test_exit_codes(base: Path, same: Path, slower: Path, tmp_path: Path) -> None:
-    few = stored_runs.write(tmp_path / "few.json", stored_runs.summary(SAME[:3]))
-    assert cli.main(["compare", str(base), str(same)]) == 0
-    assert cli.main(["compare", str(base), str(slower)]) == 1
-    assert cli.main(["compare", str(slower), str(base)]) == 0
-    assert cli.main(["compare", str(base), str(few)]) == 4
-    assert cli.main(["compare", str(base), str(slower), "--margin", "20"]) == 0
-    assert cli.main(["compare", str(base)]) == 2
-
-
-def test_last_run_is_the_new_one(base: Path, same: Path, slower: Path) -> None:
-    assert cli.main(["compare", str(base), str(same), str(slower)]) == 1
-    assert cli.main(["compare", str(slower), str(base), str(base)]) == 2
-
-
-def test_table_page_and_json_agree(
-    base: Path, slower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    written, page = tmp_path / "new" / "change.json", tmp_path / "new" / "change.md"
-    code = cli.main(
-        ["compare", str(base), str(slower), "--json", str(written), "--markdown", str(page)]
-    )
+def test_table_page_and_json_agree(compare: Compare, capsys: pytest.CaptureFixture[str]) -> None:
+    written, page = Path("new/change.json"), Path("new/change.md")
+    assert compare("base slower", "--json", str(written), "--markdown", str(page)) == 1
     found = json.loads(written.read_text())
     (gate,) = found["gates"]
-    assert code == 1
     assert gate["change"] == "worse"
     assert gate["ratio"] == pytest.approx(math.exp(-0.1), rel=1e-3)
     assert gate["low"] < gate["ratio"] < gate["high"]
@@ -74,30 +76,27 @@ def test_table_page_and_json_agree(
 
 @pytest.mark.parametrize("margin", ["0", "100", "five"])
 def test_margin_is_a_percentage(
-    base: Path, same: Path, margin: str, capsys: pytest.CaptureFixture[str]
+    compare: Compare, margin: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["compare", str(base), str(same), f"--margin={margin}"]) == 2
+    assert compare("base same", f"--margin={margin}") == 2
     assert f"--margin: got '{margin}', expected a percentage" in capsys.readouterr().err
 
 
 def test_incomparable_runs_are_a_usage_error(
-    base: Path, same: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    compare: Compare, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = stored_runs.write(
-        tmp_path / "other.json", stored_runs.summary(SAME, versions={"torch": "9"})
-    )
-    plain = tmp_path / "plain.json"
-    plain.write_text('{"benchmarks": []}')
-    for new in (tmp_path / "absent.json", plain, base, other):
-        assert cli.main(["compare", str(base), str(new)]) == 2
+    stored_runs.write(Path("other.json"), stored_runs.summary(SAME, versions={"torch": "9"}))
+    Path("plain.json").write_text('{"benchmarks": []}')
+    for new in ("absent", "plain", "base", "other"):
+        assert compare(f"base {new}") == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert cli.main(["compare", str(base), str(other), "--across", "software"]) == 0
+    assert compare("base other", "--across", "software") == 0
     assert "torch was '2.8.0', is '9'" in capsys.readouterr().out
 
 
 def test_output_in_the_way_writes_nothing(
-    base: Path, same: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    compare: Compare, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["compare", str(base), str(same), "--json", str(base / "x.json")]) == 2
+    assert compare("base same", "--json", "base.json/x.json") == 2
     assert "cannot write in" in capsys.readouterr().err
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["base.json", "same.json"]
+    assert {path.stem for path in Path().iterdir()} == set(LOGS)

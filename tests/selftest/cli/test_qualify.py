@@ -63,8 +63,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("detection", "performance", "selftest"):
         (root / "tests" / name).mkdir(parents=True)
     monkeypatch.setattr(qualify, "_tests_root", lambda: root)
-    for name in [name for name in os.environ if name.startswith("AMX_SUITE_")]:
-        monkeypatch.delenv(name)
     return root
 
 
@@ -122,24 +120,16 @@ def test_failed_pytest_is_never_0(run: Run, ended: int, code: int) -> None:
     assert run(FakePytest(ended, runs.QUALIFIED)) == code
 
 
-@pytest.mark.parametrize(("ended", "code"), [(0, 1), (3, 1), (4, 2)])
-def test_run_without_summary_is_an_error(run: Run, output: Path, ended: int, code: int) -> None:
-    assert run(FakePytest(ended)) == code
-    assert list(output.iterdir()) == []
-
-
-def test_dying_run_leaves_no_earlier_results(run: Run, output: Path) -> None:
-    assert run(FakePytest(0, runs.QUALIFIED)) == 0
-    (output / "mine.txt").touch()
-    assert run(FakePytest(3)) == 1
-    assert [entry.name for entry in output.iterdir()] == ["mine.txt"]
-
-
-def test_refused_run_leaves_earlier_results(run: Run, output: Path) -> None:
+@pytest.mark.parametrize(("ended", "code", "kept"), [(0, 1, False), (3, 1, False), (4, 2, True)])
+def test_only_a_refused_run_leaves_earlier_results(
+    run: Run, output: Path, ended: int, code: int, kept: bool
+) -> None:
     run(FakePytest(0, runs.QUALIFIED))
+    (output / "mine.txt").touch()
     before = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert run(FakePytest(4)) == 2
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert run(FakePytest(ended)) == code
+    after = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert after == (before if kept else {"mine.txt": b""})
 
 
 def test_results_json_without_timed_rows(run: Run, output: Path) -> None:
