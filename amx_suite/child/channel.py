@@ -1,11 +1,11 @@
 """Messages, how they cross the socket, and the worker that answers them.
 
-A frame is a msgpack envelope, then the arrays' raw bytes, little endian::
+A frame is a head in msgpack, then the arrays' raw bytes, little endian::
 
-    u32 length of the envelope | envelope | bytes of array 0 | bytes of array 1 | ...
+    u32 length of the head | head | bytes of array 0 | bytes of array 1 | ...
 
-The envelope holds the message and each array's name, dtype and shape, so the bytes are read
-straight into the arrays' memory. Arrays hold numbers only: nothing that arrives is executed.
+The head holds each array's name, dtype and shape, and the message, so the bytes are read straight
+into the arrays' memory. Arrays hold numbers only: nothing that arrives is executed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ else:
 _Buffer = TypeVar("_Buffer", bytearray, memoryview)
 
 LENGTH = struct.Struct("<I")
-_LARGEST_ENVELOPE_BYTES = 64 * 2**20
+_LARGEST_HEAD_BYTES = 64 * 2**20
 _LARGEST_ARRAY_BYTES = 4 * 2**30
 #: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
@@ -127,11 +127,6 @@ class _ArrayHeader(msgspec.Struct, frozen=True):
     shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    message: msgspec.Raw
-    arrays: tuple[_ArrayHeader, ...]
-
-
 class Channel:
     """One end of the socket; both ends use this class. A time limit of None waits forever.
 
@@ -154,13 +149,11 @@ class Channel:
         """
         deadline = _deadline(seconds)
         contiguous = {name: _contiguous(name, array) for name, array in (arrays or {}).items()}
-        headers = tuple(
+        headers = [
             _ArrayHeader(name, array.dtype.str, array.shape) for name, array in contiguous.items()
-        )
-        body = msgspec.msgpack.encode(
-            _Envelope(msgspec.Raw(msgspec.msgpack.encode(message)), headers)
-        )
-        self._send(LENGTH.pack(len(body)) + body, deadline)
+        ]
+        head = msgspec.msgpack.encode((headers, message))
+        self._send(LENGTH.pack(len(head)) + head, deadline)
         for array in contiguous.values():
             if array.nbytes:
                 self._send(array.data.cast("B"), deadline)
@@ -172,12 +165,11 @@ class Channel:
         """
         deadline = _deadline(seconds)
         (length,) = LENGTH.unpack(self._read(bytearray(LENGTH.size), deadline))
-        if length > _LARGEST_ENVELOPE_BYTES:
-            raise msgspec.DecodeError(f"an envelope of {length} bytes is announced")
-        body = self._read(bytearray(length), deadline)
-        envelope = msgspec.msgpack.decode(body, type=_Envelope)
-        arrays = {head.name: self._read_array(head, deadline) for head in envelope.arrays}
-        return msgspec.msgpack.decode(envelope.message, type=kind), arrays
+        if length > _LARGEST_HEAD_BYTES:
+            raise msgspec.DecodeError(f"a head of {length} bytes is announced")
+        head = self._read(bytearray(length), deadline)
+        headers, message = msgspec.msgpack.decode(head, type=tuple[list[_ArrayHeader], kind])
+        return message, {each.name: self._read_array(each, deadline) for each in headers}
 
     def close(self) -> None:
         """Close this end; the other sees an OSError."""
@@ -195,19 +187,21 @@ class Channel:
         self._limit(deadline)
         self._socket.sendall(data)
 
-    def _read_array(self, head: _ArrayHeader, deadline: float) -> Any:
+    def _read_array(self, header: _ArrayHeader, deadline: float) -> Any:
         import numpy as np
 
         try:
-            dtype = np.dtype(head.dtype)
+            dtype = np.dtype(header.dtype)
         except TypeError as error:
-            raise msgspec.DecodeError(f"array '{head.name}' has no known type: {error}") from error
+            raise msgspec.DecodeError(
+                f"array '{header.name}' has no known type: {error}"
+            ) from error
         if dtype.kind not in _KINDS:
-            raise msgspec.DecodeError(_no_number(head.name, dtype))
-        size = math.prod(head.shape) * dtype.itemsize
+            raise msgspec.DecodeError(_no_number(header.name, dtype))
+        size = math.prod(header.shape) * dtype.itemsize
         if size > _LARGEST_ARRAY_BYTES:
-            raise msgspec.DecodeError(f"array '{head.name}' of {size} bytes is announced")
-        array = np.empty(head.shape, dtype)
+            raise msgspec.DecodeError(f"array '{header.name}' of {size} bytes is announced")
+        array = np.empty(header.shape, dtype)
         if size:
             self._read(array.data.cast("B"), deadline)
         return array

@@ -74,9 +74,8 @@ class Obedient:
 
     def _object_array(self, _, arrays):
         """What a careless child would send: addresses of Python objects as an array's bytes."""
-        envelope = b"\x82\xa7message\x81\xa4type\xa4Told\xa6arrays\x91\x83\xa4name\xa1a"
-        envelope += b"\xa5dtype\xa2|O\xa5shape\x91\x01"
-        os.write(int(sys.argv[2]), len(envelope).to_bytes(4, "little") + envelope + b"\x01" * 8)
+        head = b"\x92\x91\x83\xa4name\xa1a\xa5dtype\xa2|O\xa5shape\x91\x01\x81\xa4type\xa4Told"
+        os.write(int(sys.argv[2]), len(head).to_bytes(4, "little") + head + b"\x01" * 8)
         time.sleep(60)
 
     def _speak(self, megabytes, _):
