@@ -119,14 +119,13 @@ def permission_faults(permission: Permission) -> list[str]:
 
 def tile_faults(results: Sequence[TileResult], cpus: Iterable[int]) -> list[str]:
     """CPUs on which the tile multiplication did not come out right, or was not run."""
-    status = {result.cpu: result for result in results}
-    faults = []
-    for cpu in cpus:
-        result = status.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))
-        if result.status is not TileStatus.OK:
-            detail = f" ({result.detail})" if result.detail else ""
-            faults.append(f"CPU {cpu}: {result.status}{detail}")
-    return faults
+    tiles = {cpu: TileResult(cpu, TileStatus.NOT_RUN) for cpu in cpus}
+    tiles |= {result.cpu: result for result in results}
+    return [
+        f"CPU {tile.cpu}: {tile.status}" + f" ({tile.detail})" * bool(tile.detail)
+        for tile in tiles.values()
+        if tile.status is not TileStatus.OK
+    ]
 
 
 def agreement_faults(facts: HostFacts) -> list[str]:

@@ -179,14 +179,11 @@ def _permission(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _first_use(facts: HostFacts) -> Iterator[Finding]:
-    tiles = {tile.cpu: tile for tile in facts.tiles or ()}
+    tiles = {cpu: TileResult(cpu, TileStatus.NOT_RUN) for cpu in facts.allowed_cpus}
+    tiles |= {tile.cpu: tile for tile in facts.tiles or ()}
     failed = [tile for tile in tiles.values() if tile.status in _FAILED]
     wrong = [tile for tile in tiles.values() if tile.status is TileStatus.WRONG]
-    untried = [
-        tile
-        for cpu in facts.allowed_cpus
-        if (tile := tiles.get(cpu, TileResult(cpu, TileStatus.NOT_RUN))).status not in _TRIED
-    ]
+    untried = [tile for tile in tiles.values() if tile.status not in _TRIED]
     if failed:
         yield _found(
             Reason.FIRST_USE_FAILS,
