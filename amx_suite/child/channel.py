@@ -71,9 +71,8 @@ _PASSED_ON = (NotApplicableError, EngineUnavailableError, UsageError, OutputErro
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
-    """A request of the parent. A child that exceeds these limits counts as hung."""
+    """A request of the parent. A child that exceeds this limit counts as hung."""
 
-    seconds_to_send: ClassVar[float] = 30.0
     seconds_to_answer: ClassVar[float] = 60.0
 
 

@@ -35,6 +35,8 @@ from amx_suite.errors import LostChildError
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
 START_SECONDS = 60.0
+#: Time to take in a request and its arrays.
+SEND_SECONDS = 30.0
 _SECONDS_TO_DIE = 5.0
 _TAIL_BYTES = 4000
 #: Descriptors for the rest of this process. Each child takes one more.
@@ -74,13 +76,12 @@ class Child:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.label = label
-        self.cpus = tuple(cpus)
         self._oom_kills_before = _oom_kills()
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
         _raise_descriptor_limit()
         try:
-            self._start(handler, os.environ if environment is None else environment)
+            self._start(handler, cpus, os.environ if environment is None else environment)
         except OSError as error:
             raise LostChildError(self.label, f"it could not be started: {error}") from error
         with self._losing(f"it did not start within {START_SECONDS:g} s"):
@@ -108,8 +109,8 @@ class Child:
         with self._lock:
             if self._gone is not None:
                 raise self._gone
-            with self._losing(f"it did not take {name} within {request.seconds_to_send:g} s"):
-                self._channel.send(request, arrays, request.seconds_to_send)
+            with self._losing(f"it did not take {name} within {SEND_SECONDS:g} s"):
+                self._channel.send(request, arrays, SEND_SECONDS)
             with self._losing(f"it did not answer {name} within {limit:g} s"):
                 answer, results = self._channel.receive(reply | Failed, limit)
         if isinstance(answer, Failed):
@@ -127,12 +128,12 @@ class Child:
     def __exit__(self, *reason: object) -> None:
         self.close()
 
-    def _start(self, handler: str, variables: Mapping[str, str]) -> None:
+    def _start(self, handler: str, cpus: Sequence[int], variables: Mapping[str, str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="amx-suite-"))
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
-        cpus = ",".join(map(str, self.cpus))
-        what = (self.label, str(theirs.fileno()), str(self._folder), handler, cpus)
+        bound_to = ",".join(map(str, cpus))
+        what = (self.label, str(theirs.fileno()), str(self._folder), handler, bound_to)
         try:
             with theirs, (self._folder / program.LOG).open("ab") as log:
                 # A session of its own, so that Ctrl-C in a terminal does not reach it.

@@ -42,7 +42,9 @@ def main(argv: list[str]) -> int:
             keeper = os.getpid()
             return _keep(sock, fork(lambda: _work(sock, handler, numbers, keeper)))
         finally:
-            _remove(folder)
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fork(work: Callable[[], int]) -> int:
@@ -124,17 +126,6 @@ def _has_ended(worker: int) -> bool:
     """
     asked = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, worker, asked) is not None
-
-
-def _remove(folder: str) -> None:
-    """Remove the temporary folder, which is usually empty but for the log."""
-    with suppress(OSError):
-        os.unlink(f"{folder}/{LOG}")  # noqa: PTH108 - pathlib takes a while to import
-        os.rmdir(folder)  # noqa: PTH106
-        return
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill_group(group: int) -> None:

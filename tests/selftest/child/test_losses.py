@@ -51,7 +51,7 @@ def test_a_silent_child_is_killed(start, request_):
 def test_a_request_that_is_never_read(start, monkeypatch):
     """Larger than the socket holds, so that sending it waits for the child."""
     child = start(f"{HERE}:Deaf")
-    monkeypatch.setattr(Do, "seconds_to_send", 0.3)
+    monkeypatch.setattr(handle, "SEND_SECONDS", 0.3)
     error = lost(child, Do("echo"), arrays={"a": np.zeros(2**24)})
     assert error.silent
     assert "did not take Do within 0.3 s" in str(error)
