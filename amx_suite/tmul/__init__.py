@@ -5,8 +5,7 @@
 - Exactness: ``instructions`` is the table, ``oracle`` computes what each must give, ``fills`` (with
   ``formats``) makes operands, ``batch`` describes a run and its result, ``execute`` runs it on the
   CPU, ``exactness`` compares, ``tile_worker`` does so in a child.
-- State and faults: ``state_checks`` and ``fault_checks``; ``check`` runs one of them in a fork,
-  ``checks`` runs all of them in a child.
+- State and faults: ``state_checks`` and ``fault_checks``; ``checks`` runs each in a fork.
 - Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` runs one real tile
   multiplication on each CPU in a child.
 - Rates: ``cycles`` measures a unit per cycle of its core, ``probe`` on all CPUs at once.

@@ -14,10 +14,9 @@ import mmap
 import signal
 from collections.abc import Callable
 
-from amx_suite.tmul.check import Check
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.jit import assemble
-from amx_suite.tmul.state_checks import require_tiles
+from amx_suite.tmul.state_checks import Check, require_tiles
 
 #: Offsets in the 64 bytes of a configuration (SDM, LDTILECFG).
 _PALETTE, _RESERVED, _ROW_BYTES_OF_0, _ROWS_OF_0 = 0, 2, 16, 48

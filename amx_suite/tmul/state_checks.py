@@ -1,14 +1,16 @@
 """How the kernel must treat tile state: permission, inheritance, switches, signals, page faults.
 
 Each check runs in a process of its own that holds no tile permission yet and is pinned to one CPU.
-It returns if all is well and raises Broken or NotHere otherwise. The first six are those of Linux's
+It returns if all is well, raises AssertionError if
+the machine or its kernel does not do as specified, and NotApplicableError if the check cannot be
+made here. The first six are those of Linux's
 own test for AMX (tools/testing/selftests/x86/amx.c) without ptrace: a debugger's view of the tiles
 does not compute.
 """
 
 from __future__ import annotations
 
-__all__ = ["STATE_CHECKS", "due_tiles", "require_tiles", "stored_tiles"]
+__all__ = ["STATE_CHECKS", "Check", "due_tiles", "require_tiles", "stored_tiles"]
 
 import ctypes
 import errno
@@ -21,9 +23,10 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from amx_suite.child.main import exit_code_of, fork
-from amx_suite.tmul.check import Broken, Check, NotHere
+from amx_suite.errors import NotApplicableError
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.kernel_calls import current_cpu, set_signal_stack, untouched_memory
 from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile, tile_copy
@@ -54,11 +57,23 @@ _ASK_AFTER_EXEC = (
 )
 
 
+class Check(NamedTuple):
+    """``run(cpu)`` must return or, with ``ends_by``, be killed by that signal.
+
+    ``control`` does the same in the legal way and must return: it shows that the process was killed
+    for the illegal part alone.
+    """
+
+    run: Callable[[int], None]
+    ends_by: signal.Signals | None = None
+    control: Callable[[int], None] | None = None
+
+
 def require_tiles() -> TileFile:
-    """Get the permission, or raise Broken."""
+    """Get the permission, or raise AssertionError."""
     reply = request_tiles()
     if reply.value is None:
-        raise Broken(f"the kernel refused the tile permission: {errno_name(reply.errno)}")
+        raise AssertionError(f"the kernel refused the tile permission: {errno_name(reply.errno)}")
     return TileFile()
 
 
@@ -72,7 +87,7 @@ def _pattern(seed: int) -> bytes:
 
 def _expect(ok: bool, otherwise: str) -> None:
     if not ok:
-        raise Broken(otherwise)
+        raise AssertionError(otherwise)
 
 
 def _exit_codes(*works: Callable[[], bool]) -> list[int]:
@@ -92,7 +107,7 @@ def _crowd(work: Callable[[int], bool]) -> list[int]:
 def _use_without_permission(cpu: int) -> None:
     """Must die of SIGILL."""
     TileFile().hold(_pattern(cpu))
-    raise Broken("a tile instruction ran though the kernel had given no permission")
+    raise AssertionError("a tile instruction ran though the kernel had given no permission")
 
 
 def _permission(cpu: int) -> None:
@@ -107,7 +122,7 @@ def _permission(cpu: int) -> None:
 def _small_signal_stack_first(cpu: int) -> None:
     _stack, refused = set_signal_stack(_SMALL_STACK)
     if refused:
-        raise NotHere(f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}")
+        raise NotApplicableError(f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}")
     found = errno_name(request_tiles().errno)
     _expect(found == "ENOSPC", f"with a signal stack too small, the request said {found}")
 
@@ -250,7 +265,7 @@ def _migration(cpu: int) -> None:
     tiles, data = require_tiles(), _pattern(cpu)
     home, allowed = {cpu}, _ALLOWED - {cpu}
     if not allowed:
-        raise NotHere("this process may use one CPU only")
+        raise NotApplicableError("this process may use one CPU only")
     tiles.hold(data)
     for other in sorted(allowed):
         for target in ({other}, home):

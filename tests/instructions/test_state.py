@@ -9,8 +9,7 @@ import pytest
 
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import HostView
-from amx_suite.tmul.check import CheckResult, Outcome
-from amx_suite.tmul.checks import CHECKS, run_checks
+from amx_suite.tmul.checks import CHECKS, CheckResult, Outcome, run_checks
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 
