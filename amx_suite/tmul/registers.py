@@ -1,4 +1,4 @@
-"""The eight tile registers of the calling thread: load them, copy through them, store them.
+"""The eight tile registers of the calling thread: load them, and compare what they hold.
 
 Tiles belong to the thread. They stay as they are between two calls, whatever Python and the kernel
 do in between; the state checks rely on that.
@@ -6,11 +6,11 @@ do in between; the state checks rely on that.
 
 from __future__ import annotations
 
-__all__ = ["TILE_FILE_BYTES", "SignalHandler", "TileFile", "tile_copy"]
+__all__ = ["TILE_FILE_BYTES", "SignalHandler", "TileFile"]
 
 import ctypes
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
@@ -20,65 +20,55 @@ from amx_suite.tmul.jit import assemble
 TILE_FILE_BYTES = TILES * TILE_BYTES
 
 _TILE_NAMES = tuple(f"tmm{tile}" for tile in range(TILES))
-_ALL_FULL = tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES)
+_FULL = ((MAX_ROWS, MAX_ROW_BYTES),) * TILES
+#: The content of the memory around the rows of a store.
+_UNTOUCHED = b"\xa5" * TILE_FILE_BYTES
 
-#: Its number among the system calls of x86-64.
-_SCHED_YIELD = 24
 _SA_ONSTACK = 0x08000000
 #: sigset_t of glibc: 1024 signals.
 _SIGNAL_SET_BYTES = 128
 
 
 class TileFile:
-    """All eight registers at their full size of 16 rows of 64 bytes.
+    """All eight registers, each with its (rows, bytes in a row); by default 16 rows of 64 bytes.
 
-    Without the tile permission every method ends the process by SIGILL.
+    In memory tiles lie TILE_BYTES apart and rows MAX_ROW_BYTES, whatever the shapes. Without the
+    tile permission every method ends the process by SIGILL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, int]] = _FULL) -> None:
         loads = (f"tileloadd tmm{t}, [$1 + $2*1 + {t * TILE_BYTES}]" for t in range(TILES))
         stores = (f"tilestored [$1 + $2*1 + {t * TILE_BYTES}], tmm{t}" for t in range(TILES))
         arguments = ("ptr", "ptr", "i64")
+        self._shapes = shapes
+        self._config = tile_config(shapes)
         self._load = assemble(("ldtilecfg [$0]", *loads), arguments, _TILE_NAMES)
         self._store = assemble(("sttilecfg [$0]", *stores), arguments)
 
     def hold(self, data: bytes) -> None:
         """Configure the tiles and load them with ``data``, TILE_FILE_BYTES long."""
-        self._load(_ALL_FULL, data, MAX_ROW_BYTES)
+        self._load(self._config, data, MAX_ROW_BYTES)
 
-    def holds(self, data: bytes) -> bool:
-        """Whether configuration and every byte of every tile are those of ``hold(data)``.
+    def zero(self, tiles: Collection[int]) -> None:
+        """Zero these registers by TILEZERO; the tiles must be configured."""
+        names = [_TILE_NAMES[tile] for tile in tiles]
+        assemble([f"tilezero {name}" for name in names], clobbers=names)()
 
-        The tiles must be configured.
+    def holds(self, data: bytes, zeroed: Collection[int] = ()) -> bool:
+        """Whether the tiles and their configuration are those of ``hold(data)`` and ``zero``.
+
+        A store that writes beyond its rows counts as a difference. The tiles must be configured.
         """
-        config = ctypes.create_string_buffer(len(_ALL_FULL))
-        found = ctypes.create_string_buffer(TILE_FILE_BYTES)
+        config = ctypes.create_string_buffer(len(self._config))
+        found = ctypes.create_string_buffer(_UNTOUCHED, TILE_FILE_BYTES)
         self._store(config, found, MAX_ROW_BYTES)
-        return config.raw == _ALL_FULL and found.raw == data
-
-
-def tile_copy(
-    registers: Sequence[int], *, zeroed: Collection[int] = (), yields: int = 0
-) -> Callable[..., None]:
-    """A function that copies one tile through each of the registers.
-
-    It loads all before it stores the first. In between TILEZERO zeroes the registers ``zeroed``,
-    and the thread gives up the CPU ``yields`` times (sched_yield). Arguments: configuration,
-    source, target, stride of the source, stride of the target, in bytes. Tiles lie ``TILE_BYTES``
-    apart.
-    """
-    places = [(f"tmm{register}", n * TILE_BYTES) for n, register in enumerate(registers)]
-    instructions = (
-        "ldtilecfg [$0]",
-        *(f"tileloadd {tile}, [$1 + $3*1 + {place}]" for tile, place in places),
-        *(f"tilezero tmm{register}" for register in zeroed),
-        *(f"mov eax, {_SCHED_YIELD}", "syscall") * yields,
-        *(f"tilestored [$2 + $4*1 + {place}], {tile}" for tile, place in places),
-        "tilerelease",
-    )
-    # A system call returns in rax and overwrites rcx and r11.
-    clobbers = (*(tile for tile, _ in places), "rax", "rcx", "r11")
-    return assemble(instructions, ("ptr", "ptr", "ptr", "i64", "i64"), clobbers)
+        due = bytearray(_UNTOUCHED)
+        for tile, (rows, row_bytes) in enumerate(self._shapes):
+            for row in range(rows):
+                start = tile * TILE_BYTES + row * MAX_ROW_BYTES
+                place = slice(start, start + row_bytes)
+                due[place] = bytes(row_bytes) if tile in zeroed else data[place]
+        return config.raw == self._config and found.raw == due
 
 
 class _SignalAction(ctypes.Structure):
@@ -97,7 +87,7 @@ class SignalHandler:
 
     def __init__(self, tiles: bytes) -> None:
         self._count = ctypes.c_int64(0)
-        self._config = ctypes.create_string_buffer(_ALL_FULL, len(_ALL_FULL))
+        self._config = ctypes.create_string_buffer(tile_config(_FULL), 64)
         self._tiles = ctypes.create_string_buffer(tiles, TILE_FILE_BYTES)
         # A signal handler gets no argument of ours, so the addresses are part of its code.
         self._code = assemble(

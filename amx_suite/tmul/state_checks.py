@@ -10,9 +10,8 @@ does not compute.
 
 from __future__ import annotations
 
-__all__ = ["STATE_CHECKS", "Check", "due_tiles", "require_tiles", "stored_tiles"]
+__all__ = ["STATE_CHECKS", "Check", "require_tiles"]
 
-import ctypes
 import errno
 import functools
 import os
@@ -21,15 +20,16 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from amx_suite.child.main import exit_code_of, fork
 from amx_suite.errors import NotApplicableError
-from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
+from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
+from amx_suite.tmul.jit import assemble
 from amx_suite.tmul.kernel_calls import current_cpu, set_signal_stack, untouched_memory
-from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile, tile_copy
+from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
 #: The kernel's smallest signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too
@@ -201,52 +201,34 @@ def _preemption(cpu: int) -> None:
 
 
 def _zeroed_tiles(cpu: int) -> None:
-    """Processes load all eight tiles, zero some, let others run, and store all eight.
+    """Processes load eight tiles of eight shapes, zero some, let others run, and look again.
 
     A CPU need not save tiles that are all zero (SDM volume 1, chapter 13, XINUSE); another
     process's data must not come back instead.
     """
     require_tiles()
+    tiles = TileFile(_SHAPES)
 
     def work(index: int) -> bool:
         data, zeroed = _pattern(cpu + index), _ZEROED[index]
-        copy = tile_copy(range(TILES), zeroed=zeroed, yields=_YIELDS)
         switches = 0
         for _ in _while_busy():
+            tiles.hold(data)
+            tiles.zero(zeroed)
             before = _switches()
-            stored = stored_tiles(copy, data)
+            for _ in range(_YIELDS):
+                os.sched_yield()
             switches += _switches() - before
-            if stored != due_tiles(data, zeroed):
+            if not tiles.holds(data, zeroed):
                 return False
         return switches > 0
 
     codes = _crowd(work)
     _expect(
         not any(codes),
-        f"busy processes stored other tiles than they loaded or zeroed, or were never switched out "
+        f"busy processes held other tiles than they loaded or zeroed, or were never switched out "
         f"with live tiles: exits {codes}",
     )
-
-
-def stored_tiles(copy: Callable[..., None], data: bytes) -> bytes:
-    """The target of ``copy``, from ``registers.tile_copy``, with eight tiles of eight shapes.
-
-    The target holds ``data``, TILE_FILE_BYTES long, backwards before.
-    """
-    target = ctypes.create_string_buffer(data[::-1], TILE_FILE_BYTES)
-    copy(tile_config(_SHAPES), data, target, MAX_ROW_BYTES, MAX_ROW_BYTES)
-    return target.raw
-
-
-def due_tiles(data: bytes, zeroed: Collection[int]) -> bytes:
-    """The right result of ``stored_tiles``: rows as loaded or zero, all else untouched."""
-    due = bytearray(data[::-1])
-    for tile, (rows, row_bytes) in enumerate(_SHAPES):
-        for row in range(rows):
-            start = tile * TILE_BYTES + row * MAX_ROW_BYTES
-            place = slice(start, start + row_bytes)
-            due[place] = bytes(row_bytes) if tile in zeroed else data[place]
-    return bytes(due)
 
 
 def _switches() -> int:
@@ -299,9 +281,13 @@ def _page_faults(cpu: int) -> None:
     rows = [_pattern(cpu)[r * MAX_ROW_BYTES :][:MAX_ROW_BYTES] for r in range(MAX_ROWS)]
     source, load_from = untouched_memory(b"".join(row.ljust(_APART, b"\0") for row in rows))
     target, store_to = untouched_memory(bytes(MAX_ROWS * _APART))
-    copy = tile_copy([0])
+    copy = assemble(
+        ("ldtilecfg [$0]", "tileloadd tmm0, [$1 + $3*1]", "tilestored [$2 + $3*1], tmm0"),
+        ("ptr", "ptr", "ptr", "i64"),
+        ("tmm0",),
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    copy(tile_config([(MAX_ROWS, MAX_ROW_BYTES)]), load_from, store_to, _APART, _APART)
+    copy(tile_config([(MAX_ROWS, MAX_ROW_BYTES)]), load_from, store_to, _APART)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     found = [target[r * _APART : r * _APART + MAX_ROW_BYTES] for r in range(MAX_ROWS)]
     wrong = [number for number, row in enumerate(rows) if found[number] != row]

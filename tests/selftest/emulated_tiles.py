@@ -78,6 +78,7 @@ class _Process:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
+        self._config = bytes(64)
         self._shapes: list[tuple[int, int]] = []
         self._tiles: dict[int, np.ndarray] = {}
 
@@ -126,7 +127,7 @@ class _Process:
 
     def _do_registers(self, opcode: int, prefix: int, middle: int, low: int, third: int) -> str:
         if (opcode, prefix) == (0x49, 0):
-            self._shapes, self._tiles = [], {}
+            self._config, self._shapes, self._tiles = bytes(64), [], {}
             return "tilerelease"
         if (opcode, prefix) == (0x49, 3) and self._shapes:
             self._tiles[middle][:] = 0
@@ -141,13 +142,16 @@ class _Process:
 
     def _do_memory(self, opcode: int, prefix: int, tile: int, start: int, stride: int) -> str:
         if (opcode, prefix) == (0x49, 0):
-            config = os.pread(self._memory, 64, start)
-            widths = struct.unpack_from("<8H", config, 16)
-            self._shapes = list(zip(config[48:56], widths, strict=True))
+            self._config = os.pread(self._memory, 64, start)
+            widths = struct.unpack_from("<8H", self._config, 16)
+            self._shapes = list(zip(self._config[48:56], widths, strict=True))
             self._tiles = {
                 number: np.zeros(shape, np.uint8) for number, shape in enumerate(self._shapes)
             }
             return "ldtilecfg"
+        if (opcode, prefix) == (0x49, 1):
+            os.pwrite(self._memory, self._config, start)
+            return "sttilecfg"
         mnemonic = _MOVES.get((opcode, prefix), "")
         if not mnemonic or not self._shapes:
             return ""
