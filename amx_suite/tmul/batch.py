@@ -1,16 +1,17 @@
-"""A batch of tile multiplications as a value that can be made again, and its result.
+"""A batch of tile multiplications as a value that can be made again, its result, and the messages.
 
-No numpy here: messages between processes hold these.
+No numpy here, because the parent needs these too.
 """
 
 from __future__ import annotations
 
-__all__ = ["BatchResult", "Load", "Mismatch", "SoakSlice", "TileBatch"]
+__all__ = ["BatchResult", "Load", "Mismatch", "RunTiles", "SoakSlice", "TileBatch"]
 
 from enum import StrEnum
 
 import msgspec
 
+from amx_suite.child.channel import Reply, Request
 from amx_suite.tmul.config import TILES
 
 
@@ -108,7 +109,18 @@ class BatchResult(msgspec.Struct, frozen=True):
         return text
 
 
-class SoakSlice(msgspec.Struct, frozen=True):
+class RunTiles(Request, frozen=True, tag=True):
+    """Repeat a batch for ``seconds``, at least once, and compare every element with the oracle.
+
+    With ``stored`` the batch is the one tile of that mismatch, with its stored operands.
+    """
+
+    batch: TileBatch
+    seconds: float = 0.0
+    stored: Mismatch | None = None
+
+
+class SoakSlice(Reply, frozen=True, tag=True):
     """The result of repeating a batch on one CPU.
 
     ``runs`` of the batch took ``busy_seconds`` of tile work; ``result`` is that of the first run

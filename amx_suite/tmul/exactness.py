@@ -1,49 +1,45 @@
 """Tile multiplications of this CPU compared with the oracle, bit for bit.
 
-Runs in a child process that holds the tile permission.
+Runs in a child process, which asks for the tile permission.
 """
 
 from __future__ import annotations
 
-__all__ = ["BatchCheck", "expected", "operands", "stored_operands"]
+__all__ = ["BatchCheck", "TileBench", "expected", "operands"]
 
+import functools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 
-from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
+from amx_suite.child.channel import ArrayMap
+from amx_suite.errors import NotApplicableError, UsageError
+from amx_suite.tmul.batch import BatchResult, Mismatch, RunTiles, SoakSlice, TileBatch
 from amx_suite.tmul.execute import TileRun
 from amx_suite.tmul.fills import Operands, fill
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.kernel_calls import current_cpu
 from amx_suite.tmul.oracle import WordTiles
+from amx_suite.tmul.xcomp import errno_name, request_tiles
 
 
-def operands(batch: TileBatch) -> tuple[Operands, ...]:
-    """The operands of each step, always the same for the same batch.
+def operands(batch: TileBatch, stored: Mismatch | None = None) -> tuple[Operands, ...]:
+    """The operands of each step: those that are stored, else always the same for the same batch.
 
-    Raises KeyError for an unknown instruction, ValueError for a fill that does not suit it.
+    Raises KeyError for an unknown instruction, ValueError for a fill that does not suit it or for
+    stored operands that do not fit the batch.
     """
-    rng = np.random.default_rng(batch.seed)
-    shape = (batch.tiles, batch.rows, batch.k_bytes, batch.n_bytes)
-    instruction = INSTRUCTIONS[batch.instruction]
-    return tuple(fill(batch.fill, instruction, rng, *shape) for _ in range(batch.steps))
-
-
-def stored_operands(result: BatchResult) -> tuple[TileBatch, tuple[Operands, ...]]:
-    """The tile of the result's first mismatch as a batch of its own, with its stored operands.
-
-    Raises ValueError for a result without a mismatch, or whose operands do not fit its batch.
-    """
-    batch, first = msgspec.structs.replace(result.batch, tiles=1), result.first
-    if first is None:
-        raise ValueError("this result has no mismatch: there is nothing to run again")
-    a = np.frombuffer(first.a, np.uint8).reshape(batch.steps, 1, batch.rows, batch.k_bytes)
-    b = np.frombuffer(first.b, np.uint8).reshape(batch.steps, 1, batch.k_bytes // 4, batch.n_bytes)
-    c = np.frombuffer(first.c, np.uint32).reshape(1, batch.rows, batch.n_bytes // 4)
-    return batch, tuple(Operands(a[step], b[step], c) for step in range(batch.steps))
+    if stored is None:
+        rng = np.random.default_rng(batch.seed)
+        shape = (batch.tiles, batch.rows, batch.k_bytes, batch.n_bytes)
+        instruction = INSTRUCTIONS[batch.instruction]
+        return tuple(fill(batch.fill, instruction, rng, *shape) for _ in range(batch.steps))
+    a = np.frombuffer(stored.a, np.uint8).reshape(batch.steps, 1, batch.rows, batch.k_bytes)
+    b = np.frombuffer(stored.b, np.uint8).reshape(batch.steps, 1, batch.k_bytes // 4, batch.n_bytes)
+    c = np.frombuffer(stored.c, np.uint32).reshape(1, batch.rows, batch.n_bytes // 4)
+    return tuple(Operands(a[step], b[step], c) for step in range(batch.steps))
 
 
 def expected(batch: TileBatch, steps: Sequence[Operands]) -> WordTiles:
@@ -54,22 +50,47 @@ def expected(batch: TileBatch, steps: Sequence[Operands]) -> WordTiles:
     return c
 
 
+class TileBench:
+    """Handles ``RunTiles``. Keeps the last batch, to repeat it quickly."""
+
+    requests: ClassVar[Any] = RunTiles
+
+    def __init__(self) -> None:
+        self._check = functools.lru_cache(maxsize=1)(BatchCheck)
+
+    def handle(self, request: RunTiles, arrays: ArrayMap) -> tuple[SoakSlice, ArrayMap]:
+        """Run on the CPU that the child is bound to.
+
+        Raises NotApplicableError if the kernel refuses the tile permission, UsageError for a batch
+        that cannot be run.
+        """
+        permission = request_tiles()
+        if permission.value is None:
+            raise NotApplicableError(
+                f"the kernel refused the tile permission: {errno_name(permission.errno)}"
+            )
+        try:
+            check = self._check(request.batch, request.stored)
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"this batch of tiles cannot be run: {error}") from error
+        return check.run_for(request.seconds), {}
+
+
 class BatchCheck:
     """A batch, ready to run and be compared as often as wanted; the oracle is asked once.
 
-    ``steps`` are the operands of each step, those of the batch if left out. Raises KeyError or
-    ValueError for a batch that cannot be run.
+    With ``stored`` it runs the stored operands. Raises KeyError or ValueError as ``operands`` does.
     """
 
     def __init__(
         self,
         batch: TileBatch,
-        steps: Sequence[Operands] | None = None,
+        stored: Mismatch | None = None,
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.batch = batch
-        self._steps = operands(batch) if steps is None else steps
+        self._batch = batch
+        self._steps = operands(batch, stored)
         self._expected = expected(batch, self._steps)
         self._run = TileRun(batch, self._steps)
         self._clock = clock
@@ -93,7 +114,7 @@ class BatchCheck:
 
     def _compare(self, found: WordTiles, stray: int) -> BatchResult:
         """Count the elements that differ, and keep all that is needed to run the first again."""
-        batch, steps = self.batch, self._steps
+        batch, steps = self._batch, self._steps
         different = INSTRUCTIONS[batch.instruction].differs(found, self._expected)
         wrong = int(np.count_nonzero(different))
         first = None

@@ -18,20 +18,18 @@ __all__ = [
 ]
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from amx_suite.child.channel import ArrayMap, Reply, Request
+from amx_suite.child.handle import Child
 from amx_suite.errors import LostChildError
 from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.kernel_calls import signal_name
-from amx_suite.tmul.xcomp import QUESTIONS, XcompReply, errno_name, request_tiles
-
-if TYPE_CHECKING:
-    from amx_suite.child.handle import Child
+from amx_suite.tmul.xcomp import QUESTIONS, errno_name, request_tiles
 
 #: One multiplication of full tiles.
 _BATCH = TileBatch("tdpbf16ps", "ordinary", seed=0, tiles=1)
@@ -98,7 +96,7 @@ class Tried(Reply, frozen=True, tag=True):
 
 
 class TileProbe:
-    """Handles ``TryTile``. It asks for the permission once, with the first CPU."""
+    """Handles ``TryTile``."""
 
     requests: ClassVar[Any] = TryTile
 
@@ -107,66 +105,50 @@ class TileProbe:
         from amx_suite.tmul.exactness import BatchCheck
 
         self._check = BatchCheck(_BATCH)
-        self._permission: XcompReply | None = None
 
     def handle(self, request: TryTile, arrays: ArrayMap) -> tuple[Tried, ArrayMap]:
         """Where tiles do not work, a signal ends the process."""
-        return Tried(self._try(request.cpu)), {}
+        return Tried(TileResult(request.cpu, *self._try(request.cpu))), {}
 
-    def _try(self, cpu: int) -> TileResult:
-        self._permission = self._permission or request_tiles()
-        if self._permission.value is None:
-            return TileResult(cpu, TileStatus.REFUSED, errno_name(self._permission.errno))
+    def _try(self, cpu: int) -> tuple[TileStatus, str]:
+        permission = request_tiles()
+        if permission.value is None:
+            return TileStatus.REFUSED, errno_name(permission.errno)
         try:
             os.sched_setaffinity(0, {cpu})
         except OSError as error:
-            return TileResult(cpu, TileStatus.UNPINNED, errno_name(error.errno or 0))
+            return TileStatus.UNPINNED, errno_name(error.errno or 0)
         result = self._check.run_for(0.0).result
         if result.is_exact:
-            return TileResult(cpu, TileStatus.OK)
-        return TileResult(cpu, TileStatus.WRONG, str(result).removeprefix(f"CPU {result.cpu}: "))
-
-
-def _start_child() -> Child:
-    # Late, because the child imports this module too and needs no ``Child``.
-    from amx_suite.child.handle import Child
-
-    return Child("amx_suite.tmul.tile_probe:TileProbe", label="tile probe")
+            return TileStatus.OK, ""
+        return TileStatus.WRONG, str(result).removeprefix(f"CPU {result.cpu}: ")
 
 
 def probe_tiles(
-    cpus: Sequence[int], *, start: Callable[[], Child] = _start_child, max_children: int = 4
+    cpus: Sequence[int], handler: str = f"{__name__}:TileProbe", *, max_children: int = 4
 ) -> tuple[TileResult, ...]:
     """Try each CPU once; one result for each CPU, in the given order.
 
     After ``max_children`` children the remaining CPUs are not run, so that a machine on which every
     CPU fails does not cost minutes.
     """
-    results: dict[int, TileResult] = {}
+    results: list[TileResult] = []
+    why = f"given up after {max_children} child processes"
     for _ in range(max_children):
-        pending = [cpu for cpu in cpus if cpu not in results]
-        if not pending:
+        if len(results) == len(cpus):
             break
-        results |= {result.cpu: result for result in _try_in_one_child(start, pending)}
-    given_up = f"given up after {max_children} child processes"
-    return tuple(results.get(cpu, TileResult(cpu, TileStatus.NOT_RUN, given_up)) for cpu in cpus)
-
-
-def _try_in_one_child(start: Callable[[], Child], cpus: Sequence[int]) -> list[TileResult]:
-    """Results until the child is lost; one for every CPU if the child could not start."""
-    found: list[TileResult] = []
-    try:
-        with start() as child:
-            for cpu in cpus:
-                try:
-                    found.append(child.ask(TryTile(cpu), Tried).result)
-                except LostChildError as lost:
-                    found.append(_of_lost_child(cpu, lost))
-                    break
-    except LostChildError as lost:
-        why = f"the child ended before it reached a CPU: {lost.what}{_last_line(lost)}"
-        return [TileResult(cpu, TileStatus.NOT_RUN, why) for cpu in cpus]
-    return found
+        child = None
+        try:
+            with Child(handler, label="tile probe") as child:
+                while len(results) < len(cpus):
+                    cpu = cpus[len(results)]
+                    results.append(child.ask(TryTile(cpu), Tried).result)
+        except LostChildError as lost:
+            if child is None:
+                why = f"the child ended before it reached a CPU: {_how(lost)}"
+                break
+            results.append(_of_lost_child(cpus[len(results)], lost))
+    return (*results, *(TileResult(cpu, TileStatus.NOT_RUN, why) for cpu in cpus[len(results) :]))
 
 
 def _of_lost_child(cpu: int, lost: LostChildError) -> TileResult:
@@ -174,9 +156,9 @@ def _of_lost_child(cpu: int, lost: LostChildError) -> TileResult:
         return TileResult(cpu, TileStatus.SIGNAL, signal_name(lost.signal))
     if lost.silent:
         return TileResult(cpu, TileStatus.TIMEOUT, "the child gave no answer in time")
-    return TileResult(cpu, TileStatus.NOT_RUN, f"{lost.what}{_last_line(lost)}")
+    return TileResult(cpu, TileStatus.NOT_RUN, _how(lost))
 
 
-def _last_line(lost: LostChildError) -> str:
-    lines = lost.stderr_tail.splitlines()
-    return f" ({lines[-1]})" if lines else ""
+def _how(lost: LostChildError) -> str:
+    last = lost.stderr_tail.splitlines()[-1:]
+    return lost.what + "".join(f" ({line})" for line in last)

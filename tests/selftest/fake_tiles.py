@@ -6,11 +6,11 @@ import sys
 import time
 from types import SimpleNamespace
 
-from amx_suite.tmul import tile_probe
+from amx_suite.tmul import exactness, tile_probe
 from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
 from amx_suite.tmul.checks import Checks
+from amx_suite.tmul.exactness import TileBench
 from amx_suite.tmul.tile_probe import Answered, Questions, TileProbe
-from amx_suite.tmul.tile_worker import TileBench
 from amx_suite.tmul.xcomp import XcompReply
 from amx_suite.worker.jail import refuse_amx
 
@@ -21,8 +21,6 @@ class Emulated(TileBench):
     """Batches of tiles whose results come from the oracle."""
 
     def __init__(self):
-        from amx_suite.tmul import exactness
-
         class Run:
             def __init__(self, batch, steps):
                 self._result = exactness.expected(batch, steps)
@@ -34,8 +32,14 @@ class Emulated(TileBench):
                 return self._result.copy(), 0
 
         super().__init__()
-        self._permitted = True
+        exactness.request_tiles = lambda: XcompReply(0)
         exactness.TileRun = Run
+
+
+class JailedBench(TileBench):
+    def __init__(self):
+        refuse_amx()
+        super().__init__()
 
 
 class JailedChecks(Checks):
@@ -52,12 +56,12 @@ def fails():
 class Fine(TileProbe):
     """Every CPU multiplies right."""
 
-    permission = XcompReply(0)
     result = BatchResult(BATCH, 0, 256, wrong=0)
 
     def __init__(self):
         tile_probe.os = SimpleNamespace(sched_setaffinity=lambda _, cpus: self.move_to(*cpus))
-        self._permission, self._check = self.permission, self
+        tile_probe.request_tiles = lambda: XcompReply(0)
+        self._check = self
 
     def run_for(self, seconds):
         return SoakSlice(self.result, 1, 1.0)
@@ -66,20 +70,23 @@ class Fine(TileProbe):
         """What happens when the child moves to the CPU."""
 
 
-def kills(on, number):
-    class Kills(Fine):
-        def move_to(self, cpu):
-            if cpu in on:
-                os.kill(os.getpid(), number)
-                time.sleep(60)
-
-    return Kills
+class SigillEverywhere(Fine):
+    def move_to(self, cpu):
+        os.kill(os.getpid(), signal.SIGILL)
+        time.sleep(60)
 
 
-SIGILL_ON_1 = kills([1], signal.SIGILL)
-SIGSEGV_ON_1 = kills([1], signal.SIGSEGV)
-SIGKILL_ON_1 = kills([1], signal.SIGKILL)
-SIGILL_EVERYWHERE = kills(range(1000), signal.SIGILL)
+class SigillOn1(SigillEverywhere):
+    def move_to(self, cpu):
+        if cpu == 1:
+            super().move_to(cpu)
+
+
+class ExitsOn1(Fine):
+    def move_to(self, cpu):
+        if cpu == 1:
+            print("no libc here", file=sys.stderr, flush=True)
+            os._exit(3)
 
 
 class SilentOn1(Fine):
@@ -88,30 +95,13 @@ class SilentOn1(Fine):
             time.sleep(60)
 
 
-class WrongOn1(Fine):
+class WrongOn1UnreachableOn2(Fine):
     def move_to(self, cpu):
+        if cpu == 2:
+            raise OSError(22, "Invalid argument")
         first = Mismatch(0, 0, 3, 1, 2, b"", b"", b"")
         wrong = BatchResult(BATCH, 1, 256, wrong=1, first=first)
         self.result = wrong if cpu == 1 else Fine.result
-
-
-class Refused(Fine):
-    permission = XcompReply(None, 1)
-
-
-class UnreachableOn1(Fine):
-    def move_to(self, cpu):
-        if cpu == 1:
-            raise OSError(22, "Invalid argument")
-
-
-class NeverAsks(TileProbe):
-    """The real instruction, though nobody has asked the kernel."""
-
-    def __init__(self):
-        tile_probe.os = SimpleNamespace(sched_setaffinity=lambda *_: None)
-        super().__init__()
-        self._permission = XcompReply(0)
 
 
 class JailedProbe(TileProbe):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 import msgspec
 import numpy as np
 import pytest
 
+from amx_suite.errors import NotApplicableError, UsageError
 from amx_suite.tmul import exactness
 from amx_suite.tmul.batch import BatchResult, TileBatch
-from amx_suite.tmul.exactness import BatchCheck, expected, operands, stored_operands
+from amx_suite.tmul.exactness import BatchCheck, expected, operands
+from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = pytest.mark.selftest
 
@@ -35,7 +40,7 @@ def strays(batch, steps):
 def ran(monkeypatch):
     """Runs a batch as the given functions say, the last of them for ever; a run takes 2 s."""
 
-    def run(*results, batch=BATCH, steps=None, seconds=0.0):
+    def run(*results, batch=BATCH, stored=None, seconds=0.0):
         class Run:
             now, runs = 0.0, 0
 
@@ -50,7 +55,7 @@ def ran(monkeypatch):
                 return results[min(Run.runs, len(results)) - 1](*self.work)
 
         monkeypatch.setattr(exactness, "TileRun", Run)
-        return BatchCheck(batch, steps, clock=lambda: Run.now).run_for(seconds)
+        return BatchCheck(batch, stored, clock=lambda: Run.now).run_for(seconds)
 
     return run
 
@@ -87,20 +92,37 @@ def test_stored_mismatch_runs_again(ran):
     """Even if the fills have changed since."""
     stored = msgspec.json.encode(ran(flips_one_bit).result)
     result = msgspec.json.decode(stored, type=BatchResult)
-    batch, steps = stored_operands(result)
-    assert batch == msgspec.structs.replace(BATCH, tiles=1)
-    for ours, theirs in zip(steps, operands(BATCH), strict=True):
+    batch, first = msgspec.structs.replace(BATCH, tiles=1), result.first
+    for ours, theirs in zip(operands(batch, first), operands(BATCH), strict=True):
         assert np.array_equal(ours.a[0], theirs.a[2])
         assert np.array_equal(ours.b[0], theirs.b[2])
-    assert np.array_equal(steps[0].c[0], operands(BATCH)[0].c[2])
-    assert ran(right, batch=batch, steps=steps).result.is_exact
-    again = ran(flips_one_bit, batch=batch, steps=steps).result
-    assert (again.first.found, again.first.expected) == (result.first.found, result.first.expected)
+    assert np.array_equal(operands(batch, first)[0].c[0], operands(BATCH)[0].c[2])
+    assert ran(right, batch=batch, stored=first).result.is_exact
+    again = ran(flips_one_bit, batch=batch, stored=first).result.first
+    assert (again.found, again.expected) == (first.found, first.expected)
 
 
-def test_without_a_mismatch_nothing_runs_again(ran):
-    with pytest.raises(ValueError, match="no mismatch"):
-        stored_operands(ran(right).result)
+def test_worker_refuses_what_cannot_be_run(ran):
+    result = ran(flips_one_bit).result
+    narrow = msgspec.structs.replace(BATCH, k_bytes=20)
+    with TileWorker(min(os.sched_getaffinity(0)), "fake_tiles:Emulated") as worker:
+        assert worker.rerun_tile(result).is_exact
+        for batch, why in ((narrow, "reshape"), (BATCH, "no mismatch")):
+            first = result.first if batch is narrow else None
+            with pytest.raises(UsageError, match=why):
+                worker.rerun_tile(msgspec.structs.replace(result, batch=batch, first=first))
+        for change, why in (({"instruction": "tdpnone"}, "tdpnone"), ({"fill": "wrap"}, "no fill")):
+            with pytest.raises(UsageError, match=why):
+                worker.check_tiles(msgspec.structs.replace(BATCH, **change))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="asks an x86-64 kernel")
+def test_refused_permission_is_not_applicable():
+    with (
+        TileWorker(min(os.sched_getaffinity(0)), "fake_tiles:JailedBench") as worker,
+        pytest.raises(NotApplicableError, match="refused the tile permission: EPERM"),
+    ):
+        worker.check_tiles(BATCH)
 
 
 def test_registers_wrap_after_seven():
