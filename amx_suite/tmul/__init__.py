@@ -2,9 +2,9 @@
 
 - Code: ``jit`` assembles, ``config`` lays out tile configurations, ``registers`` loads and stores
   whole tile registers, ``loops`` keeps one unit of a core busy.
-- Exactness: ``instructions`` is the table, ``oracle`` computes what each must give, ``fills`` (with
-  ``formats``) makes operands, ``batch`` describes a run and its result, ``execute`` runs it on the
-  CPU, ``exactness`` compares, ``tile_worker`` does so in a child.
+- Exactness: ``instructions`` is the table, ``oracle`` computes what each must give, ``fills`` makes
+  operands, ``batch`` describes a run and its result, ``execute`` runs it on the CPU, ``exactness``
+  compares, and ``tile_worker`` starts the child that does so.
 - State and faults: ``state_checks`` and ``fault_checks``; ``checks`` runs each in a fork.
 - Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` runs one real tile
   multiplication on each CPU in a child.
