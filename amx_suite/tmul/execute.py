@@ -8,8 +8,7 @@ from __future__ import annotations
 __all__ = ["TileRun"]
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,20 +50,22 @@ class TileRun:
         for register, size in zip(batch.registers, sizes, strict=True):
             config[register] = size
         self._config = ctypes.create_string_buffer(tile_config(config), 64)
-        self._arguments = _Arguments(ctypes.addressof(self._config), batch.tiles, batch.steps)
         self._operands = {"a": a, "b": b, "c": c, "out": self._out}
+        arguments = {
+            "config": ctypes.addressof(self._config),
+            "tiles": batch.tiles,
+            "steps": batch.steps,
+            "mxcsr": batch.mxcsr or 0,
+        }
         for name, tiles in self._operands.items():
-            step, stride, _ = tiles.view.strides
-            setattr(self._arguments, name, tiles.view.ctypes.data)
-            setattr(self._arguments, f"{name}_stride", stride)
-            setattr(self._arguments, f"{name}_step", step)
+            arguments[name] = tiles.view.ctypes.data
+            arguments[f"{name}_step"], arguments[f"{name}_stride"], _ = tiles.view.strides
+        self._arguments = np.array([arguments.get(name, 0) for name in _ARGUMENTS], np.int64)
         self._kernel = _kernel(batch)
-        self._mxcsr = batch.mxcsr
 
     def __call__(self) -> None:
         """Run the whole batch once, from the first C."""
-        with _mxcsr(self._mxcsr):
-            self._kernel(ctypes.byref(self._arguments))
+        self._kernel(self._arguments.ctypes.data)
 
     def result(self) -> tuple[WordTiles, int]:
         """C after all steps, as bits [tiles, rows, n_bytes / 4], and stray bytes of the stores."""
@@ -94,22 +95,15 @@ class _Scattered:
         return int(np.count_nonzero(self._memory != _UNTOUCHED))
 
 
-class _Arguments(ctypes.Structure):
-    """What the kernel reads: the address of a configuration, counts, then addresses and bytes.
-
-    A stride leads from one row of a tile to the next, a step from one tile to the next.
-    """
-
-    _fields_ = tuple(
-        (name, ctypes.c_int64)
-        for name in (
-            *("config", "tiles", "steps"),
-            *("a", "b", "c", "out"),
-            *("a_stride", "b_stride", "c_stride", "out_stride"),
-            *("a_step", "b_step", "c_step", "out_step"),
-        )
-    )
-
+#: What the kernel reads, 8 bytes each: the address of a configuration, counts, MXCSR and a place to
+#: keep it, then addresses and bytes. A stride leads from one row of a tile to the next, a step from
+#: one tile to the next.
+_ARGUMENTS = (
+    *("config", "tiles", "steps", "mxcsr", "mxcsr_before"),
+    *("a", "b", "c", "out"),
+    *("a_stride", "b_stride", "c_stride", "out_stride"),
+    *("a_step", "b_step", "c_step", "out_step"),
+)
 
 #: Where the kernel keeps the arguments that it uses all the time.
 _REGISTERS = {
@@ -127,14 +121,20 @@ _STEPS_LEFT = "r13"
 
 
 def _kernel(batch: TileBatch) -> Callable[..., None]:
-    """For each tile: out = C + the sum of ``steps`` products A x B. Argument: ``_Arguments``.
+    """For each tile: out = C + the sum of ``steps`` products A x B. Argument: ``_ARGUMENTS``.
 
     It is one block of assembly from LDTILECFG to TILERELEASE, because LLVM cannot keep tile
     registers alive from one block to the next.
     """
     c, a, b = (f"tmm{register}" for register in batch.registers)
+    set_mxcsr: tuple[str, ...] = ()
+    reset_mxcsr: tuple[str, ...] = ()
+    if batch.mxcsr is not None:
+        set_mxcsr = (f"stmxcsr {_field('mxcsr_before')}", f"ldmxcsr {_field('mxcsr')}")
+        reset_mxcsr = (f"ldmxcsr {_field('mxcsr_before')}",)
     return assemble(
         (
+            *set_mxcsr,
             f"mov rax, {_field('config')}",
             "ldtilecfg [rax]",
             *(f"mov {register}, {_field(field)}" for field, register in _REGISTERS.items()),
@@ -156,6 +156,7 @@ def _kernel(batch: TileBatch) -> Callable[..., None]:
             f"dec {_REGISTERS['tiles']}",
             "jnz 2b",
             "tilerelease",
+            *reset_mxcsr,
         ),
         ("ptr",),
         (*_REGISTERS.values(), _STEPS_LEFT, *(f"tmm{tile}" for tile in range(TILES))),
@@ -163,7 +164,7 @@ def _kernel(batch: TileBatch) -> Callable[..., None]:
 
 
 def _field(name: str) -> str:
-    return f"[$0 + {getattr(_Arguments, name).offset}]"
+    return f"[$0 + {8 * _ARGUMENTS.index(name)}]"
 
 
 def _rows(tile: str) -> str:
@@ -172,19 +173,3 @@ def _rows(tile: str) -> str:
 
 def _next(tile: str) -> str:
     return f"add {_REGISTERS[tile]}, {_field(f'{tile}_step')}"
-
-
-@contextmanager
-def _mxcsr(value: int | None) -> Iterator[None]:
-    """Set this thread's MXCSR and put it back."""
-    if value is None:
-        yield
-        return
-    put, get = (assemble((f"{verb}mxcsr [$0]",), ("ptr",)) for verb in ("ld", "st"))
-    before, wanted = ctypes.c_uint32(), ctypes.c_uint32(value)
-    get(ctypes.byref(before))
-    put(ctypes.byref(wanted))
-    try:
-        yield
-    finally:
-        put(ctypes.byref(before))
