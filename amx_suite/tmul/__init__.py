@@ -6,7 +6,7 @@
   operands, ``batch`` describes a run and its result, ``execute`` runs it on the CPU, ``exactness``
   compares, and ``tile_worker`` starts the child that does so.
 - State and faults: ``state_checks`` and ``fault_checks``; ``checks`` runs each in a fork.
-- Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` runs one real tile
-  multiplication on each CPU in a child.
+- Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` does so in a child, and
+  has one real tile multiplication checked on each CPU.
 - Rates: ``cycles`` measures a unit per cycle of its core, ``probe`` on all CPUs at once.
 """

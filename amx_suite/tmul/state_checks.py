@@ -1,16 +1,14 @@
 """How the kernel must treat tile state: permission, inheritance, switches, signals, page faults.
 
 Each check runs in a process of its own that holds no tile permission yet and is pinned to one CPU.
-It returns if all is well, raises AssertionError if
-the machine or its kernel does not do as specified, and NotApplicableError if the check cannot be
-made here. The first six are those of Linux's
+It returns if all is well and raises CheckEnded otherwise. The first six are those of Linux's
 own test for AMX (tools/testing/selftests/x86/amx.c) without ptrace: a debugger's view of the tiles
 does not compute.
 """
 
 from __future__ import annotations
 
-__all__ = ["STATE_CHECKS", "Check", "require_tiles"]
+__all__ = ["STATE_CHECKS", "Check", "CheckEnded", "require_tiles"]
 
 import errno
 import functools
@@ -25,11 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from amx_suite.child.main import exit_code_of, fork
-from amx_suite.errors import NotApplicableError
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILES, tile_config
 from amx_suite.tmul.jit import assemble
 from amx_suite.tmul.kernel_calls import current_cpu, set_signal_stack, untouched_memory
 from amx_suite.tmul.registers import TILE_FILE_BYTES, SignalHandler, TileFile
+from amx_suite.tmul.tile_probe import TileStatus
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
 #: The kernel's smallest signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too
@@ -57,8 +55,16 @@ _ASK_AFTER_EXEC = (
 )
 
 
+class CheckEnded(Exception):  # noqa: N818 - a finding, not an error of the program
+    """The check did not end as it should; ``detail`` is the finding."""
+
+    def __init__(self, status: TileStatus, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status, self.detail = status, detail
+
+
 class Check(NamedTuple):
-    """``run(cpu)`` must return or, with ``ends_by``, be killed by that signal.
+    """``run(cpu)`` must return or, with ``ends_by``, be killed by that signal, in ``seconds``.
 
     ``control`` does the same in the legal way and must return: it shows that the process was killed
     for the illegal part alone.
@@ -67,13 +73,15 @@ class Check(NamedTuple):
     run: Callable[[int], None]
     ends_by: signal.Signals | None = None
     control: Callable[[int], None] | None = None
+    #: Far more than any check takes on a loaded machine.
+    seconds: float = 60.0
 
 
 def require_tiles() -> TileFile:
-    """Get the permission, or raise AssertionError."""
+    """Get the permission, or raise CheckEnded."""
     reply = request_tiles()
     if reply.value is None:
-        raise AssertionError(f"the kernel refused the tile permission: {errno_name(reply.errno)}")
+        raise CheckEnded(TileStatus.REFUSED, errno_name(reply.errno))
     return TileFile()
 
 
@@ -87,7 +95,7 @@ def _pattern(seed: int) -> bytes:
 
 def _expect(ok: bool, otherwise: str) -> None:
     if not ok:
-        raise AssertionError(otherwise)
+        raise CheckEnded(TileStatus.WRONG, otherwise)
 
 
 def _exit_codes(*works: Callable[[], bool]) -> list[int]:
@@ -107,7 +115,9 @@ def _crowd(work: Callable[[int], bool]) -> list[int]:
 def _use_without_permission(cpu: int) -> None:
     """Must die of SIGILL."""
     TileFile().hold(_pattern(cpu))
-    raise AssertionError("a tile instruction ran though the kernel had given no permission")
+    raise CheckEnded(
+        TileStatus.WRONG, "a tile instruction ran though the kernel had given no permission"
+    )
 
 
 def _permission(cpu: int) -> None:
@@ -122,7 +132,9 @@ def _permission(cpu: int) -> None:
 def _small_signal_stack_first(cpu: int) -> None:
     _stack, refused = set_signal_stack(_SMALL_STACK)
     if refused:
-        raise NotApplicableError(f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}")
+        raise CheckEnded(
+            TileStatus.NOT_HERE, f"a signal stack of {_SMALL_STACK} bytes: {errno_name(refused)}"
+        )
     found = errno_name(request_tiles().errno)
     _expect(found == "ENOSPC", f"with a signal stack too small, the request said {found}")
 
@@ -247,7 +259,7 @@ def _migration(cpu: int) -> None:
     tiles, data = require_tiles(), _pattern(cpu)
     home, allowed = {cpu}, _ALLOWED - {cpu}
     if not allowed:
-        raise NotApplicableError("this process may use one CPU only")
+        raise CheckEnded(TileStatus.NOT_HERE, "this process may use one CPU only")
     tiles.hold(data)
     for other in sorted(allowed):
         for target in ({other}, home):

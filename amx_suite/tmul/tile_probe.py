@@ -1,23 +1,19 @@
-"""Does the kernel permit tiles, and does each CPU multiply tiles right? Asked in a child.
-
-The child may die of either question. Where it dies or hangs on a CPU, that is the CPU's outcome,
-and a new child tries the remaining CPUs.
-"""
+"""What children find out about tiles: the kernel's answers, and how a check ended on each CPU."""
 
 from __future__ import annotations
 
 __all__ = [
+    "MULTIPLICATION",
     "Answered",
     "Ask",
+    "Checked",
     "Questions",
-    "TileProbe",
+    "RunCheck",
     "TileResult",
     "TileStatus",
-    "TryTile",
     "probe_tiles",
 ]
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -27,12 +23,13 @@ import msgspec
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
 from amx_suite.errors import LostChildError
-from amx_suite.tmul.batch import TileBatch
-from amx_suite.tmul.kernel_calls import signal_name
-from amx_suite.tmul.xcomp import QUESTIONS, errno_name, request_tiles
+from amx_suite.tmul.xcomp import QUESTIONS, errno_name
 
-#: One multiplication of full tiles.
-_BATCH = TileBatch("tdpbf16ps", "ordinary", seed=0, tiles=1)
+#: The check that ``probe_tiles`` runs.
+MULTIPLICATION = "multiplication"
+
+#: CPUs that hang before ``probe_tiles`` gives up.
+_MOST_THAT_HANG = 4
 
 
 class Ask(Request, frozen=True, tag=True):
@@ -62,7 +59,7 @@ class Questions:
 
 
 class TileStatus(StrEnum):
-    """How the tile multiplication went on one CPU."""
+    """How a check ended on one CPU."""
 
     OK = "ok"
     WRONG = "wrong result"
@@ -70,95 +67,53 @@ class TileStatus(StrEnum):
     TIMEOUT = "timeout"
     REFUSED = "permission refused"
     UNPINNED = "not pinned"
+    NOT_HERE = "not applicable"
     NOT_RUN = "not run"
 
 
 class TileResult(msgspec.Struct, frozen=True):
-    """One CPU's outcome. ``detail`` names the signal, the errno or the first wrong element."""
+    """One CPU's outcome. ``detail`` names the signal, the errno or what is wrong."""
 
     cpu: int
     status: TileStatus
     detail: str = ""
 
 
-class TryTile(Request, frozen=True, tag=True):
-    """Multiply on this CPU."""
+class RunCheck(Request, frozen=True, tag=True):
+    """Run the check of that name on the CPU."""
 
-    seconds_to_answer: ClassVar[float] = 5.0
+    # More than twice the time of a check, because it may have a control.
+    seconds_to_answer: ClassVar[float] = 150.0
 
+    check: str
     cpu: int
 
 
-class Tried(Reply, frozen=True, tag=True):
-    """How it went."""
+class Checked(Reply, frozen=True, tag=True):
+    """How the check ended."""
 
     result: TileResult
 
 
-class TileProbe:
-    """Handles ``TryTile``."""
-
-    requests: ClassVar[Any] = TryTile
-
-    def __init__(self) -> None:
-        # Late, because the parent needs neither numpy nor llvmlite.
-        from amx_suite.tmul.exactness import BatchCheck
-
-        self._check = BatchCheck(_BATCH)
-
-    def handle(self, request: TryTile, arrays: ArrayMap) -> tuple[Tried, ArrayMap]:
-        """Where tiles do not work, a signal ends the process."""
-        return Tried(TileResult(request.cpu, *self._try(request.cpu))), {}
-
-    def _try(self, cpu: int) -> tuple[TileStatus, str]:
-        permission = request_tiles()
-        if permission.value is None:
-            return TileStatus.REFUSED, errno_name(permission.errno)
-        try:
-            os.sched_setaffinity(0, {cpu})
-        except OSError as error:
-            return TileStatus.UNPINNED, errno_name(error.errno or 0)
-        result = self._check.run_for(0.0).result
-        if result.is_exact:
-            return TileStatus.OK, ""
-        return TileStatus.WRONG, str(result).removeprefix(f"CPU {result.cpu}: ")
-
-
 def probe_tiles(
-    cpus: Sequence[int], handler: str = f"{__name__}:TileProbe", *, max_children: int = 4
+    cpus: Sequence[int], handler: str = "amx_suite.tmul.checks:Checks"
 ) -> tuple[TileResult, ...]:
-    """Try each CPU once; one result for each CPU, in the given order.
+    """Multiply tiles once on each CPU; one result for each CPU, in the given order.
 
-    After ``max_children`` children the remaining CPUs are not run, so that a machine on which every
-    CPU fails does not cost minutes.
+    After four CPUs that hang the rest are not run, so that a machine on which every CPU hangs does
+    not cost minutes.
     """
     results: list[TileResult] = []
-    why = f"given up after {max_children} child processes"
-    for _ in range(max_children):
-        if len(results) == len(cpus):
-            break
-        child = None
-        try:
-            with Child(handler, label="tile probe") as child:
-                while len(results) < len(cpus):
-                    cpu = cpus[len(results)]
-                    results.append(child.ask(TryTile(cpu), Tried).result)
-        except LostChildError as lost:
-            if child is None:
-                why = f"the child ended before it reached a CPU: {_how(lost)}"
-                break
-            results.append(_of_lost_child(cpus[len(results)], lost))
-    return (*results, *(TileResult(cpu, TileStatus.NOT_RUN, why) for cpu in cpus[len(results) :]))
-
-
-def _of_lost_child(cpu: int, lost: LostChildError) -> TileResult:
-    if lost.signal is not None:
-        return TileResult(cpu, TileStatus.SIGNAL, signal_name(lost.signal))
-    if lost.silent:
-        return TileResult(cpu, TileStatus.TIMEOUT, "the child gave no answer in time")
-    return TileResult(cpu, TileStatus.NOT_RUN, _how(lost))
-
-
-def _how(lost: LostChildError) -> str:
-    last = lost.stderr_tail.splitlines()[-1:]
-    return lost.what + "".join(f" ({line})" for line in last)
+    why = f"given up after {_MOST_THAT_HANG} CPUs that hang"
+    try:
+        with Child(handler, label="tile probe") as child:
+            for cpu in cpus:
+                if [each.status for each in results].count(TileStatus.TIMEOUT) == _MOST_THAT_HANG:
+                    break
+                checked = child.ask(RunCheck(MULTIPLICATION, cpu), Checked)
+                results.append(checked.result)
+    except LostChildError as lost:
+        last = "".join(f" ({line})" for line in lost.stderr_tail.splitlines()[-1:])
+        why = f"the child ended before it reached this CPU: {lost.what}{last}"
+    left = cpus[len(results) :]
+    return (*results, *(TileResult(cpu, TileStatus.NOT_RUN, why) for cpu in left))

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from amx_suite.host.presence import tile_faults
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import HostView
-from amx_suite.tmul.checks import CHECKS, CheckResult, Outcome, run_checks
+from amx_suite.tmul.checks import CHECKS, run_checks
+from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 
@@ -17,22 +19,23 @@ pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 @pytest.fixture(scope="module")
 def results(
     amx_support: HostView, amx_settings: Settings, amx_progress: Callable[..., None]
-) -> dict[str, list[CheckResult]]:
+) -> dict[str, list[TileResult]]:
     """Every check's results, by check; level 1 looks at the first CPU only."""
     allowed = amx_support.facts.allowed_cpus
     cpus = allowed[:1] if amx_settings.level == 1 else allowed
-    found: dict[str, list[CheckResult]] = defaultdict(list)
-    for result in run_checks(cpus):
-        amx_progress(f"{result.check} on CPU {result.cpu}: {result.outcome}")
-        found[result.check].append(result)
+    found: dict[str, list[TileResult]] = defaultdict(list)
+    for check, result in run_checks(cpus):
+        amx_progress(f"{check} on CPU {result.cpu}: {result.status}")
+        found[check].append(result)
     return found
 
 
 @pytest.mark.parametrize("check", list(CHECKS))
-def test_every_cpu(check: str, results: dict[str, list[CheckResult]]) -> None:
-    absent = [r.detail for r in results[check] if r.outcome is Outcome.NOT_HERE]
-    broken = [f"CPU {r.cpu}: {r.detail}" for r in results[check] if r.outcome is Outcome.BROKEN]
+def test_every_cpu(check: str, results: dict[str, list[TileResult]]) -> None:
     assert results[check], "the check was not run"
-    assert not broken, "\n".join(broken)
+    absent = [result for result in results[check] if result.status is TileStatus.NOT_HERE]
+    rest = [result for result in results[check] if result not in absent]
+    faults = tile_faults(rest, [result.cpu for result in rest])
+    assert not faults, "\n".join(faults)
     if absent:
-        pytest.skip(absent[0])
+        pytest.skip(absent[0].detail)

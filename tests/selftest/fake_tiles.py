@@ -4,13 +4,14 @@ import os
 import signal
 import sys
 import time
-from types import SimpleNamespace
+from typing import ClassVar
 
-from amx_suite.tmul import exactness, tile_probe
+from amx_suite.tmul import checks, exactness
 from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
 from amx_suite.tmul.checks import Checks
 from amx_suite.tmul.exactness import TileBench
-from amx_suite.tmul.tile_probe import Answered, Questions, TileProbe
+from amx_suite.tmul.state_checks import Check
+from amx_suite.tmul.tile_probe import MULTIPLICATION, Answered, Questions
 from amx_suite.tmul.xcomp import XcompReply
 from amx_suite.worker.jail import refuse_amx
 
@@ -53,61 +54,39 @@ def fails():
     sys.exit("no ctypes here")
 
 
-class Fine(TileProbe):
-    """Every CPU multiplies right."""
-
-    result = BatchResult(BATCH, 0, 256, wrong=0)
+class Faulty(Checks):
+    """CPU 1 kills, CPU 2 multiplies wrong, CPU 3 is not there; the others do what they should."""
 
     def __init__(self):
-        tile_probe.os = SimpleNamespace(sched_setaffinity=lambda _, cpus: self.move_to(*cpus))
-        tile_probe.request_tiles = lambda: XcompReply(0)
-        self._check = self
+        checks._product = lambda: self
+        checks.require_tiles = lambda: None
+        os.sched_setaffinity = self.move_to
+
+    def move_to(self, _, cpus):
+        (self.cpu,) = cpus
+        if self.cpu == 3:
+            raise OSError(22, "Invalid argument")
 
     def run_for(self, seconds):
-        return SoakSlice(self.result, 1, 1.0)
-
-    def move_to(self, cpu):
-        """What happens when the child moves to the CPU."""
-
-
-class SigillEverywhere(Fine):
-    def move_to(self, cpu):
-        os.kill(os.getpid(), signal.SIGILL)
-        time.sleep(60)
+        if self.cpu == 1:
+            os.kill(os.getpid(), signal.SIGILL)
+        wrong = BatchResult(BATCH, 2, 256, 1, Mismatch(0, 0, 3, 1, 2, b"", b"", b""))
+        return SoakSlice(wrong if self.cpu == 2 else BatchResult(BATCH, 0, 256, 0), 1, 1.0)
 
 
-class SigillOn1(SigillEverywhere):
-    def move_to(self, cpu):
-        if cpu == 1:
-            super().move_to(cpu)
+class Hanging(Faulty):
+    """Every CPU but CPU 0 hangs."""
+
+    checks: ClassVar = {MULTIPLICATION: Check(lambda cpu: time.sleep(60 * cpu), seconds=0.2)}
 
 
-class ExitsOn1(Fine):
-    def move_to(self, cpu):
-        if cpu == 1:
-            print("no libc here", file=sys.stderr, flush=True)
-            os._exit(3)
+class EndsOn1(Faulty):
+    """The child itself ends, not its fork."""
 
-
-class SilentOn1(Fine):
-    def move_to(self, cpu):
-        if cpu == 1:
-            time.sleep(60)
-
-
-class WrongOn1UnreachableOn2(Fine):
-    def move_to(self, cpu):
-        if cpu == 2:
-            raise OSError(22, "Invalid argument")
-        first = Mismatch(0, 0, 3, 1, 2, b"", b"", b"")
-        wrong = BatchResult(BATCH, 1, 256, wrong=1, first=first)
-        self.result = wrong if cpu == 1 else Fine.result
-
-
-class JailedProbe(TileProbe):
-    def __init__(self):
-        refuse_amx()
-        super().__init__()
+    def handle(self, request, arrays):
+        if request.cpu == 1:
+            sys.exit("no libc here")
+        return super().handle(request, arrays)
 
 
 GRANTS = {

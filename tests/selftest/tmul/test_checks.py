@@ -12,9 +12,10 @@ import time
 
 import pytest
 
-from amx_suite.errors import LostChildError, NotApplicableError
-from amx_suite.tmul.checks import CHECKS, Outcome, run_check, run_checks
-from amx_suite.tmul.state_checks import Check
+from amx_suite.errors import LostChildError
+from amx_suite.tmul.checks import CHECKS, run_check, run_checks
+from amx_suite.tmul.state_checks import Check, CheckEnded
+from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
 pytestmark = [
     pytest.mark.selftest,
@@ -22,10 +23,16 @@ pytestmark = [
 ]
 
 CPU = min(os.sched_getaffinity(0))
+ILL = signal.SIGILL
 
 
 def _do_nothing(cpu):
     pass
+
+
+def _pinned(cpu):
+    if os.sched_getaffinity(0) != {cpu}:
+        raise CheckEnded(TileStatus.WRONG, "elsewhere")
 
 
 def _die(number):
@@ -44,61 +51,50 @@ def _raise(error):
     return run
 
 
-def judged(run, ends_by=None, control=None, seconds=20.0):
-    result = run_check("made up", CPU, Check(run, ends_by, control), seconds)
-    assert (result.check, result.cpu) == ("made up", CPU)
-    return result.outcome, result.detail
-
-
-def test_ends_that_are_ok():
-    assert judged(_do_nothing) == (Outcome.OK, "")
-    assert judged(_die(signal.SIGILL), signal.SIGILL, _do_nothing) == (Outcome.OK, "")
-
-
-def test_fork_is_pinned_to_the_cpu():
-    def run(cpu):
-        if os.sched_getaffinity(0) != {cpu}:
-            raise AssertionError("elsewhere")
-
-    assert judged(run) == (Outcome.OK, "")
+_lost = _raise(CheckEnded(TileStatus.WRONG, "lost"))
+_absent = _raise(CheckEnded(TileStatus.NOT_HERE, "one CPU only"))
 
 
 @pytest.mark.parametrize(
-    ("run", "ends_by", "control", "said"),
+    ("check", "status", "detail"),
     [
-        pytest.param(_do_nothing, signal.SIGILL, None, "returned where SIGILL", id="no-fault"),
-        pytest.param(_die(signal.SIGSEGV), signal.SIGILL, None, "SIGSEGV", id="other-signal"),
-        pytest.param(_die(signal.SIGILL), None, None, "killed by SIGILL", id="not-due"),
-        pytest.param(_raise(AssertionError("lost")), None, None, "lost", id="broken"),
+        pytest.param(Check(_pinned), "ok", "", id="returns"),
+        pytest.param(Check(_die(ILL), ILL, _do_nothing), "ok", "", id="dies"),
+        pytest.param(Check(_absent), "not applicable", "one CPU only", id="absent"),
         pytest.param(
-            _raise(AssertionError("lost")), signal.SIGILL, None, "lost", id="broken-not-killed"
+            Check(_do_nothing, ILL), "wrong result", "it returned where SIGILL was due", id="alive"
         ),
-        pytest.param(_raise(ValueError("bug")), None, None, "ValueError: bug", id="bug"),
-        pytest.param(lambda cpu: os._exit(3), None, None, "exit code 3", id="exit"),
         pytest.param(
-            _die(signal.SIGILL), signal.SIGILL, _die(signal.SIGILL), "its control", id="any-way"
+            Check(_die(signal.SIGSEGV), ILL), "signal", "SIGSEGV where SIGILL was due", id="other"
+        ),
+        pytest.param(Check(_die(ILL)), "signal", "SIGILL", id="not-due"),
+        pytest.param(Check(_lost), "wrong result", "lost", id="broken"),
+        pytest.param(Check(_lost, ILL), "wrong result", "lost", id="broken-not-killed"),
+        pytest.param(Check(_raise(ValueError("bug"))), "not run", "ValueError: bug", id="bug"),
+        pytest.param(
+            Check(lambda cpu: os._exit(3)), "not run", "it ended with exit code 3", id="exit"
+        ),
+        pytest.param(
+            Check(_die(ILL), ILL, _die(ILL)), "signal", "its control: SIGILL", id="dies-any-way"
+        ),
+        pytest.param(
+            Check(lambda cpu: time.sleep(60), seconds=0.2),
+            "timeout",
+            "it did not end within 0.2 s",
+            id="hangs",
         ),
     ],
 )
-def test_every_other_end_is_broken(run, ends_by, control, said):
-    outcome, detail = judged(run, ends_by, control)
-    assert outcome is Outcome.BROKEN
-    assert said in detail
-
-
-def test_check_that_hangs_is_killed():
-    found = judged(lambda cpu: time.sleep(60), seconds=0.2)
-    assert found == (Outcome.BROKEN, "it did not end within 0.2 s")
-
-
-def test_check_may_not_apply():
-    assert judged(_raise(NotApplicableError("one CPU only"))) == (Outcome.NOT_HERE, "one CPU only")
+def test_every_end_is_told_apart(check, status, detail):
+    assert run_check(check, CPU) == TileResult(CPU, TileStatus(status), detail)
 
 
 def test_no_check_passes_where_tiles_are_refused():
     results = list(run_checks([CPU, CPU], "fake_tiles:JailedChecks"))
-    assert [result.check for result in results] == [name for name in CHECKS for _ in range(2)]
-    passed = {result.check for result in results if result.outcome is not Outcome.BROKEN}
+    assert [name for name, _ in results] == [name for name in CHECKS for _ in range(2)]
+    passed = {
+        name for name, result in results if result.status in (TileStatus.OK, TileStatus.NOT_HERE)
+    }
     assert passed <= {"no-use-without-permission", "migration"}
 
 
