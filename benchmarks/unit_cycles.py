@@ -1,7 +1,7 @@
 """How much each unit of a core does per cycle, as a share of theory.
 
 ``python benchmarks/unit_cycles.py [SECONDS] [--load KIND]`` pins itself to the last CPU it may use
-and takes windows of about a millisecond (``amx_suite.tmul.cycles``). It prints the quantiles of the
+and takes windows of about a millisecond (``amx_suite.tmul.probe``). It prints the quantiles of the
 core's frequency and of each unit's share of theory. ``--load fma``, ``tile`` or ``chain`` keeps the
 other CPUs busy with that loop meanwhile. A neighbour outside this machine shows in the lower
 quantiles.
@@ -65,8 +65,8 @@ def _burn(cpu: int, run: Callable[[int], object], stop: threading.Event) -> None
 
 def _measure(seconds: float) -> None:
     from amx_suite.core.units import PER_CYCLE, Unit
-    from amx_suite.tmul.cycles import CycleReader
     from amx_suite.tmul.loops import chain_loop
+    from amx_suite.tmul.probe import CycleReader
     from amx_suite.worker.unit_probe import units_of_a_core
 
     units = units_of_a_core()

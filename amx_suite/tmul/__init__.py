@@ -7,6 +7,6 @@
   compares, and ``tile_worker`` starts the child that does so.
 - State and faults: ``state_checks`` and ``fault_checks``; ``checks`` runs each in a fork.
 - Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` does so in a child, and
-  has one real tile multiplication checked on each CPU.
-- Rates: ``cycles`` measures a unit per cycle of its core, ``probe`` on all CPUs at once.
+  runs one multiplication on each CPU.
+- Rates: ``probe`` measures units, per cycle of their core, on all CPUs at once.
 """

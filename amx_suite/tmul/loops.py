@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
-from amx_suite.tmul.cycles import Loop
 from amx_suite.tmul.instructions import TileInstruction
 from amx_suite.tmul.jit import assemble
+from amx_suite.tmul.probe import Loop
 
 #: Additions in one pass of ``chain_loop``; the loop's own two instructions run in parallel.
 _ADDS = 64

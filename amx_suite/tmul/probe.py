@@ -1,26 +1,35 @@
 """How fast each unit of the machine is now, on all given CPUs at once; and which CPU is slow.
 
-A neighbour on the same core or memory shows as a rate below the quiet one. A reading keeps each
-unit busy for about 20 ms with one thread pinned to each CPU; the slowest CPU counts. It reads a
-core's units per cycle in windows of a millisecond (``cycles``), and memory by the clock in one
-piece.
+A neighbour on the same core or memory shows as a rate below the quiet one. Memory is read by the
+clock, a core's units by the cycles of the core, so that its frequency does not matter: a chain of
+dependent additions takes one cycle for each, and its speed just before and after a unit's loop
+gives the frequency. A neighbour on the same core hardly slows the chain, but takes more than half
+of the tile unit (docs/measured.md).
 """
 
 from __future__ import annotations
 
-__all__ = ["FEWEST", "READING_SECONDS", "Probe", "slow_ones"]
+__all__ = [
+    "FEWEST",
+    "READING_SECONDS",
+    "CycleReader",
+    "Loop",
+    "MakeLoop",
+    "Probe",
+    "Window",
+    "slow_ones",
+]
 
 import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from amx_suite.core.quiet import Reading
 from amx_suite.core.units import Unit
-from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop, Window, passes_to_fill, seconds_of
 
 #: One unit's part of a reading on a quiet machine.
 READING_SECONDS = 0.02
@@ -38,7 +47,71 @@ _BEYOND = 3.5
 #: Where CPUs hardly differ, 3.5 deviations are next to nothing; a loss below this is no finding.
 _LEAST_LOSS = 0.05
 
+#: Short, so that the chains run at the loop's frequency: a core that runs wide vectors for longer
+#: lowers it, and FMA would seem to give 0.9 of its theory instead of 0.98.
+_LOOP_SECONDS, _CHAIN_SECONDS = 0.001, 0.0002
+_CHAINS_AGREE_WITHIN = 1.05
+#: A loop's speed is that of its fastest call among up to 20 calls of at least half a millisecond.
+_TRIES = 20
+_LEAST_TRY_SECONDS = 0.0005
+
 _T = TypeVar("_T")
+
+
+class Loop(NamedTuple):
+    """A loop of one unit: ``run(passes)`` does ``passes * work`` operations or bytes."""
+
+    run: Callable[[int], object]
+    work: float
+
+
+#: Makes one CPU's loop, with buffers of its own; called on the thread that will run it.
+MakeLoop = Callable[[], Loop]
+
+
+class Window(NamedTuple):
+    """One unit's operations per cycle for a moment, and the core's frequency meanwhile.
+
+    ``interrupted`` if the two chains disagree; then the frequency is not known.
+    """
+
+    unit: Unit
+    per_cycle: float
+    hertz: float
+    interrupted: bool
+
+
+class CycleReader:
+    """Takes windows of units on the CPU that the thread is on.
+
+    The ``work`` of ``chain`` is its additions.
+    """
+
+    def __init__(self, loops: Mapping[Unit, Loop], chain: Loop) -> None:
+        self._loops = dict(loops)
+        self._chain = chain
+        self._chain_passes = _passes_to_fill(chain, _CHAIN_SECONDS)
+        self._passes = {unit: _passes_to_fill(x, _LOOP_SECONDS) for unit, x in self._loops.items()}
+
+    def window(self, unit: Unit) -> Window:
+        """One window of the unit."""
+        loop, passes = self._loops[unit], self._passes[unit]
+        before = self._hertz()
+        seconds = _seconds_of(loop, passes)
+        after = self._hertz()
+        hertz = max(before, after)
+        # An interrupted chain would make a slow unit look fast.
+        interrupted = min(before, after) < hertz / _CHAINS_AGREE_WITHIN
+        return Window(unit, passes * loop.work / seconds / hertz, hertz, interrupted)
+
+    def read(self) -> Iterator[Window]:
+        """A window of each unit, without those that were interrupted."""
+        windows = (self.window(unit) for unit in self._loops)
+        return (window for window in windows if not window.interrupted)
+
+    def _hertz(self) -> float:
+        passes = self._chain_passes
+        return passes * self._chain.work / _seconds_of(self._chain, passes)
 
 
 class Probe:
@@ -56,7 +129,7 @@ class Probe:
         self._memory_passes = 0
         if Unit.MEMORY in loops:
             loop = self._loops[Unit.MEMORY][0]
-            self._memory_passes = passes_to_fill(loop, READING_SECONDS, time.perf_counter)
+            self._memory_passes = _passes_to_fill(loop, READING_SECONDS)
         self._cycles = self._on_each_cpu(lambda index: self._reader(index, make_chain()))
 
     def read(self) -> Reading:
@@ -73,7 +146,7 @@ class Probe:
     def _reader(self, index: int, chain: Loop) -> CycleReader:
         own: dict[Unit, Loop] = {unit: loops[index] for unit, loops in self._loops.items()}
         own.pop(Unit.MEMORY, None)
-        return CycleReader(own, chain, time.perf_counter)
+        return CycleReader(own, chain)
 
     def _rates(self, unit: Unit, *, by_cycle: bool = True) -> list[float]:
         """The unit's rate on each CPU, all at once."""
@@ -83,21 +156,20 @@ class Probe:
             together.wait()
             if unit is Unit.MEMORY:
                 loop, passes = self._loops[unit][index], self._memory_passes
-                return passes * loop.work / seconds_of(loop, passes, time.perf_counter)
+                return passes * loop.work / _seconds_of(loop, passes)
             return _mean([self._cycles[index].window(unit) for _ in range(_WINDOWS)], by_cycle)
 
         return self._on_each_cpu(rate)
 
     def _on_each_cpu(self, work: Callable[[int], _T]) -> list[_T]:
         """``work(index)`` on a thread pinned to each CPU, all at once; its error is raised here."""
-        with ThreadPoolExecutor(len(self._cpus)) as threads:
-            return list(
-                threads.map(lambda index: self._pinned(index, work), range(len(self._cpus)))
-            )
 
-    def _pinned(self, index: int, work: Callable[[int], _T]) -> _T:
-        os.sched_setaffinity(0, {self._cpus[index]})  # of the calling thread only
-        return work(index)
+        def pinned(index: int) -> _T:
+            os.sched_setaffinity(0, {self._cpus[index]})  # of the calling thread only
+            return work(index)
+
+        with ThreadPoolExecutor(len(self._cpus)) as threads:
+            return list(threads.map(pinned, range(len(self._cpus))))
 
 
 def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
@@ -109,6 +181,22 @@ def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
     whole = [window for window in windows if not window.interrupted] or windows
     rates = (each.per_cycle if by_cycle else each.per_cycle * each.hertz for each in whole)
     return statistics.harmonic_mean(rates)
+
+
+def _passes_to_fill(loop: Loop, seconds: float) -> int:
+    """Passes that take ``seconds`` at the fastest speed seen."""
+    passes = 1
+    while (fastest := _seconds_of(loop, passes)) < _LEAST_TRY_SECONDS:
+        passes *= 2
+    tries = min(_TRIES, 1 + int(_TRIES * _LEAST_TRY_SECONDS / fastest))
+    fastest = min(fastest, *(_seconds_of(loop, passes) for _ in range(tries)))
+    return max(1, round(passes * seconds / fastest))
+
+
+def _seconds_of(loop: Loop, passes: int) -> float:
+    start = time.perf_counter()
+    loop.run(passes)
+    return time.perf_counter() - start
 
 
 def slow_ones(rates: Mapping[int, float]) -> dict[int, float]:

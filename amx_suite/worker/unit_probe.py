@@ -19,7 +19,6 @@ from amx_suite.core.quiet import Reading
 from amx_suite.core.units import Count, Seconds, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
-from amx_suite.tmul.cycles import CycleReader, Loop, MakeLoop
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.loops import (
     AVX2,
@@ -29,7 +28,7 @@ from amx_suite.tmul.loops import (
     stream_loop,
     throughput_loop,
 )
-from amx_suite.tmul.probe import Probe
+from amx_suite.tmul.probe import CycleReader, Loop, MakeLoop, Probe
 from amx_suite.tmul.xcomp import request_tiles
 
 _T = TypeVar("_T")

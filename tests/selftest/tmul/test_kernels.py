@@ -13,8 +13,8 @@ import kernel_program
 import pytest
 
 from amx_suite.tmul import loops
-from amx_suite.tmul.cycles import Loop
 from amx_suite.tmul.instructions import INSTRUCTIONS
+from amx_suite.tmul.probe import Loop
 
 _CPUINFO = Path("/proc/cpuinfo")
 _FLAGS = set(_CPUINFO.read_text().split()) if _CPUINFO.exists() else set()

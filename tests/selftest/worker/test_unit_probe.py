@@ -13,8 +13,7 @@ from amx_suite.core.units import Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import CpuInfo, read_cpuinfo
 from amx_suite.tmul import loops as machine_loops
-from amx_suite.tmul.cycles import Loop
-from amx_suite.tmul.probe import READING_SECONDS, Probe
+from amx_suite.tmul.probe import READING_SECONDS, Loop, Probe
 from amx_suite.tmul.xcomp import XcompReply
 from amx_suite.worker import unit_probe
 from amx_suite.worker.unit_probe import UnitProbe

@@ -1,0 +1,102 @@
+"""Operations per cycle on a core whose frequency changes; a slow CPU among many."""
+
+import itertools
+import time
+
+import pytest
+
+from amx_suite.core.units import Unit
+from amx_suite.tmul.loops import chain_loop
+from amx_suite.tmul.probe import CycleReader, Loop, slow_ones
+
+pytestmark = pytest.mark.selftest
+
+
+class Core:
+    """A core with a clock; each call asks for ``hertz`` and ``cut``, the share of time lost."""
+
+    def __init__(self, per_cycle=1000.0, hertz=lambda: 2.5e9, cut=lambda: 0.0):
+        self.now, self.per_cycle, self.hertz, self.cut = 0.0, per_cycle, hertz, cut
+
+    def run(self, operations, per_cycle):
+        self.now += operations / per_cycle / self.hertz() / (1 - self.cut())
+
+    def chain(self, passes):
+        self.run(passes * 64, 1.0)
+
+    def unit(self, passes):
+        self.run(passes * 4096, self.per_cycle)
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    def on(core):
+        monkeypatch.setattr(time, "perf_counter", lambda: core.now)
+        return CycleReader({Unit.TILE: Loop(core.unit, 4096)}, Loop(core.chain, 64))
+
+    return on
+
+
+@pytest.mark.parametrize("per_cycle", [1000.0, 410.0], ids=["quiet", "neighbour"])
+@pytest.mark.parametrize("hertz", [1.0e9, 3.7e9])
+def test_rate_at_any_frequency(reader, hertz, per_cycle):
+    (window,) = reader(Core(per_cycle, hertz=lambda: hertz)).read()
+    assert window.per_cycle == pytest.approx(per_cycle)
+    assert window.hertz == pytest.approx(hertz)
+
+
+def test_interrupted_chain_spoils_its_window(reader):
+    """Known-bad: a slow unit beside a chain that was cut in half would look twice as fast."""
+    core = Core(per_cycle=410.0)
+    windows = reader(core)
+    cuts = itertools.cycle([0.5, 0.0, 0.0])
+    core.cut = lambda: next(cuts)
+    assert list(windows.read()) == []
+
+
+def test_small_changes_of_frequency_are_accepted(reader):
+    core = Core()
+    windows = reader(core)
+    speeds = itertools.cycle([2.50e9, 2.53e9, 2.56e9])
+    core.hertz = lambda: next(speeds)
+    (window,) = windows.read()
+    assert window.per_cycle == pytest.approx(1000.0, rel=0.03)
+
+
+def test_real_chain_takes_a_cycle_per_addition():
+    chain = chain_loop()
+
+    def seconds(iterations):
+        start = time.perf_counter()
+        chain.run(iterations)
+        return time.perf_counter() - start
+
+    few = min(seconds(1_000) for _ in range(20))
+    many = min(seconds(10_000) for _ in range(20))
+    assert 5 < many / few < 20
+    assert chain.work * 10_000 / many < 8e9, "more than one addition in a cycle"
+
+
+ALIKE = {cpu: 1000.0 + (cpu * 7) % 5 for cpu in range(16)}
+
+
+def test_slow_cpu_is_named_with_its_share():
+    assert slow_ones({**ALIKE, 5: 501.0}) == {5: pytest.approx(0.5, rel=0.01)}
+
+
+def test_quarter_of_slow_cpus_is_found():
+    assert slow_ones({**ALIKE, 1: 500, 6: 510, 9: 490, 15: 505}).keys() == {1, 6, 9, 15}
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        pytest.param(ALIKE, id="alike"),
+        pytest.param({**dict.fromkeys(range(16), 1000.0), 3: 960.0}, id="a-little-slower"),
+        pytest.param({cpu: 1000.0 + 40 * cpu for cpu in range(16)}, id="all-different"),
+        pytest.param({**ALIKE, 5: 2000.0}, id="a-fast-one"),
+        pytest.param({0: 1000.0, 1: 1000.0, 2: 10.0}, id="too-few"),
+    ],
+)
+def test_no_finding(rates):
+    assert slow_ones(rates) == {}
