@@ -19,9 +19,8 @@ from amx_suite.errors import NotApplicableError, UsageError
 from amx_suite.tmul.batch import BatchResult, Mismatch, RunTiles, SoakSlice, TileBatch
 from amx_suite.tmul.execute import TileRun
 from amx_suite.tmul.fills import Operands, fill
-from amx_suite.tmul.instructions import INSTRUCTIONS
+from amx_suite.tmul.instructions import INSTRUCTIONS, WordTiles
 from amx_suite.tmul.kernel_calls import current_cpu
-from amx_suite.tmul.oracle import WordTiles
 from amx_suite.tmul.xcomp import errno_name, request_tiles
 
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from amx_suite.tmul.batch import TileBatch
 from amx_suite.tmul.config import TILES, tile_config
 from amx_suite.tmul.fills import Operands
+from amx_suite.tmul.instructions import WordTiles
 from amx_suite.tmul.jit import assemble
-from amx_suite.tmul.oracle import WordTiles
 
 _CACHE_LINE = 64
 #: The content of the memory around the rows.

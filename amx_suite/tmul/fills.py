@@ -15,8 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from amx_suite.tmul.instructions import Element, TileInstruction
-from amx_suite.tmul.oracle import ByteTiles, WordTiles
+from amx_suite.tmul.instructions import ByteTiles, Element, TileInstruction, WordTiles
 
 _Real: TypeAlias = npt.NDArray[np.float64]
 _Exponents: TypeAlias = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from amx_suite.tmul import oracle
+from amx_suite.tmul import instructions as oracle
 from amx_suite.tmul.fills import Operands, fill, fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS, Element, TileInstruction
 
