@@ -31,20 +31,8 @@ _DOT_SRCS_ARE_ONE = ".byte 0xc4, 0xe2, 0x6a, 0x5c, 0xc2"
 _READABLE = ctypes.create_string_buffer(TILE_BYTES)
 
 
-def _fault(
-    legal: Callable[[], None], illegal: Callable[[], None], ends_by: signal.Signals
-) -> Check:
-    def permitted(work: Callable[[], None]) -> Callable[[int], None]:
-        def run(_cpu: int) -> None:
-            require_tiles()
-            work()
-
-        return run
-
-    return Check(permitted(illegal), ends_by, control=permitted(legal))
-
-
 def _run(config: bytes, *instructions: str) -> None:
+    require_tiles()
     clobbers = ("tmm0", "tmm1", "tmm2", "rdi", "rcx")
     assemble(("ldtilecfg [$0]", *instructions), ("ptr",), clobbers)(config)
 
@@ -52,25 +40,24 @@ def _run(config: bytes, *instructions: str) -> None:
 def _bad_configuration(offset: int, value: int) -> Check:
     good = tile_config([_FULL] * TILES)
     bad = good[:offset] + bytes([value]) + good[offset + 1 :]
-    return _fault(lambda: _run(good), lambda: _run(bad), signal.SIGSEGV)
+    return Check(lambda _: _run(bad), signal.SIGSEGV, lambda _: _run(good))
 
 
 def _bad_instruction(good: str, bad: str) -> Check:
     """Either may read a whole tile at rdi."""
     config = tile_config([_FULL] * 3)
+    address = f"movabs rdi, {ctypes.addressof(_READABLE)}"
 
-    def run(instruction: str) -> Callable[[], None]:
-        return lambda: _run(
-            config, f"movabs rdi, {ctypes.addressof(_READABLE)}", "xor ecx, ecx", instruction
-        )
+    def run(instruction: str) -> Callable[[int], None]:
+        return lambda _: _run(config, address, "xor ecx, ecx", instruction)
 
-    return _fault(run(good), run(bad), signal.SIGILL)
+    return Check(run(bad), signal.SIGILL, run(good))
 
 
 def _bad_shapes(*shapes: tuple[int, int]) -> Check:
     """A dot product C, A, B of tiles that do not fit together."""
     good, bad = tile_config([_FULL] * 3), tile_config(shapes)
-    return _fault(lambda: _run(good, _DOT), lambda: _run(bad, _DOT), signal.SIGILL)
+    return Check(lambda _: _run(bad, _DOT), signal.SIGILL, lambda _: _run(good, _DOT))
 
 
 def _load_across(protection: int) -> None:
@@ -100,10 +87,10 @@ FAULT_CHECKS: dict[str, Check] = {
     "bytes-without-rows": _bad_configuration(_ROWS_OF_0, 0),
     "ninth-tile": _bad_configuration(_ROWS_OF_BEYOND, 1),
     "tile-not-configured": _bad_instruction("tilezero tmm2", "tilezero tmm3"),
-    "nothing-configured": _fault(
-        lambda: _run(tile_config([_FULL]), "tilezero tmm0", "tilerelease"),
-        lambda: _run(tile_config([_FULL]), "tilerelease", "tilezero tmm0"),
+    "nothing-configured": Check(
+        lambda _: _run(tile_config([_FULL]), "tilerelease", "tilezero tmm0"),
         signal.SIGILL,
+        lambda _: _run(tile_config([_FULL]), "tilezero tmm0", "tilerelease"),
     ),
     "rows-of-c-and-a-differ": _bad_shapes((8, 64), (16, 64), (16, 64)),
     "columns-of-c-and-b-differ": _bad_shapes((16, 32), (16, 64), (16, 64)),
@@ -112,7 +99,7 @@ FAULT_CHECKS: dict[str, Check] = {
     "dot-onto-its-own-source": _bad_instruction(_DOT, _DOT_SRC_IS_DST),
     "dot-of-one-tile-twice": _bad_instruction(_DOT, _DOT_SRCS_ARE_ONE),
     "load-without-index": _bad_instruction("tileloadd tmm0, [rdi + rcx*1]", _LOAD_WITHOUT_SIB),
-    "load-from-forbidden-page": _fault(
-        lambda: _load_across(mmap.PROT_READ), lambda: _load_across(0), signal.SIGSEGV
+    "load-from-forbidden-page": Check(
+        lambda _: _load_across(0), signal.SIGSEGV, lambda _: _load_across(mmap.PROT_READ)
     ),
 }

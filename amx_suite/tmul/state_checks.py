@@ -33,10 +33,10 @@ from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 #: The kernel's smallest signal stack without dynamic state (MINSIGSTKSZ of asm/signal.h), too
 #: small for the tiles' 8192 bytes; and a large enough one.
 _SMALL_STACK, _LARGE_STACK = 2048, 65536
-#: Threads that share one CPU, and turns that each of them takes.
-_THREADS, _TURNS = 5, 20
+#: Threads that share one CPU, and turns that each of them takes; busy processes that share one.
+_THREADS, _TURNS, _PROCESSES = 5, 20, 5
 _SIGNALS = 20
-_CROWD_SECONDS = 0.05
+_BUSY_SECONDS = 0.05
 #: The registers that each busy process zeroes. Some zero a register that others keep.
 _ZEROED = ((0, 2, 4, 6), (1, 3, 5, 7), (0, 1, 2, 3), (4, 5, 6, 7), tuple(range(TILES)))
 _YIELDS = 4
@@ -98,18 +98,14 @@ def _expect(ok: bool, otherwise: str) -> None:
         raise CheckEnded(TileStatus.WRONG, otherwise)
 
 
-def _exit_codes(*works: Callable[[], bool]) -> list[int]:
-    """Run each in a fork, all at the same time; the code is 0 for True."""
+def _exit_codes(work: Callable[[int], bool], count: int = 1) -> list[int]:
+    """Run ``work(0)``, ``work(1)``, ... in forks at the same time; the code is 0 for True."""
 
-    def code(work: Callable[[], bool]) -> int:
-        return 0 if work() else 1
+    def code(index: int) -> int:
+        return 0 if work(index) else 1
 
-    children = [fork(functools.partial(code, work)) for work in works]
+    children = [fork(functools.partial(code, index)) for index in range(count)]
     return [exit_code_of(pid) for pid in children]
-
-
-def _crowd(work: Callable[[int], bool]) -> list[int]:
-    return _exit_codes(*(functools.partial(work, index) for index in range(_THREADS)))
 
 
 def _use_without_permission(cpu: int) -> None:
@@ -153,11 +149,11 @@ def _fork(cpu: int) -> None:
     """
     tiles, ours = require_tiles(), _pattern(cpu)
     tiles.hold(ours)
-    inherited = _exit_codes(lambda: tiles.holds(ours)) == [0]
+    inherited = _exit_codes(lambda _: tiles.holds(ours)) == [0]
     _expect(not inherited, "a forked child got its parent's tiles")
     _expect(tiles.holds(ours), "the parent's tiles were lost in a fork")
 
-    def work() -> bool:
+    def work(_index: int) -> bool:
         theirs = _pattern(cpu + 1)
         tiles.hold(theirs)
         return _holds_permission() and tiles.holds(theirs)
@@ -206,7 +202,7 @@ def _preemption(cpu: int) -> None:
         before = _switches()
         return all(tiles.holds(mine) for _ in _while_busy()) and _switches() > before
 
-    codes = _crowd(work)
+    codes = _exit_codes(work, _PROCESSES)
     _expect(
         not any(codes), f"busy processes lost their tiles or were never preempted: exits {codes}"
     )
@@ -235,7 +231,7 @@ def _zeroed_tiles(cpu: int) -> None:
                 return False
         return switches > 0
 
-    codes = _crowd(work)
+    codes = _exit_codes(work, _PROCESSES)
     _expect(
         not any(codes),
         f"busy processes held other tiles than they loaded or zeroed, or were never switched out "
@@ -249,8 +245,8 @@ def _switches() -> int:
 
 
 def _while_busy() -> Iterator[None]:
-    """Yield until this process has used _CROWD_SECONDS of CPU time."""
-    end = resource.getrusage(resource.RUSAGE_SELF).ru_utime + _CROWD_SECONDS
+    """Yield until this process has used _BUSY_SECONDS of CPU time."""
+    end = resource.getrusage(resource.RUSAGE_SELF).ru_utime + _BUSY_SECONDS
     while resource.getrusage(resource.RUSAGE_SELF).ru_utime < end:
         yield
 
