@@ -11,7 +11,7 @@ from amx_suite.core.run import exit_code
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.support import detect
 from amx_suite.report.mismatch import StoredMismatch, read_mismatch
-from amx_suite.tmul.tile_worker import TileWorker
+from amx_suite.tmul.batch import TileWorker
 
 #: Runs on each CPU: enough to see a fault that occurs once in a few hundred runs.
 _TIMES = 1000

@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from amx_suite.core.peaks import CpuCycles, Peaks
     from amx_suite.plugin.options import Settings
     from amx_suite.plugin.trials import AmxTrial
-    from amx_suite.tmul.batch import BatchResult
-    from amx_suite.tmul.tile_worker import TileWorker
+    from amx_suite.tmul.batch import BatchResult, TileWorker
     from amx_suite.worker.process import IsaWorker
 
 _Key = TypeVarTuple("_Key")
@@ -134,7 +133,7 @@ def amx_mismatch(amx_support: HostView, _amx_run: Run) -> Callable[[BatchResult]
 @pytest.fixture(scope="session")
 def tile_worker(amx_support: HostView) -> Iterator[Callable[[int], TileWorker]]:
     """A function from a CPU to a worker that is bound to it and may use tiles, kept."""
-    from amx_suite.tmul.tile_worker import TileWorker
+    from amx_suite.tmul.batch import TileWorker
 
     with _kept(lambda cpu: TileWorker(cpu)) as workers:
         yield workers

@@ -3,8 +3,8 @@
 - Code: ``jit`` assembles, ``config`` lays out tile configurations, ``registers`` loads and stores
   whole tile registers, ``loops`` keeps one unit of a core busy.
 - Exactness: ``instructions`` is the table and computes what each must give, ``fills`` makes
-  operands, ``batch`` describes a run and its result, ``execute`` runs it on the CPU, ``exactness``
-  compares, and ``tile_worker`` starts the child that does so.
+  operands, ``batch`` describes a run, its result and the child that does it, ``execute`` runs it on
+  the CPU, ``exactness`` compares.
 - State and faults: ``state_checks`` and ``fault_checks``; ``checks`` runs each in a fork.
 - Presence: ``xcomp`` asks the kernel for the tile permission; ``tile_probe`` does so in a child and
   has one multiplication run on each CPU.

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import HostView
-from amx_suite.tmul.batch import BatchResult, Load, TileBatch
+from amx_suite.tmul.batch import BatchResult, Load, TileBatch, TileWorker
 from amx_suite.tmul.config import TILES
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS, TileInstruction
-from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 

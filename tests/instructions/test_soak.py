@@ -12,11 +12,10 @@ import pytest
 from amx_suite.child.handle import most_children
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import HostView
-from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch
+from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch, TileWorker
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS
 from amx_suite.tmul.probe import FEWEST, slow_ones
-from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
 

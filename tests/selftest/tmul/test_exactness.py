@@ -11,9 +11,8 @@ import pytest
 
 from amx_suite.errors import NotApplicableError, UsageError
 from amx_suite.tmul import exactness
-from amx_suite.tmul.batch import BatchResult, TileBatch
+from amx_suite.tmul.batch import BatchResult, TileBatch, TileWorker
 from amx_suite.tmul.exactness import BatchCheck, expected, operands
-from amx_suite.tmul.tile_worker import TileWorker
 
 pytestmark = pytest.mark.selftest
 
