@@ -8,7 +8,6 @@ sections 4.9.1.5 and 10.2.3, for what is tiny and what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ class Number(NamedTuple):
     negative: bool
     units: int | None
 
-    def negated(self) -> Number:
+    def negated(self):
         return Number(not self.negative, self.units)
 
 
@@ -31,7 +30,7 @@ _ZERO = Number(False, 0)
 _ONE = Number(False, 1 << _UNIT)
 
 
-def _decode(bits: int, exponent_bits: int, fraction_bits: int, *, daz: bool) -> Number | None:
+def _decode(bits, exponent_bits, fraction_bits, *, daz):
     fraction = bits & ((1 << fraction_bits) - 1)
     exponent = (bits >> fraction_bits) & ((1 << exponent_bits) - 1)
     negative = bool(bits >> (fraction_bits + exponent_bits))
@@ -45,7 +44,7 @@ def _decode(bits: int, exponent_bits: int, fraction_bits: int, *, daz: bool) -> 
     return Number(negative, significand << (_UNIT + last + exponent - 1))
 
 
-def _encode(number: Number | None) -> int:
+def _encode(number):
     """Bits of an FP32 number that needs no rounding and is no denormal."""
     if number is None:
         return _NAN_BITS
@@ -60,7 +59,7 @@ def _encode(number: Number | None) -> int:
     return sign | (exponent - _UNIT + 127) << 23 | (significand & 0x7FFFFF)
 
 
-def _rounded(negative: bool, units: int) -> Number:
+def _rounded(negative, units):
     """To 24 bits, ties to even, with an unbounded exponent; then out of range, or tiny, or not."""
     dropped = units.bit_length() - 24
     if dropped > 0:
@@ -73,7 +72,7 @@ def _rounded(negative: bool, units: int) -> Number:
     return Number(negative, None if units >= 1 << (_UNIT + 128) else units)
 
 
-def _fma(x: Number | None, y: Number | None, z: Number | None) -> Number | None:
+def _fma(x, y, z):
     """The FP32 result of x * y + z with FTZ=1, rounded once."""
     if x is None or y is None or z is None:
         return None
@@ -91,13 +90,11 @@ def _fma(x: Number | None, y: Number | None, z: Number | None) -> Number | None:
     return _rounded(total < 0, abs(total))
 
 
-def _add(x: Number | None, y: Number | None) -> Number | None:
+def _add(x, y):
     return _fma(x, _ONE, y)
 
 
-def _float_element(
-    mnemonic: str, a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]], c: int
-) -> int:
+def _float_element(mnemonic, a, b, c):
     """One element of C from the pairs (bits) in its row of A and its column of B."""
     bf16 = mnemonic == "tdpbf16ps"
     even: Number | None = _ZERO
@@ -117,10 +114,10 @@ def _float_element(
     return _encode(_add(_decode(c, 8, 23, daz=True), _add(even, odd)))
 
 
-def _integer_element(mnemonic: str, a: Sequence[int], b: Sequence[int], c: int) -> int:
+def _integer_element(mnemonic, a, b, c):
     """One element of C (bits) from the bytes in its row of A and its column of B."""
 
-    def value(byte: int, kind: str) -> int:
+    def value(byte, kind):
         return byte - 256 if kind == "s" and byte > 127 else byte
 
     # The mnemonic is tdpb, then s or u for A, then for B, then d.
@@ -128,7 +125,7 @@ def _integer_element(mnemonic: str, a: Sequence[int], b: Sequence[int], c: int) 
     return (c + sum(products)) % 2**32
 
 
-def exact_dot(mnemonic: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def exact_dot(mnemonic, a, b, c):
     """What ``TileInstruction.oracle`` computes."""
     result = np.empty_like(c)
     for tile, row, column in np.ndindex(c.shape):
@@ -143,7 +140,7 @@ def exact_dot(mnemonic: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.
     return result
 
 
-def _pairs(groups: list[bytes]) -> list[tuple[int, int]]:
+def _pairs(groups):
     return [
         (int.from_bytes(group[:2], "little"), int.from_bytes(group[2:], "little"))
         for group in groups

@@ -110,9 +110,7 @@ def answers(table, killed_by=""):
 
 GRANTING, REFUSING = answers(GRANTS), answers(REFUSES)
 KILLED_BY_SUPPORTED = answers(GRANTS, "supported")
-KILLED_BY_BEFORE = answers(GRANTS, "before")
 KILLED_BY_REQUEST = answers(GRANTS, "request")
-KILLED_BY_AFTER = answers(GRANTS, "after")
 
 
 class Broken(Questions):

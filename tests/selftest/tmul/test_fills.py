@@ -1,15 +1,11 @@
 """The fills: repeatable, mostly ordinary numbers, and able to show a wrong oracle."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pytest
 
 from amx_suite.tmul import instructions as oracle
-from amx_suite.tmul.fills import Operands, fill, fills_for
-from amx_suite.tmul.instructions import INSTRUCTIONS, Element, TileInstruction
+from amx_suite.tmul.fills import fill, fills_for
+from amx_suite.tmul.instructions import INSTRUCTIONS, Element
 
 pytestmark = pytest.mark.selftest
 
@@ -19,15 +15,13 @@ _FP16 = [row.mnemonic for row in INSTRUCTIONS.values() if row.element is Element
 _CASES = [(mnemonic, name) for mnemonic, row in INSTRUCTIONS.items() for name in fills_for(row)]
 
 
-def _operands(instruction: TileInstruction, name: str, batch: int = 16) -> Operands:
+def _operands(instruction, name, batch=16):
     return fill(name, instruction, np.random.default_rng(5), batch, 16, 64, 64)
 
 
 @pytest.mark.parametrize(("mnemonic", "name"), _CASES)
 @pytest.mark.parametrize("shape", [(3, 7, 20, 12), (1, 1, 4, 4), (1, 3, 64, 4)])
-def test_operands_have_their_shape_and_repeat(
-    mnemonic: str, name: str, shape: tuple[int, int, int, int]
-) -> None:
+def test_operands_have_their_shape_and_repeat(mnemonic, name, shape):
     instruction = INSTRUCTIONS[mnemonic]
     first, again = (fill(name, instruction, np.random.default_rng(1), *shape) for _ in range(2))
     batch, rows, k_bytes, n_bytes = shape
@@ -39,7 +33,7 @@ def test_operands_have_their_shape_and_repeat(
     assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))
 
 
-def test_unsuitable_fill_is_refused() -> None:
+def test_unsuitable_fill_is_refused():
     with pytest.raises(ValueError, match="no fill 'wrap' makes operands for tdpbf16ps"):
         _operands(INSTRUCTIONS["tdpbf16ps"], "wrap")
     with pytest.raises(ValueError, match="no fill 'nonsense'"):
@@ -47,7 +41,7 @@ def test_unsuitable_fill_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("mnemonic", "name"), _CASES)
-def test_results_are_mostly_numbers_that_differ(mnemonic: str, name: str) -> None:
+def test_results_are_mostly_numbers_that_differ(mnemonic, name):
     instruction = INSTRUCTIONS[mnemonic]
     operands = _operands(instruction, name)
     result = instruction.oracle(*operands)
@@ -57,7 +51,7 @@ def test_results_are_mostly_numbers_that_differ(mnemonic: str, name: str) -> Non
     assert (result != operands.c).mean() > 0.45
 
 
-def test_fills_reach_every_kind_of_operand_and_result() -> None:
+def test_fills_reach_every_kind_of_operand_and_result():
     instruction = INSTRUCTIONS["tdpbf16ps"]
     every = [_operands(instruction, name, batch=64) for name in fills_for(instruction)]
     bf16 = np.concatenate([tiles.view(np.uint16).ravel() for o in every for tiles in (o.a, o.b)])
@@ -72,18 +66,14 @@ def test_fills_reach_every_kind_of_operand_and_result() -> None:
 
 # Oracles with one mistake each. A mistake that no fill shows would go unnoticed in a CPU too.
 
-_Wrong = Callable[[TileInstruction, Operands, pytest.MonkeyPatch], np.ndarray]
 
-
-def _rounding_by(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> _Wrong:
+def _rounding_by(change):
     """``change(exact, nearest)`` gives what a step comes out as, both float64."""
 
-    def wrong(
-        instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
-    ) -> np.ndarray:
+    def wrong(instruction, operands, patch):
         right = oracle._round
 
-        def step(values: np.ndarray) -> np.ndarray:
+        def step(values):
             exact = values.copy()
             right(values)
             values[...] = change(exact, values)
@@ -95,45 +85,43 @@ def _rounding_by(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> _Wro
     return wrong
 
 
-def _beyond(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _beyond(exact, nearest):
     """Where rounding went away from zero."""
     return (np.abs(nearest) > np.abs(exact)) & np.isfinite(nearest)
 
 
-def _truncated(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _truncated(exact, nearest):
     toward_zero = np.nextafter(nearest.astype(np.float32), np.float32(0))
     return np.where(_beyond(exact, nearest), toward_zero, nearest)
 
 
-def _ties_away(exact: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _ties_away(exact, nearest):
     outward = np.copysign(np.float32(np.inf), exact.astype(np.float32))
     away = np.nextafter(nearest.astype(np.float32), outward).astype(np.float64)
     tie = (np.abs(exact - nearest) == np.abs(away - exact)) & (exact != nearest)
     return np.where(tie & ~_beyond(exact, nearest), away, nearest)
 
 
-def _with(name: str, value: object) -> _Wrong:
+def _with(name, value):
     """The oracle with one of its parts replaced."""
 
-    def wrong(
-        instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
-    ) -> np.ndarray:
+    def wrong(instruction, operands, patch):
         patch.setattr(oracle, name, value)
         return instruction.oracle(*operands)
 
     return wrong
 
 
-def _on(change: Callable[[Operands], Operands]) -> _Wrong:
+def _on(change):
     """The right oracle on changed operands."""
     return lambda instruction, operands, patch: instruction.oracle(*change(operands))
 
 
-def _summing(accumulate: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> _Wrong:
+def _summing(accumulate):
     return _with("_accumulate", accumulate)
 
 
-def _in_one_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _in_one_sum(left, right):
     products = (left * right).reshape(-1, *np.broadcast_shapes(left.shape[2:], right.shape[2:]))
     sums = np.zeros((2, *products.shape[1:]))
     for product in products:
@@ -142,13 +130,13 @@ def _in_one_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _rounded_once(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _rounded_once(left, right):
     sums = (left * right).sum(axis=0)
     oracle._round(sums)
     return sums
 
 
-def _products_rounded(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _products_rounded(left, right):
     products = left * right
     oracle._round(products)
     sums = np.zeros_like(products[0])
@@ -158,13 +146,11 @@ def _products_rounded(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _straight_into_c(
-    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
-) -> np.ndarray:
+def _straight_into_c(instruction, operands, patch):
     """As Intel's intrinsics guide writes it: every product is added to C."""
     start = operands.c.transpose(1, 2, 0)
 
-    def accumulate(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    def accumulate(left, right):
         sums = np.stack([oracle._fp32_or_zero(start), np.zeros(start.shape)])
         for a, b in zip(left, right, strict=True):
             for half in range(2):
@@ -176,9 +162,7 @@ def _straight_into_c(
     return instruction.oracle(operands.a, operands.b, np.zeros_like(operands.c))
 
 
-def _saturated(
-    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
-) -> np.ndarray:
+def _saturated(instruction, operands, patch):
     signed = instruction.mnemonic != "tdpbuud"
     start = operands.c.astype(np.int64)
     if signed:
@@ -189,44 +173,42 @@ def _saturated(
     return np.clip(sums, low, high).astype(np.uint32)
 
 
-def _flipped_bit(
-    instruction: TileInstruction, operands: Operands, patch: pytest.MonkeyPatch
-) -> np.ndarray:
+def _flipped_bit(instruction, operands, patch):
     result = instruction.oracle(*operands)
     finite = np.flatnonzero(result & 0x7F800000 != 0x7F800000)
     result.flat[finite[len(finite) // 2]] ^= 1
     return result
 
 
-def _columns_reversed(operands: Operands) -> Operands:
+def _columns_reversed(operands):
     return operands._replace(b=operands.b.view(np.uint16)[..., ::-1].copy().view(np.uint8))
 
 
-def _pairs_swapped(operands: Operands) -> Operands:
+def _pairs_swapped(operands):
     """B's elements of each pair the other way round."""
     pairs = operands.b.reshape(*operands.b.shape[:2], -1, 2, 2)
     return operands._replace(b=pairs[..., ::-1, :].reshape(operands.b.shape))
 
 
-def _rows_not_interleaved(operands: Operands) -> Operands:
+def _rows_not_interleaved(operands):
     """B's rows 2k and 2k + 1 one after the other in memory instead of element by element."""
     batch, k, n_bytes = operands.b.shape
     rows = operands.b.reshape(batch, k, 2, n_bytes // 4, 2)
     return operands._replace(b=rows.swapaxes(2, 3).reshape(operands.b.shape))
 
 
-def _fp16_denormals_zero(operands: Operands) -> Operands:
+def _fp16_denormals_zero(operands):
     a, b = (tiles.copy() for tiles in (operands.a, operands.b))
     for bits in (a.view(np.uint16), b.view(np.uint16)):
         bits[bits & 0x7C00 == 0] &= 0x8000
     return operands._replace(a=a, b=b)
 
 
-def _denormals_kept(bits: np.ndarray) -> np.ndarray:
+def _denormals_kept(bits):
     return bits.view(np.float32).astype(np.float64)
 
 
-def _for(mnemonics: Iterable[str], **mistakes: _Wrong) -> list[tuple[str, _Wrong]]:
+def _for(mnemonics, **mistakes):
     return [
         pytest.param(mnemonic, wrong, id=f"{mnemonic}-{name}")
         for mnemonic in mnemonics
@@ -265,9 +247,7 @@ _MISTAKES = [
 
 
 @pytest.mark.parametrize(("mnemonic", "wrong"), _MISTAKES)
-def test_wrong_oracle_is_caught(
-    mnemonic: str, wrong: _Wrong, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_oracle_is_caught(mnemonic, wrong, monkeypatch):
     instruction = INSTRUCTIONS[mnemonic]
     for name in fills_for(instruction):
         operands = _operands(instruction, name)

@@ -40,13 +40,13 @@ pytestmark = [
         ("tilerelease", "c4e27849c0"),
     ],
 )
-def test_known_encodings(instruction: str, expected: str) -> None:
+def test_known_encodings(instruction, expected):
     # A function without arguments is its instructions and a return.
     code = ctypes.cast(jit.assemble((instruction,)), ctypes.c_void_p).value
     assert ctypes.string_at(code, len(expected) // 2 + 1).hex() == expected + "c3"
 
 
-def test_code_reaches_its_arguments_and_stays_loaded() -> None:
+def test_code_reaches_its_arguments_and_stays_loaded():
     copy = jit.assemble(("mov rax, [$0]", "mov [$1], rax"), ("ptr", "ptr"), ("rax",))
     jit._loaded.cache_clear()
     gc.collect()
@@ -55,13 +55,13 @@ def test_code_reaches_its_arguments_and_stays_loaded() -> None:
     assert target.value == source.value
 
 
-def test_another_architecture_is_an_assembly_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_architecture_is_an_assembly_error(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(jit.AssemblyError, match="this machine is aarch64"):
         jit.assemble(("nop",), clobbers=("rax",))
 
 
-def test_tile_config_has_the_layout_of_ldtilecfg() -> None:
+def test_tile_config_has_the_layout_of_ldtilecfg():
     config = tile_config([(16, 64), (3, 12)])
     assert len(config) == 64
     assert config[:2] == b"\x01\x00"  # palette 1, start row 0

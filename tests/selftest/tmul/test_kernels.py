@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import emulated_tiles
@@ -14,7 +13,6 @@ import pytest
 
 from amx_suite.tmul import loops
 from amx_suite.tmul.instructions import INSTRUCTIONS
-from amx_suite.tmul.probe import Loop
 
 _CPUINFO = Path("/proc/cpuinfo")
 _FLAGS = set(_CPUINFO.read_text().split()) if _CPUINFO.exists() else set()
@@ -28,7 +26,7 @@ pytestmark = [
 emulated = pytest.mark.skipif("amx_tile" in _FLAGS, reason="the CPU would run what is emulated")
 
 
-def _emulated(*arguments: str) -> Counter[str]:
+def _emulated(*arguments):
     program = [sys.executable, kernel_program.__file__, *arguments]
     code, done = emulated_tiles.run_emulated(program)
     if code == emulated_tiles.NOT_TRACEABLE:
@@ -38,7 +36,7 @@ def _emulated(*arguments: str) -> Counter[str]:
 
 
 @emulated
-def test_batches_give_what_the_oracle_says() -> None:
+def test_batches_give_what_the_oracle_says():
     done = _emulated("batches")
     steps = sum(steps for steps, *_ in kernel_program.BATCHES)
     tiles = 2 * kernel_program.TILES
@@ -48,7 +46,7 @@ def test_batches_give_what_the_oracle_says() -> None:
 
 
 @emulated
-def test_check_of_zeroed_tiles_sees_every_mistake() -> None:
+def test_check_of_zeroed_tiles_sees_every_mistake():
     done = _emulated("eight-tiles")
     runs = 1 + len(kernel_program.MISTAKES)
     assert done["tileloadd"] == done["tilestored"] == 8 * runs
@@ -56,7 +54,7 @@ def test_check_of_zeroed_tiles_sees_every_mistake() -> None:
 
 
 @emulated
-def test_throughput_loop_runs_its_iterations() -> None:
+def test_throughput_loop_runs_its_iterations():
     assert _emulated("throughput", "tdpbusd") == {
         "ldtilecfg": 1,
         "tilezero": 4,
@@ -66,7 +64,7 @@ def test_throughput_loop_runs_its_iterations() -> None:
     }
 
 
-def _rate(loop: Loop, passes: int, runs: int = 5) -> float:
+def _rate(loop, passes, runs=5):
     """Operations or bytes a second, in the fastest of the runs."""
     seconds = []
     for _ in range(runs):
@@ -77,14 +75,14 @@ def _rate(loop: Loop, passes: int, runs: int = 5) -> float:
 
 
 @pytest.fixture(params=[loops.AVX512, loops.AVX2], ids=["avx512", "avx2"])
-def vectors(request: pytest.FixtureRequest) -> loops.Vectors:
+def vectors(request):
     found: loops.Vectors = request.param
     if not _FLAGS.issuperset(found.flags):
         pytest.skip(f"the CPU does not list {' and '.join(found.flags)}")
     return found
 
 
-def test_fma_loop_takes_the_time_of_its_passes(vectors: loops.Vectors) -> None:
+def test_fma_loop_takes_the_time_of_its_passes(vectors):
     loop = loops.fma_loop(vectors)
     # Runs of 0.2 and 2 ms, so many that a neighbour on the core does not meet them all.
     few, many = (_rate(loop, passes, runs=100) for passes in (20_000, 200_000))
@@ -93,5 +91,5 @@ def test_fma_loop_takes_the_time_of_its_passes(vectors: loops.Vectors) -> None:
     assert 3e9 < many < 400e9
 
 
-def test_stream_loop_is_no_faster_than_memory(vectors: loops.Vectors) -> None:
+def test_stream_loop_is_no_faster_than_memory(vectors):
     assert 0.2e9 < _rate(loops.stream_loop(vectors), 1) < 1e12

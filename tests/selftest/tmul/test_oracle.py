@@ -20,11 +20,11 @@ from amx_suite.tmul.instructions import INSTRUCTIONS
 pytestmark = pytest.mark.selftest
 
 
-def _element(mnemonic: str, a: str, b: str, c: str) -> str:
+def _element(mnemonic, a, b, c):
     """One element of C: a row of A against a column of B, elements in the order of memory."""
     instruction = INSTRUCTIONS[mnemonic]
 
-    def elements(text: str) -> np.ndarray:
+    def elements(text):
         values = [int(word, 16) for word in text.split()]
         values += [0] * (-len(values) % instruction.group)
         return np.array(values, f"<u{4 // instruction.group}").view(np.uint8)
@@ -36,7 +36,7 @@ def _element(mnemonic: str, a: str, b: str, c: str) -> str:
     return f"{result[0, 0, 0]:08x}"
 
 
-def _is_nan(bits: str) -> bool:
+def _is_nan(bits):
     return int(bits, 16) & 0x7FFFFFFF > 0x7F800000
 
 
@@ -196,7 +196,7 @@ _VECTORS = {
     ("mnemonic", "a", "b", "c", "expected"),
     [(mnemonic, *vector) for mnemonic, vectors in _VECTORS.items() for vector in vectors],
 )
-def test_vectors_worked_by_hand(mnemonic: str, a: str, b: str, c: str, expected: str) -> None:
+def test_vectors_worked_by_hand(mnemonic, a, b, c, expected):
     found = _element(mnemonic, a, b, c)
     assert _is_nan(found) if expected == "nan" else found == expected
 
@@ -222,7 +222,7 @@ def test_vectors_worked_by_hand(mnemonic: str, a: str, b: str, c: str, expected:
         ("3f80 0 b301", "3f80 0 3f80", "3f7fffff"),
     ],
 )
-def test_bf16_each_step_rounds_to_nearest_even(a: str, b: str, expected: str) -> None:
+def test_bf16_each_step_rounds_to_nearest_even(a, b, expected):
     assert _element("tdpbf16ps", a, b, "00000000") == expected
     # Even elements and odd elements alike.
     shifted = tuple("0 " + text for text in (a, b))
@@ -230,7 +230,7 @@ def test_bf16_each_step_rounds_to_nearest_even(a: str, b: str, expected: str) ->
 
 
 @pytest.mark.parametrize("mnemonic", INSTRUCTIONS)
-def test_operands_may_be_views(mnemonic: str) -> None:
+def test_operands_may_be_views(mnemonic):
     rng = np.random.default_rng(0)
     instruction = INSTRUCTIONS[mnemonic]
     a, b = (rng.integers(256, size=(70, 6, 48), dtype=np.uint8) for _ in range(2))
@@ -246,7 +246,7 @@ def test_operands_may_be_views(mnemonic: str) -> None:
     ("mnemonic", "name"),
     [(mnemonic, name) for mnemonic, row in INSTRUCTIONS.items() for name in fills_for(row)],
 )
-def test_exact_integers_give_the_same_bits(mnemonic: str, name: str) -> None:
+def test_exact_integers_give_the_same_bits(mnemonic, name):
     instruction = INSTRUCTIONS[mnemonic]
     rng = np.random.default_rng(len(name))
     for shape in ((1, 16, 64, 64), (4, 5, 12, 20), (8, 2, 4, 4)):
@@ -255,7 +255,7 @@ def test_exact_integers_give_the_same_bits(mnemonic: str, name: str) -> None:
         assert not instruction.differs(found, exact_dot(mnemonic, *operands)).any()
 
 
-def test_any_nan_equals_any_other() -> None:
+def test_any_nan_equals_any_other():
     nans = np.array([0x7FC00000, 0xFF800001], np.uint32)
     floats, integers = INSTRUCTIONS["tdpbf16ps"], INSTRUCTIONS["tdpbssd"]
     assert floats.differs(nans, nans[::-1]).tolist() == [False, False]
@@ -265,6 +265,6 @@ def test_any_nan_equals_any_other() -> None:
     assert floats.differs(zeros, nans).tolist() == [True, True]
 
 
-def test_operations_are_counted() -> None:
+def test_operations_are_counted():
     assert INSTRUCTIONS["tdpbf16ps"].operations(16, 64, 64) == 2 * 16 * 32 * 16
     assert INSTRUCTIONS["tdpbuud"].operations(3, 8, 20) == 2 * 3 * 8 * 5
