@@ -21,7 +21,6 @@ from pathlib import Path
 
 from amx_suite.errors import OutputError
 
-_REMEDY = "choose a folder that can be written"
 #: Longer than a folder stays without a change while its process lives.
 _LEFTOVER_SECONDS = 24 * 3600
 
@@ -31,52 +30,41 @@ def ensure_writable(folder: Path) -> None:
 
     Raises OutputError before a long run rather than at its end.
     """
-    try:
+    with _writing_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = _beside(folder / "probe")
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise _cannot(folder, error) from error
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file in the same folder, fsync it, and rename it.
+    """Write a temporary file in the same folder, and move it into place; raises OutputError.
 
-    So ``path`` always holds its old content or all of the new. Raises OutputError.
+    So ``path`` always holds its old content or all of the new.
     """
-    temporary = _beside(path)
-    try:
+    # Not tempfile: only the user can read its files, and results are for others too.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    with _writing_in(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("x", encoding="utf-8") as stream:
                 stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
+            move_into_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot(path.parent, error) from error
 
 
 def move_into_place(source: Path, path: Path) -> None:
-    """Rename a finished file of the same file system to ``path``; raises OutputError."""
-    try:
+    """Sync a finished file to its disk and rename it to ``path`` there; raises OutputError."""
+    with _writing_in(path.parent):
         with source.open("rb") as stream:
             os.fsync(stream.fileno())
         source.replace(path)
-    except OSError as error:
-        raise _cannot(path.parent, error) from error
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> None:
     """Remove these files of the folder where they exist; raises OutputError."""
-    try:
+    with _writing_in(folder):
         for name in names:
             (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot(folder, error) from error
 
 
 @contextlib.contextmanager
@@ -95,10 +83,12 @@ def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _beside(path: Path) -> Path:
-    # Not tempfile: only the user can read its files, and results are for others too.
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-
-
-def _cannot(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write in {folder}: {error.strerror or error}; {_REMEDY}")
+@contextlib.contextmanager
+def _writing_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write in {folder}: {error.strerror or error}; choose a folder that can be "
+            "written"
+        ) from error

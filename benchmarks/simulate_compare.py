@@ -66,7 +66,6 @@ _KINDS = [
 class _GateSketch(NamedTuple):
     """A gate of the made-up runs, as far as it is the same in each; the arms by their index."""
 
-    name: str
     baseline: int
     candidate: int
     result: GateResult
@@ -75,9 +74,8 @@ class _GateSketch(NamedTuple):
 def _sketch(precision: Precision, versus: Versus) -> _GateSketch:
     gate = Gate(_WORKLOAD, precision, versus, _SHAPE, 1.0, "made up")
     candidate = next(arm for arm in _ARMS if gate.covers(arm))
-    baseline = next(arm for arm in _ARMS if gate.versus.is_baseline(arm, candidate))
+    baseline = next(arm for arm in _ARMS if versus.is_baseline(arm, candidate))
     return _GateSketch(
-        f"{candidate.name}-vs-{versus}",
         _ARMS.index(baseline),
         _ARMS.index(candidate),
         GateResult(gate, candidate.id, baseline.id, Verdict.PASS, ""),
@@ -127,16 +125,16 @@ def _run(generator: np.random.Generator, kind: Kind, number: int, slower: float)
     jitter = generator.normal(0, _JITTER, (_ROUNDS, len(_ARMS)))
     factors = np.array([slower if arm.isa is Isa.AMX else 1.0 for arm in _ARMS])
     seconds = _SECONDS * factors * np.exp(launch + jitter)
-    rows = {gate.name: _row(gate, seconds) for gate in _GATES[: kind.gates]}
+    rows = tuple(_row(gate, seconds) for gate in _GATES[: kind.gates])
     started = f"2026-01-{number + 1:02}T00:00:00+00:00"
     summary = RunSummary(3, ("ipex",), (), True, "", (), (), started, 900.0)
-    return StoredRun(f"{number}.json", summary, rows, {})
+    return StoredRun(f"{number}.json", summary, rows)
 
 
 def _row(gate: _GateSketch, seconds: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> RatioRow:
     speedup = paired_speedup(seconds[:, [gate.baseline, gate.candidate]].tolist())
     assert speedup is not None
-    return RatioRow(gate.name, _ARMS[gate.candidate], gate.result, _HERE, speedup)
+    return RatioRow(_ARMS[gate.candidate], gate.result, _HERE, speedup)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from __future__ import annotations
 __all__ = [
     "ASSUMED_DEGREES",
     "ASSUMED_SPREAD",
-    "CONFIDENCE",
     "Change",
     "Estimate",
     "Spread",
@@ -39,8 +38,7 @@ from typing import NamedTuple
 import msgspec
 
 from amx_suite.core.verdict import Speedup
-
-CONFIDENCE = 0.99
+from amx_suite.trial.interval import CONFIDENCE
 
 #: Standard deviation of the log ratio of two launches of the same thing. Source: 0.65 to 4 % was
 #: measured on shared hosts; docs/verdicts.md.
@@ -54,6 +52,8 @@ ASSUMED_DEGREES = 4
 
 #: Base runs that it takes to measure the spread: two give only one difference for each gate.
 _FEWEST_FOR_SPREAD = 3
+
+_NORMAL_QUANTILE = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 class Change(StrEnum):
@@ -77,9 +77,9 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Estimate(NamedTuple):
-    """Log of the new speedup over the base's, with its interval."""
+    """The new speedup over the base's, with its interval."""
 
-    log: float
+    ratio: float
     low: float
     high: float
 
@@ -107,22 +107,24 @@ def change_between(bases: Sequence[Speedup], new: Speedup, spread: Spread) -> Es
     if spread.degrees is None:
         variance = of_launch * (1 + 1 / len(bases))
         variance += _variance(new) + sum(map(_variance, bases)) / len(bases) ** 2
-        quantile = _normal_quantile(CONFIDENCE)
+        quantile = _NORMAL_QUANTILE
     else:
+        from scipy.special import stdtrit
+
         variance = of_launch / len(bases) + max(of_launch, _variance(new))
-        quantile = _t_quantile(CONFIDENCE, spread.degrees)
+        quantile = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2))
     half = quantile * math.sqrt(variance)
-    return Estimate(log, log - half, log + half)
+    return Estimate(math.exp(log), math.exp(log - half), math.exp(log + half))
 
 
 def verdict_on(change: Estimate, margin: float) -> Change:
     """Points 5 and 6; ``margin`` is a share, such as 0.05."""
-    least, most = math.log1p(margin), math.log1p(2 * margin)
-    if change.high < 0 and change.log < -least:
+    least, most = 1 + margin, 1 + 2 * margin
+    if change.high < 1 and change.ratio < 1 / least:
         return Change.WORSE
-    if change.low > 0 and change.log > least:
+    if change.low > 1 and change.ratio > least:
         return Change.BETTER
-    if -most < change.low and change.high < most:
+    if 1 / most < change.low and change.high < most:
         return Change.UNCHANGED
     return Change.INCONCLUSIVE
 
@@ -132,14 +134,4 @@ def _variance(speedup: Speedup) -> float:
     assert speedup.low is not None  # there are enough rounds
     assert speedup.high is not None
     half = math.log(speedup.high / speedup.low) / 2
-    return (half / _normal_quantile(speedup.confidence)) ** 2
-
-
-def _normal_quantile(confidence: float) -> float:
-    return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
-
-
-def _t_quantile(confidence: float, degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, (1 + confidence) / 2))
+    return (half / _NORMAL_QUANTILE) ** 2

@@ -5,45 +5,27 @@ from __future__ import annotations
 __all__ = ["Comparison", "GateChange", "Run", "compare"]
 
 import itertools
-import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from amx_suite.core.conditions import Difference, admit, differences
 from amx_suite.core.run import ExitCode, exit_code
-from amx_suite.core.verdict import Speedup, Verdict
+from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import ResultsFileError
-from amx_suite.history.change import (
-    CONFIDENCE,
-    Change,
-    Spread,
-    change_between,
-    spread_between,
-    verdict_on,
-)
+from amx_suite.history.change import Change, Spread, change_between, spread_between, verdict_on
 from amx_suite.history.store import RatioRow, StoredRun
 from amx_suite.trial.decide import LEAST_ROUNDS
+from amx_suite.trial.interval import CONFIDENCE
 
-_OPTION = "--across"
-_REMEDY = "name runs that have this in common"
+_TOO_WIDE = "the interval is too wide to tell a change from none; more base runs may narrow it"
 
 #: Raised whenever a written comparison changes its meaning or layout.
 _SCHEMA_VERSION = 2
 
-
-class _GateRows(NamedTuple):
-    """One gate's row in each base run and in the new one; None in a run that has none."""
-
-    bases: tuple[RatioRow | None, ...]
-    new: RatioRow | None
-
-    @property
-    def found(self) -> tuple[RatioRow, ...]:
-        """The rows without the gaps; the first is a base run's and names the gate."""
-        return tuple(row for row in (*self.bases, self.new) if row is not None)
+#: One gate's row in each run, the new one last; None in a run that has none.
+_Rows = Sequence[RatioRow | None]
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -90,17 +72,12 @@ class Comparison(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     schema_version: int = _SCHEMA_VERSION
 
-    def count(self, change: Change) -> int:
-        """The number of gates with this verdict."""
-        return sum(gate.change is change for gate in self.gates)
-
     @property
     def exit_code(self) -> ExitCode:
         """FAILED if a gate got worse, UNDECIDED if one may have or there is none, else OK."""
-        undecided = self.count(Change.INCONCLUSIVE) + self.count(Change.VANISHED)
-        return exit_code(
-            failed=self.count(Change.WORSE) > 0, undecided=undecided > 0 or not self.gates
-        )
+        found = {gate.change for gate in self.gates}
+        decided = found and found.isdisjoint({Change.INCONCLUSIVE, Change.VANISHED})
+        return exit_code(failed=Change.WORSE in found, undecided=not decided)
 
 
 def compare(
@@ -108,86 +85,9 @@ def compare(
 ) -> Comparison:
     """Compare one or more base runs with a new one, gate by gate, by the rule in ``change``.
 
-    Raises ResultsFileError where the runs differ in what ``across`` does not allow.
-    """
-    gates, notes = _match(bases, new, across)
-    spread = spread_between(_speedups(gate.bases) for gate in gates if not _why_no_base(gate.bases))
-    return Comparison(
-        bases=tuple(Run(base.path, base.summary.started) for base in bases),
-        new=Run(new.path, new.summary.started),
-        margin=margin,
-        confidence=CONFIDENCE,
-        spread=spread,
-        gates=tuple(_gate_change(gate, new, spread, margin) for gate in gates),
-        notes=notes,
-    )
-
-
-def _gate_change(gate: _GateRows, new: StoredRun, spread: Spread, margin: float) -> GateChange:
-    bases = _speedups(gate.bases)
-    shown = GateChange(
-        gate=gate.found[0].name,
-        change=Change.INCONCLUSIVE,
-        reason="",
-        base=statistics.geometric_mean(speedup.ratio for speedup in bases),
-        base_rounds=tuple(0 if row is None else row.speedup.pairs for row in gate.bases),
-        new=None if gate.new is None else gate.new.speedup.ratio,
-        new_rounds=0 if gate.new is None else gate.new.speedup.pairs,
-    )
-    if gate.new is None:
-        result = gate.found[0].result
-        arms = result.candidate_id, result.baseline_id
-        reason = new.unmeasured.get(arms, "the new run does not have it")
-        return msgspec.structs.replace(shown, change=Change.VANISHED, reason=reason)
-    reason = _why_no_base(gate.bases) or _why_unusable("the new run", gate.new)
-    if reason:
-        return msgspec.structs.replace(shown, reason=reason)
-    found = change_between(bases, gate.new.speedup, spread)
-    change = verdict_on(found, margin)
-    if change is Change.INCONCLUSIVE:
-        reason = "the interval is too wide to tell a change from none; more base runs may narrow it"
-    return msgspec.structs.replace(
-        shown,
-        change=change,
-        reason=reason,
-        ratio=math.exp(found.log),
-        low=math.exp(found.low),
-        high=math.exp(found.high),
-    )
-
-
-def _why_no_base(bases: Sequence[RatioRow | None]) -> str:
-    """Why some base run says nothing about a gate, or an empty string."""
-    reasons = (_why_unusable(_base_name(index, bases), row) for index, row in enumerate(bases))
-    return next(filter(None, reasons), "")
-
-
-def _why_unusable(name: str, row: RatioRow | None) -> str:
-    if row is None:
-        return f"{name} did not measure it"
-    if row.result.verdict is Verdict.NO_EVIDENCE:
-        return f"{name} does not prove what ran: {row.result.reason}"
-    if row.speedup.pairs < LEAST_ROUNDS:
-        return f"{name} has {row.speedup.pairs} quiet rounds, {LEAST_ROUNDS} are needed"
-    return ""
-
-
-def _speedups(rows: Sequence[RatioRow | None]) -> tuple[Speedup, ...]:
-    return tuple(row.speedup for row in rows if row is not None)
-
-
-def _base_name(index: int, bases: Sequence[object]) -> str:
-    """The name of a base run in a sentence."""
-    return "the base run" if len(bases) == 1 else f"base run {index + 1}"
-
-
-def _match(
-    bases: Sequence[StoredRun], new: StoredRun, across: Collection[str]
-) -> tuple[tuple[_GateRows, ...], tuple[str, ...]]:
-    """The gates that some base run has, and notes on allowed differences.
-
-    Raises ResultsFileError that names every difference that ``across`` does not allow, and where
-    two files hold the same run: a job that failed to write its new file must not look unchanged.
+    Raises ResultsFileError that names every difference between the runs that ``across`` does not
+    allow, and where two files hold the same run: a job that failed to write its new file must not
+    look unchanged.
     """
     runs = (*bases, new)
     for one, other in itertools.combinations(runs, 2):
@@ -196,47 +96,101 @@ def _match(
                 f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
                 "name each run once"
             )
-    across_engines = _across_engines(runs, across)
-    *base_rows, new_rows = (
-        {row.name_without_engine if across_engines else row.name: row for row in run.rows.values()}
-        for run in runs
+    *of_bases, of_new = _rows_by_gate(runs)
+    gates = {
+        key: [rows.get(key) for rows in (*of_bases, of_new)]
+        for key in itertools.chain.from_iterable(of_bases)
+    }
+    found = [difference for rows in gates.values() for difference in _differences(rows)]
+    notes = [*admit(found, across, option="--across", remedy="name runs that have this in common")]
+    notes += [
+        f"{base.path} is later than the new run: {base.summary.started}"
+        for base in bases
+        if base.summary.started > new.summary.started
+    ]
+    notes += [f"only the new run has {row.name}" for key, row in of_new.items() if key not in gates]
+    spread = spread_between(
+        [row.speedup for row in rows if row is not None]
+        for *rows, _ in gates.values()
+        if not _why_unusable(rows, bases)
     )
-    gates = tuple(
-        _GateRows(tuple(rows.get(key) for rows in base_rows), new_rows.get(key))
-        for key in dict.fromkeys(itertools.chain.from_iterable(base_rows))
+    return Comparison(
+        bases=tuple(Run(base.path, base.summary.started) for base in bases),
+        new=Run(new.path, new.summary.started),
+        margin=margin,
+        confidence=CONFIDENCE,
+        spread=spread,
+        gates=tuple(_gate_change(rows, runs, spread, margin) for rows in gates.values()),
+        notes=tuple(notes),
     )
-    found = [difference for gate in gates for difference in _differences(gate)]
-    notes = [*admit(found, across, option=_OPTION, remedy=_REMEDY)]
-    for index, base in enumerate(bases):
-        if base.summary.started > new.summary.started:
-            name = _base_name(index, bases)
-            notes.append(f"{name} is later than the new run: {base.summary.started}")
-    matched = {gate.new.name for gate in gates if gate.new is not None}
-    notes += [f"only the new run has {name}" for name in new.rows if name not in matched]
-    return gates, tuple(notes)
 
 
-def _across_engines(runs: Sequence[StoredRun], across: Collection[str]) -> bool:
-    """Whether the runs have no engine in common, so that gates are matched without it."""
+def _rows_by_gate(runs: Sequence[StoredRun]) -> Iterator[dict[str, RatioRow]]:
+    """The rows of each run under the names by which gates are matched.
+
+    Without the engine if each run has but one, so that engines may be compared.
+    """
     measured = [run for run in runs if run.rows]
-    if not measured or set.intersection(*(set(run.engines) for run in measured)):
-        return False
-    first, *others = ({"engine": ", ".join(run.engines)} for run in measured)
-    found = [difference for other in others for difference in differences(first, other)]
-    admit(found, across, option=_OPTION, remedy=_REMEDY)
-    for run in measured:
-        if len(run.engines) > 1:
-            raise ResultsFileError(
-                f"{run.path} ran {', '.join(run.engines)}, and no engine is in every run: to "
-                "compare across engines, name runs of one engine each"
-            )
-    return True
+    several = [run for run in measured if len(run.engines) > 1]
+    if several and not set.intersection(*(set(run.engines) for run in measured)):
+        raise ResultsFileError(
+            f"{several[0].path} ran {', '.join(several[0].engines)}, and no engine is in every "
+            "run: to compare across engines, name runs of one engine each"
+        )
+    for run in runs:
+        yield {row.name if several else row.name_without_engine: row for row in run.rows}
 
 
-def _differences(gate: _GateRows) -> Iterator[Difference]:
-    """What the other rows do not share with the first."""
-    first, *others = gate.found
+def _differences(rows: _Rows) -> Iterator[Difference]:
+    """What the other runs do not share with the first."""
+    first, *others = (row for row in rows if row is not None)
     for other in others:
         yield from differences(first.environment.host, other.environment.host, "machine")
         yield from differences(first.environment.versions, other.environment.versions, "software")
         yield from differences(first.case.conditions, other.case.conditions)
+
+
+def _gate_change(
+    rows: _Rows, runs: Sequence[StoredRun], spread: Spread, margin: float
+) -> GateChange:
+    *base_rows, new = rows
+    measured = [row for row in base_rows if row is not None]
+    bases = [row.speedup for row in measured]
+    estimate, reason = None, _why_unusable(rows, runs)
+    change = Change.INCONCLUSIVE
+    if new is None:
+        change, reason = Change.VANISHED, _why_vanished(measured[0].result, runs[-1])
+    elif not reason:
+        estimate = change_between(bases, new.speedup, spread)
+        change = verdict_on(estimate, margin)
+        if change is Change.INCONCLUSIVE:
+            reason = _TOO_WIDE
+    return GateChange(
+        gate=measured[0].name,
+        change=change,
+        reason=reason,
+        base=statistics.geometric_mean(speedup.ratio for speedup in bases),
+        base_rounds=tuple(0 if row is None else row.speedup.pairs for row in base_rows),
+        new=None if new is None else new.speedup.ratio,
+        new_rounds=0 if new is None else new.speedup.pairs,
+        **(estimate._asdict() if estimate else {}),
+    )
+
+
+def _why_vanished(base: GateResult, new: StoredRun) -> str:
+    for result in (result for trial in new.summary.trials for result in trial.gates):
+        if (result.candidate_id, result.baseline_id) == (base.candidate_id, base.baseline_id):
+            return f"{result.verdict}: {result.reason}"
+    return "the new run does not have it"
+
+
+def _why_unusable(rows: _Rows, runs: Sequence[StoredRun]) -> str:
+    """Why the first unusable row says nothing about its gate; empty if all are usable."""
+    for run, row in zip(runs, rows, strict=True):
+        if row is None:
+            return f"{run.path} did not measure it"
+        if row.result.verdict is Verdict.NO_EVIDENCE:
+            return f"{run.path} does not prove what ran: {row.result.reason}"
+        if row.speedup.pairs < LEAST_ROUNDS:
+            return f"{run.path} has {row.speedup.pairs} quiet rounds, {LEAST_ROUNDS} are needed"
+    return ""

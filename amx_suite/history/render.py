@@ -4,9 +4,13 @@ from __future__ import annotations
 
 __all__ = ["render_markdown", "render_terminal"]
 
+from collections import Counter
+
+from rich.text import Text
+
 from amx_suite.history.change import ASSUMED_SPREAD, Change
 from amx_suite.history.compare import Comparison, GateChange
-from amx_suite.report.table import Cell, Column, Table, bullets, plain
+from amx_suite.report.table import Column, Table, bullets, plain
 
 _STYLES = {
     Change.WORSE: "bold red",
@@ -17,7 +21,7 @@ _STYLES = {
 }
 _LEGEND = (
     "base and new are speedups; base is the geometric mean of the base runs. The change is new "
-    "over base, with its {confidence:.0%} interval, which includes the spread between launches. "
+    "over base, with its 99% interval, which includes the spread between launches. "
     "Worse and better: the interval excludes no change, and the change exceeds the margin. "
     "Unchanged: it excludes every change of twice the margin."
 )
@@ -26,11 +30,10 @@ _ANSWERS = {0: "NOTHING GOT WORSE", 1: "WORSE", 4: "INCONCLUSIVE"}
 
 def render_terminal(comparison: Comparison, *, width: int, colour: bool = False) -> str:
     """The table, reasons and notes, and the answer in the last line."""
-    table = _table(comparison).terminal(width=width, colour=colour)
     lines = [
         *_facts(comparison),
         "",
-        table,
+        _table(comparison).terminal(width=width, colour=colour),
         *_remarks(comparison),
         f"amx-suite: {_answer(comparison)}",
     ]
@@ -45,14 +48,15 @@ def render_markdown(comparison: Comparison) -> str:
         bullets(_facts(comparison)),
         _table(comparison).markdown(),
         bullets(_remarks(comparison)),
-        _LEGEND.format(confidence=comparison.confidence),
+        _LEGEND,
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _answer(comparison: Comparison) -> str:
-    counts = [f"{comparison.count(c)} {c}" for c in Change if comparison.count(c)]
-    return f"{_ANSWERS[comparison.exit_code]}: {', '.join(counts) or 'no base run has a gate'}"
+    found = Counter(gate.change for gate in comparison.gates)
+    counts = ", ".join(f"{found[change]} {change}" for change in Change if found[change])
+    return f"{_ANSWERS[comparison.exit_code]}: {counts or 'no base run has a gate'}"
 
 
 def _table(comparison: Comparison) -> Table:
@@ -62,26 +66,24 @@ def _table(comparison: Comparison) -> Table:
         Column("base" if count == 1 else f"base, mean of {count}"),
         Column("new"),
         Column("change", wraps=True),
-        Column("rounds"),
+        Column("rounds", wraps=True),
         Column("verdict"),
     )
     rows = tuple(map(_row, comparison.gates))
     return Table(columns, rows, empty="No base run has a measured gate.")
 
 
-def _row(gate: GateChange) -> tuple[str | Cell, ...]:
+def _row(gate: GateChange) -> tuple[str | Text, ...]:
     change = "-"
     if gate.ratio is not None and gate.low is not None and gate.high is not None:
         change = f"{gate.ratio - 1:+.1%} [{gate.low - 1:+.1%}, {gate.high - 1:+.1%}]"
-    least, most = min(gate.base_rounds), max(gate.base_rounds)
-    bases = f"{least}" if least == most else f"{least}-{most}"
     return (
         gate.gate,
         f"{gate.base:.2f}x",
         "-" if gate.new is None else f"{gate.new:.2f}x",
         change,
-        f"{bases}, {gate.new_rounds}",
-        Cell(gate.change, _STYLES[gate.change]),
+        ", ".join(map(str, (*gate.base_rounds, gate.new_rounds))),
+        Text(gate.change, _STYLES[gate.change]),
     )
 
 

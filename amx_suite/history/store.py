@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["RatioRow", "StoredRun", "load_run"]
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ from amx_suite.trial.interval import paired_speedup
 
 
 class RatioRow(msgspec.Struct, frozen=True):
-    """One gate's speedup in one run: that of the first launch, from its quiet rounds.
+    """One gate's speedup in one run: that of the first launch, from its quiet rounds."""
 
-    ``name`` reads like the gate's test: ``resnet50-inference-bf16-amx-ipex-vs-fp32``.
-    """
-
-    name: str
     case: RunCase
     result: GateResult
     environment: Environment
     speedup: Speedup
+
+    @property
+    def name(self) -> str:
+        """Reads like the gate's test: ``resnet50-inference-bf16-amx-ipex-vs-fp32``."""
+        return f"{self.case.name}-vs-{self.result.gate.versus}"
 
     @property
     def name_without_engine(self) -> str:
@@ -38,20 +40,16 @@ class RatioRow(msgspec.Struct, frozen=True):
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """One run: its file, its content, and its measured gates by name.
-
-    ``unmeasured`` maps the (candidate, baseline) ids of a gate without a quiet round to the reason.
-    """
+    """One run: its file, its content, and its gates that have a quiet round."""
 
     path: str
     summary: RunSummary
-    rows: dict[str, RatioRow]
-    unmeasured: dict[tuple[str, str], str]
+    rows: tuple[RatioRow, ...]
 
     @property
     def engines(self) -> tuple[str, ...]:
         """The engines that were measured."""
-        return tuple(dict.fromkeys(row.case.engine for row in self.rows.values()))
+        return tuple(dict.fromkeys(row.case.engine for row in self.rows))
 
 
 def load_run(path: Path) -> StoredRun:
@@ -77,25 +75,23 @@ def load_run(path: Path) -> StoredRun:
         run = msgspec.convert(section, RunSummary)
     except msgspec.ValidationError as error:
         raise _unusable(path, f"is damaged: {error}") from error
-    return _run(path, from_previous(run) if version == PREVIOUS_VERSION else run)
+    if version == PREVIOUS_VERSION:
+        run = from_previous(run)
+    return StoredRun(str(path), run, tuple(_rows(path, run)))
 
 
-def _run(path: Path, summary: RunSummary) -> StoredRun:
-    rows: dict[str, RatioRow] = {}
-    unmeasured: dict[tuple[str, str], str] = {}
+def _rows(path: Path, summary: RunSummary) -> Iterator[RatioRow]:
     for trial in summary.trials:
         measurement = trial.measurement
         cases = {facts.case.id: facts.case for facts in measurement.arms}
         for result in trial.gates:
             speedup = paired_speedup(measurement.pairs(result.baseline_id, result.candidate_id))
             if speedup is None:
-                arms = result.candidate_id, result.baseline_id
-                unmeasured[arms] = f"{result.verdict}: {result.reason}"
                 continue
+            if result.candidate_id not in cases:
+                raise _unusable(path, f"is damaged: its arm {result.candidate_id} is missing")
             case = cases[result.candidate_id]
-            name = f"{case.name}-vs-{result.gate.versus}"
-            rows[name] = RatioRow(name, case, result, measurement.environment, speedup)
-    return StoredRun(str(path), summary, rows, unmeasured)
+            yield RatioRow(case, result, measurement.environment, speedup)
 
 
 def _unusable(path: Path, fault: str) -> ResultsFileError:

@@ -6,7 +6,7 @@ weigh a little more in it than in a timed step.
 
 from __future__ import annotations
 
-__all__ = ["explained"]
+__all__ = ["explained", "largest_kernels"]
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -18,6 +18,7 @@ from amx_suite.core.verdict import GateResult, Verdict
 #: A gate is passed by little when the speedup is less than this factor above its minimum.
 _NEAR = 1.10
 _KERNELS_SHOWN = 5
+_ON_AMX = "on AMX kernels"
 
 
 def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
@@ -26,19 +27,21 @@ def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]
     The last line is Amdahl's limit: if the AMX kernels took no time and all else stayed as it is,
     the speedup would be ``ratio / (1 - share on AMX kernels)``.
     """
-    arms = {facts.case.id: facts for facts in trial.measurement.arms}
+    arms = {
+        facts.case.id: (facts.case.arm, facts.evidence)
+        for facts in trial.measurement.arms
+        if facts.evidence is not None
+    }
     for result in trial.gates:
         candidate, baseline = arms.get(result.candidate_id), arms.get(result.baseline_id)
         if candidate is None or baseline is None or not _needs_explanation(result):
             continue
-        ours, theirs = candidate.evidence, baseline.evidence
-        if ours is None or theirs is None:
-            continue
+        ours, theirs = (largest_kernels(evidence) for _, evidence in (candidate, baseline))
+        pairs = enumerate(zip_longest(ours, theirs, fillvalue="nothing"), start=1)
         lines = (
-            f"{candidate.case.arm}: {_where(ours)}",
-            f"{baseline.case.arm}: {_where(theirs)}",
-            *_kernels(ours, theirs),
-            _limit(result, _shares(ours).get("on AMX kernels", 1.0)),
+            *(f"{name}: {_where(evidence)}" for name, evidence in (candidate, baseline)),
+            *(f"kernel {number}: {one} | {other}" for number, (one, other) in pairs),
+            _limit(result, _shares(candidate[1]).get(_ON_AMX, 1.0)),
         )
         yield result, tuple(filter(None, lines))
 
@@ -56,27 +59,17 @@ def _where(evidence: Evidence) -> str:
 
 def _shares(evidence: Evidence) -> dict[str, float]:
     """Shares that add up to 1; none if the step was not timed or nothing was logged."""
-    uses = evidence.primitives
-    logged = sum(use.milliseconds for use in uses)
+    spent = {_ON_AMX: 0.0, "on other kernels": 0.0, "in reorders": 0.0}
+    for use in evidence.primitives:
+        place = _ON_AMX if use.family is Family.AMX else "on other kernels"
+        spent["in reorders" if use.kind == "reorder" else place] += use.milliseconds
+    logged = sum(spent.values())
     if evidence.step_milliseconds <= 0 or logged <= 0:
         return {}
     # Primitives that run at the same time can add up to more than the step.
     whole = max(evidence.step_milliseconds, logged)
-    reorder = sum(use.milliseconds for use in uses if use.kind == "reorder")
-    amx = sum(u.milliseconds for u in uses if u.family is Family.AMX and u.kind != "reorder")
-    return {
-        "on AMX kernels": amx / whole,
-        # Sums of floats may differ by a rounding error, which would print as -0%.
-        "on other kernels": max(0.0, logged - reorder - amx) / whole,
-        "in reorders": reorder / whole,
-        "unseen": (whole - logged) / whole,
-    }
-
-
-def _kernels(ours: Evidence, theirs: Evidence) -> list[str]:
-    """The largest kernels of both arms side by side."""
-    pairs = zip_longest(_largest(ours), _largest(theirs), fillvalue="nothing")
-    return [f"kernel {n}: {one} | {other}" for n, (one, other) in enumerate(pairs, start=1)]
+    spent["unseen"] = whole - logged
+    return {where: milliseconds / whole for where, milliseconds in spent.items()}
 
 
 def _limit(result: GateResult, amx: float) -> str:
@@ -89,6 +82,7 @@ def _limit(result: GateResult, amx: float) -> str:
     )
 
 
-def _largest(evidence: Evidence) -> list[str]:
+def largest_kernels(evidence: Evidence) -> list[str]:
+    """The kernels that took the most time, in a few words each, slowest first."""
     uses = sorted(evidence.primitives, key=lambda use: -use.milliseconds)
     return [f"{use.count} x {use} {use.milliseconds:.1f} ms" for use in uses[:_KERNELS_SHOWN]]

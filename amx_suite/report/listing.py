@@ -16,13 +16,6 @@ from amx_suite.engines.base import Engine
 from amx_suite.report.table import Column, Table
 from amx_suite.workloads.base import ModelWorkload
 
-_COLUMNS = (
-    Column("level", align_right=True),
-    Column("run case", wraps=True),
-    Column("gates", wraps=True),
-    Column("needs"),
-)
-
 
 class CaseRow(msgspec.Struct, frozen=True):
     """One run case and the ids of the gates that judge it.
@@ -55,21 +48,30 @@ class Listing(msgspec.Struct, frozen=True):
 
     def terminal(self, *, width: int) -> str:
         """The cases as a table, then what they need and what else there is to know."""
-        rows = tuple(
-            (str(case.level), case.id, "\n".join(case.gates) or "none", case.isa)
-            for case in self.cases
+        table = Table(
+            (
+                Column("level", align_right=True),
+                Column("run case", wraps=True),
+                Column("gates", wraps=True),
+                Column("needs"),
+            ),
+            tuple(
+                (str(case.level), case.id, "\n".join(case.gates) or "none", case.isa)
+                for case in self.cases
+            ),
+            empty="There is no run case.",
         )
-        lines = [
-            f"{isa} needs the CPU flags {', '.join(isa.spec.cpu_flags)}"
-            for isa in dict.fromkeys(case.isa for case in self.cases)
-        ]
+        flags = {case.isa: ", ".join(case.cpu_flags) for case in self.cases}
         reasons = {case.engine: case.engine_unavailable for case in self.cases}
-        lines += [f"engine {engine}: {why or 'available here'}" for engine, why in reasons.items()]
-        lines += self.lacks
-        lines += [
-            f"gate {gate}: judges no case (see its shape and engine)" for gate in self.idle_gates
+        lines = [
+            *(f"{isa} needs the CPU flags {names}" for isa, names in flags.items()),
+            *(f"engine {name}: {why or 'available here'}" for name, why in reasons.items()),
+            *self.lacks,
+            *(
+                f"gate {gate}: judges no case (see its shape and engine)"
+                for gate in self.idle_gates
+            ),
         ]
-        table = Table(_COLUMNS, rows, empty="There is no run case.")
         return table.terminal(width=width) + "".join(f"{line}\n" for line in lines)
 
 
@@ -84,39 +86,6 @@ def listing(
 ) -> Listing:
     """The cases of these engines by level, then in the order of the tables."""
     unavailable = {name: engine.why_unavailable() for name, engine in engines.items()}
-    runs = sorted(
-        (
-            (level, Workload(name, mode), shape)
-            for name, workload in workloads.items()
-            for (mode, level), shape in workload.shapes.items()
-        ),
-        key=lambda run: run[0],
-    )
-    cases = []
-    for level, workload, shape in runs:
-        for name, engine in engines.items():
-            trial = Trial.of(
-                workload,
-                name,
-                shape,
-                threads=threads,
-                seed=seed,
-                weights=weights.get(workload.model, "random"),
-            )
-            cases += [
-                CaseRow(
-                    case.id,
-                    level,
-                    name,
-                    case.isa,
-                    tuple(gate.id for gate in gates if gate.covers(case)),
-                    case.isa.spec.cpu_flags,
-                    unavailable[name],
-                )
-                for case in trial.arms
-                if engine.why_not(workload.mode, case.precision) is None
-            ]
-    used = {gate for case in cases for gate in case.gates}
     lacked = {
         (name, mode, precision): reason
         for name, engine in engines.items()
@@ -124,17 +93,38 @@ def listing(
         for precision in dict(arms_of(mode))
         if (reason := engine.why_not(mode, precision)) is not None
     }
-    return Listing(
-        tuple(cases),
-        tuple(gates),
-        tuple(
-            gate.id
-            for gate in gates
-            if gate.id not in used
-            and (gate.engine, gate.workload.mode, gate.precision) not in lacked
-        ),
-        tuple(
-            f"engine {name} has no {precision} {mode}: {reason}"
-            for (name, mode, precision), reason in lacked.items()
-        ),
-    )
+    cases = [
+        CaseRow(
+            id=case.id,
+            level=level,
+            engine=case.engine,
+            isa=case.isa,
+            gates=tuple(gate.id for gate in gates if gate.covers(case)),
+            cpu_flags=case.isa.spec.cpu_flags,
+            engine_unavailable=unavailable[case.engine],
+        )
+        for model, workload in workloads.items()
+        for (mode, level), shape in workload.shapes.items()
+        for name in engines
+        for case in Trial.of(
+            Workload(model, mode),
+            name,
+            shape,
+            threads=threads,
+            seed=seed,
+            weights=weights.get(model, "random"),
+        ).arms
+        if (name, mode, case.precision) not in lacked
+    ]
+    used = {gate for case in cases for gate in case.gates}
+    idle = [
+        gate.id
+        for gate in gates
+        if gate.id not in used and (gate.engine, gate.workload.mode, gate.precision) not in lacked
+    ]
+    lacks = [
+        f"engine {name} has no {precision} {mode}: {reason}"
+        for (name, mode, precision), reason in lacked.items()
+    ]
+    cases.sort(key=lambda case: case.level)
+    return Listing(tuple(cases), tuple(gates), tuple(idle), tuple(lacks))

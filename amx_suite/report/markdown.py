@@ -7,16 +7,13 @@ __all__ = ["render_markdown"]
 from collections.abc import Iterator, Mapping, Sequence
 
 from amx_suite.core.evidence import Evidence
-from amx_suite.core.measurement import ArmFacts, Environment
+from amx_suite.core.measurement import ArmFacts, Measurement
 from amx_suite.core.run import CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
-from amx_suite.report.explain import explained
+from amx_suite.report.explain import explained, largest_kernels
 from amx_suite.report.rows import gate_table, speed_table
 from amx_suite.report.table import bullets, plain
-
-#: Implementations shown for each arm, those that took the most time.
-_MOST_KERNELS = 4
 
 _ABOUT_SPEED = (
     "ms/step is the median over quiet slices, or over disturbed ones where none was quiet. A "
@@ -33,7 +30,8 @@ def render_markdown(summary: RunSummary) -> str:
     """
     answer, *details = closing_lines(summary)
     trials = summary.trials
-    arms = [facts for trial in trials for facts in trial.measurement.arms]
+    measurements = [trial.measurement for trial in trials]
+    arms = [facts for measurement in measurements for facts in measurement.arms]
     gates = [result for trial in trials for result in trial.gates]
     speed = [speed_table(trial).markdown() for trial in trials]
     sections = {
@@ -44,12 +42,12 @@ def render_markdown(summary: RunSummary) -> str:
         "Where the time went": _explanations(trials),
         "Evidence": [bullets(f"{facts.case.id}: {_proof(facts.evidence)}" for facts in arms)],
         "Data": [bullets(dict.fromkeys(map(_data, arms)))],
-        "Environment": _environments(trials),
+        "Environment": [bullets(dict.fromkeys(_environments(measurements)))],
         "Checks that failed": _grouped(summary, CheckOutcome.FAILED),
         "Checks not decided": _grouped(summary, CheckOutcome.INCONCLUSIVE),
         "Known defects": _grouped(summary, CheckOutcome.KNOWN_DEFECT),
         "Checks skipped": _grouped(summary, CheckOutcome.SKIPPED),
-        "Notes": [bullets(_notes(trials))],
+        "Notes": [bullets(f"{m.trial}: {note}" for m in measurements for note in m.notes)],
     }
     page = ["# Intel AMX conformance", f"**{plain(answer)}**", bullets(details)]
     for name, blocks in sections.items():
@@ -89,11 +87,7 @@ def _proof(evidence: Evidence | None) -> str:
         f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
         f"read back: {_pairs(evidence.read_back) or 'nothing'}",
     ]
-    most = sorted(evidence.kernels, key=lambda use: -use.milliseconds)[:_MOST_KERNELS]
-    words += [
-        f"{use.count} x {use.kind} {use.implementation} {use.milliseconds:.1f} ms" for use in most
-    ]
-    return "; ".join(words)
+    return "; ".join([*words, *largest_kernels(evidence)])
 
 
 def _data(facts: ArmFacts) -> str:
@@ -103,23 +97,12 @@ def _data(facts: ArmFacts) -> str:
     return f"{facts.case.workload}: {facts.data}; {weights}"
 
 
-def _environments(trials: Sequence[TrialResult]) -> list[str]:
-    """Each distinct environment once, under the names of its trials if there are several."""
-    found: dict[str, list[str]] = {}
-    for trial in trials:
-        text = bullets(_environment(trial.measurement.environment))
-        found.setdefault(text, []).append(trial.measurement.trial)
-    if len(found) == 1:
-        return list(found)
-    return [f"### {plain(', '.join(names))}\n\n{text}" for text, names in found.items()]
-
-
-def _environment(environment: Environment) -> Iterator[str]:
-    for key, value in environment.host.items():
-        yield f"{key}: {value}"
-    yield f"CPUs of the workers: {', '.join(map(str, environment.cpus)) or 'not bound'}"
-    yield f"versions: {_pairs(environment.versions) or 'not recorded'}"
-    yield f"variables kept from the workers: {_pairs(environment.removed_variables) or 'none'}"
+def _environments(measurements: Sequence[Measurement]) -> Iterator[str]:
+    for environment in (measurement.environment for measurement in measurements):
+        yield from (f"{key}: {value}" for key, value in environment.host.items())
+        yield f"CPUs of the workers: {', '.join(map(str, environment.cpus)) or 'not bound'}"
+        yield f"versions: {_pairs(environment.versions) or 'not recorded'}"
+        yield f"variables kept from the workers: {_pairs(environment.removed_variables) or 'none'}"
 
 
 def _pairs(values: Mapping[str, str]) -> str:
@@ -134,9 +117,3 @@ def _grouped(summary: RunSummary, outcome: CheckOutcome) -> list[str]:
     return [
         f"{plain(reason)} ({len(names)}):\n\n{bullets(names)}" for reason, names in groups.items()
     ]
-
-
-def _notes(trials: Sequence[TrialResult]) -> Iterator[str]:
-    for trial in trials:
-        for note in trial.measurement.notes:
-            yield f"{trial.measurement.trial}: {note}"

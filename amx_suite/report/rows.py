@@ -7,13 +7,15 @@ __all__ = ["evidence_text", "gate_table", "speed_table", "speedup_text"]
 import statistics
 from collections.abc import Iterable
 
+from rich.text import Text
+
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import ArmFacts, Measurement, lost_share
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Speedup, Verdict
-from amx_suite.report.table import Cell, Column, Table
+from amx_suite.report.table import Column, Table
 from amx_suite.trial.interval import paired_speedup
 
 #: A cell with several verdicts has the style of the first of them in this order.
@@ -35,10 +37,7 @@ _SPEED_COLUMNS = (
     Column("evidence", wraps=True),
 )
 
-_GATE_COLUMNS = tuple(
-    Column(name, wraps=True)
-    for name in ("gate", "minimum", "speedup", "verdict", "reason", "source")
-)
+_GATE_COLUMNS = tuple(map(Column, ("gate", "minimum", "speedup", "verdict", "reason", "source")))
 
 
 def speed_table(trial: TrialResult) -> Table:
@@ -75,7 +74,7 @@ def gate_table(results: Iterable[GateResult]) -> Table:
                 result.gate.id,
                 f"{result.gate.minimum:.2f}",
                 speedup_text(result.speedup),
-                Cell(result.verdict, _STYLES[result.verdict]),
+                result.verdict,
                 "; next: ".join(filter(None, (result.reason, result.remedy))),
                 result.gate.source,
             )
@@ -138,7 +137,7 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
     )
 
 
-def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Cell:
+def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Text:
     gates = [g for g in trial.gates if g.candidate_id == case.id and g.gate.versus is versus]
     arms = (facts.case for facts in trial.measurement.arms)
     baseline = next((arm for arm in arms if versus.is_baseline(arm, case)), None)
@@ -149,4 +148,4 @@ def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Ce
     lines += [f">= {result.gate.minimum:.2f} {result.verdict}" for result in gates]
     verdicts = {result.verdict for result in gates}
     style = next((style for verdict, style in _STYLES.items() if verdict in verdicts), "")
-    return Cell("\n".join(lines), style)
+    return Text("\n".join(lines), style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cell", "Column", "Table", "bullets", "plain", "terminal_width"]
+__all__ = ["Column", "Table", "bullets", "plain", "terminal_width"]
 
 import io
 import re
@@ -20,13 +20,6 @@ from rich.text import Text
 _WIDE = 130
 
 
-class Cell(NamedTuple):
-    """Plain text, which may have several lines, in a style of rich such as ``bold red``."""
-
-    text: str
-    style: str = ""
-
-
 class Column(NamedTuple):
     """A column's heading. On a narrow terminal only columns that ``wraps`` marks get narrower."""
 
@@ -36,10 +29,13 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under columns; ``empty`` is shown where there is no row."""
+    """Rows under columns; ``empty`` is shown where there is no row.
+
+    A cell is plain text, which may have several lines; as a ``Text`` it has a style as well.
+    """
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str | Cell, ...], ...]
+    rows: tuple[tuple[str | Text, ...], ...]
     empty: str
     title: str = ""
 
@@ -48,7 +44,7 @@ class Table(NamedTuple):
         if not self.rows:
             return "\n".join(filter(None, (self.title, self.empty))) + "\n"
         grid = rich_table.Table(
-            title=Text(self.title) if self.title else None,
+            title=self.title,
             title_justify="left",
             box=box.SIMPLE,
             padding=(0, 1, 0, 0),
@@ -62,10 +58,16 @@ class Table(NamedTuple):
                 overflow="fold",
             )
         for row in self.rows:
-            grid.add_row(*(Text(*_cell(cell)) for cell in row))
+            grid.add_row(*row)
         text = io.StringIO()
         console = Console(
-            file=text, width=width, force_terminal=colour, no_color=not colour, highlight=False
+            file=text,
+            width=width,
+            force_terminal=colour,
+            no_color=not colour,
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
         console.print(grid)
         # rich pads every line to the full width, which git and diff complain about.
@@ -79,7 +81,7 @@ class Table(NamedTuple):
         rows = [
             [column.name for column in self.columns],
             ["---:" if column.align_right else "---" for column in self.columns],
-            *([_markdown_cell(_cell(cell).text) for cell in row] for row in self.rows),
+            *([_markdown_cell(str(cell)) for cell in row] for row in self.rows),
         ]
         return title + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -99,10 +101,6 @@ def plain(text: str) -> str:
     # Underscores inside a word need no escape.
     special = r"[\\`*<]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
     return re.sub(special, r"\\\g<0>", " ".join(text.split()))
-
-
-def _cell(cell: str | Cell) -> Cell:
-    return cell if isinstance(cell, Cell) else Cell(cell)
 
 
 def _markdown_cell(text: str) -> str:

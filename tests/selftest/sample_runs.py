@@ -82,10 +82,15 @@ def trial_result(*gates: GateResult, rounds: int = 8, notes: tuple[str, ...] = (
     return TrialResult(measurement, gates)
 
 
+def measured(trial: TrialResult, **changes: object) -> TrialResult:
+    """The trial with changes in its measurement."""
+    measurement = msgspec.structs.replace(trial.measurement, **changes)
+    return msgspec.structs.replace(trial, measurement=measurement)
+
+
 def empty_trial_result() -> TrialResult:
     """A trial none of whose arms could be prepared."""
-    full = trial_result()
-    return TrialResult(msgspec.structs.replace(full.measurement, arms=(), rounds=()), ())
+    return measured(trial_result(), arms=(), rounds=())
 
 
 PASSED = Check("tests/performance/test_speed.py::test_speed[a]", CheckOutcome.PASSED)

@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 import sample_runs as runs
 
-from amx_suite.core.measurement import Measurement, Round, Slice
+from amx_suite.core.measurement import Round, Slice
 from amx_suite.core.run import RunSummary
-from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 
 #: The usual log speedup: FP32 takes four times as long as AMX.
@@ -33,19 +32,15 @@ def summary(
     ``drift`` has a factor for each round by which both arms are slower. In the first
     ``disturbed`` rounds the AMX arm has no quiet slice.
     """
-    full = runs.trial_result(runs.gate_result(verdict))
+    trial = runs.trial_result(runs.gate_result(verdict))
     factors = list(drift) or [1.0] * len(logs)
     rounds = tuple(
         _round(index, 0.2 * factor * math.exp(log), 0.2 * factor, index < disturbed)
         for index, (log, factor) in enumerate(zip(logs, factors, strict=True))
     )
-    measurement: Measurement = msgspec.structs.replace(
-        full.measurement,
-        rounds=rounds,
-        environment=msgspec.structs.replace(full.measurement.environment, **environment),
-    )
-    run = runs.summary(runs.PASSED, trials=(TrialResult(measurement, full.gates),))
-    return msgspec.structs.replace(run, started=started)
+    changed = msgspec.structs.replace(trial.measurement.environment, **environment)
+    trial = runs.measured(trial, rounds=rounds, environment=changed)
+    return msgspec.structs.replace(runs.summary(runs.PASSED, trials=(trial,)), started=started)
 
 
 def _round(index: int, fp32_seconds: float, amx_seconds: float, disturbed: bool) -> Round:

@@ -17,21 +17,17 @@ from amx_suite.files import (
 pytestmark = pytest.mark.selftest
 
 
-def test_a_write_makes_the_folder(tmp_path: Path) -> None:
+def test_written_file_is_whole_and_for_others_too(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "summary.md"
-    write_atomically(path, "one\n")
-    write_atomically(path, "two\n")
-    assert path.read_text() == "two\n"
-    assert [entry.name for entry in path.parent.iterdir()] == ["summary.md"]
-
-
-def test_written_files_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        write_atomically(tmp_path / "summary.md", "text")
+        write_atomically(path, "one\n")
+        write_atomically(path, "two\n")
     finally:
         os.umask(before)
-    assert (tmp_path / "summary.md").stat().st_mode & 0o777 == 0o644
+    assert path.read_text() == "two\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [entry.name for entry in path.parent.iterdir()] == ["summary.md"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +55,11 @@ def test_a_file_instead_of_the_folder(tmp_path: Path, action: object) -> None:
     assert place.read_text() == "in the way"
 
 
-def test_a_writable_folder_stays_empty(tmp_path: Path) -> None:
+def test_writable_folder_stays_empty_and_others_are_named(tmp_path: Path) -> None:
     ensure_writable(tmp_path / "new" / "results")
     assert list((tmp_path / "new" / "results").iterdir()) == []
+    with pytest.raises(OutputError, match="cannot write in /proc"):
+        ensure_writable(Path("/proc"))
 
 
 def test_moving_replaces_the_old_file(tmp_path: Path) -> None:

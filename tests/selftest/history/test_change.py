@@ -29,7 +29,8 @@ def speedup(log, deviation=0.0):
 
 
 def half(change):
-    return (change.high - change.low) / 2
+    """Half the width of the interval of the log."""
+    return math.log(change.high / change.low) / 2
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,8 @@ def test_spread_is_pooled_over_gates():
 def test_change_is_new_minus_mean_of_logs():
     bases = [speedup(log) for log in (1.0, 1.1, 1.2)]
     found = change_between(bases, speedup(0.9), Spread(0.02, 8))
-    assert found.log == pytest.approx(-0.2)
-    assert (found.low + found.high) / 2 == pytest.approx(found.log)
+    assert math.log(found.ratio) == pytest.approx(-0.2)
+    assert found.low * found.high == pytest.approx(found.ratio**2)
 
 
 def test_assumed_spread_adds_to_rounds_scatter():
@@ -89,4 +90,5 @@ def test_noisier_new_run_widens_the_interval():
     ids=["worse", "better", "same", "sure but small", "open", "wide", "no scatter"],
 )
 def test_verdict_needs_size_and_certainty(log, half_width, change):
-    assert verdict_on(Estimate(log, log - half_width, log + half_width), 0.05) is change
+    estimate = Estimate(*map(math.exp, (log, log - half_width, log + half_width)))
+    assert verdict_on(estimate, 0.05) is change

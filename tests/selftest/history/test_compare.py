@@ -8,12 +8,14 @@ import pytest
 import sample_runs as runs
 import stored_runs
 
+from amx_suite.core.conditions import CONDITIONS
+from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Verdict
 from amx_suite.errors import ResultsFileError
 from amx_suite.history import compare as history
-from amx_suite.history.change import Change, Spread
+from amx_suite.history.change import Change
 from amx_suite.history.render import render_markdown, render_terminal
-from amx_suite.history.store import load_run
+from amx_suite.history.store import StoredRun, load_run
 
 pytestmark = pytest.mark.selftest
 
@@ -31,11 +33,15 @@ def noise(seed, rounds=12, deviation=0.01):
 @pytest.fixture
 def run(tmp_path):
     def make(name, logs, **more):
-        return load_run(
-            stored_runs.write(tmp_path / f"{name}.json", stored_runs.summary(logs, **more))
-        )
+        path = tmp_path / f"{name}.json"
+        return load_run(stored_runs.write(path, stored_runs.summary(logs, **more)))
 
     return make
+
+
+@pytest.fixture
+def base(run):
+    return run("base", noise(1))
 
 
 @pytest.fixture
@@ -49,6 +55,17 @@ def only(comparison):
     return gate
 
 
+def other_case(run, **parts):
+    """The run with its arms' cases changed in these parts."""
+    (row,) = run.rows
+    case = msgspec.structs.replace(row.case, **parts)
+    return msgspec.structs.replace(run, rows=(msgspec.structs.replace(row, case=case),))
+
+
+def both(one, other):
+    return msgspec.structs.replace(one, rows=one.rows + other.rows)
+
+
 @pytest.mark.parametrize(
     ("shift", "change", "code"),
     [
@@ -57,8 +74,8 @@ def only(comparison):
         (0.3, Change.BETTER, 0),
     ],
 )
-def test_change_has_size_and_side(run, shift, change, code):
-    found = compare(run("base", noise(1)), run("new", noise(2) + shift))
+def test_change_has_size_and_side(run, base, shift, change, code):
+    found = compare(base, run("new", noise(2) + shift))
     gate = only(found)
     assert (gate.gate, gate.change, found.exit_code) == (GATE, change, code)
     assert gate.low < math.exp(shift) < gate.high
@@ -66,60 +83,49 @@ def test_change_has_size_and_side(run, shift, change, code):
     assert gate.new == pytest.approx(gate.base * gate.ratio)
 
 
-def test_slower_machine_changes_nothing(run):
-    drift = np.linspace(1.0, 1.6, 12)
-    found = compare(run("base", noise(1)), run("new", noise(2), drift=drift))
-    assert only(found).change is Change.UNCHANGED
-
-
-def test_margin_decides_between_worse_and_unchanged(run):
-    base, new = run("base", noise(1)), run("new", noise(2) - 0.08)
-    assert only(compare(base, new)).change is Change.WORSE
-    assert only(compare(base, new, margin=0.12)).change is Change.UNCHANGED
+def test_slower_machine_changes_nothing(run, base):
+    new = run("new", noise(2), drift=np.linspace(1.0, 1.6, 12))
+    assert only(compare(base, new)).change is Change.UNCHANGED
 
 
 def test_one_base_cannot_show_small_change(run):
     """Known-bad: the interval of the rounds alone, which excludes no change."""
     base, new = run("base", noise(1, deviation=0.001)), noise(2, deviation=0.001) - 0.051
-    found = compare(base, run("new", new))
-    assert (only(found).change, found.exit_code) == (Change.INCONCLUSIVE, 4)
+    assert only(compare(base, run("new", new))).change is Change.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
     ("logs", "more", "why"),
     [
-        (noise(2, rounds=9), {}, "the new run has 9 quiet rounds, 10 are needed"),
-        (noise(2), {"disturbed": 3}, "the new run has 9 quiet rounds, 10 are needed"),
+        (noise(2, rounds=9), {}, "has 9 quiet rounds, 10 are needed"),
+        (noise(2), {"disturbed": 3}, "has 9 quiet rounds, 10 are needed"),
         (noise(2, deviation=0.1), {}, "the interval is too wide"),
         (noise(2) - 0.3 * (np.arange(12) % 2 > 0), {}, "the interval is too wide"),
-        (noise(2), {"verdict": Verdict.NO_EVIDENCE}, "the new run does not prove what ran"),
+        (noise(2), {"verdict": Verdict.NO_EVIDENCE}, "does not prove what ran"),
     ],
     ids=["few rounds", "disturbed", "noisy", "bimodal", "no evidence"],
 )
-def test_inconclusive_gives_its_reason(run, logs, more, why):
-    found = compare(run("base", noise(1)), run("new", logs, **more))
+def test_inconclusive_gives_its_reason(run, base, logs, more, why):
+    found = compare(base, run("new", logs, **more))
     gate = only(found)
     assert (gate.change, found.exit_code) == (Change.INCONCLUSIVE, 4)
-    assert gate.reason.startswith(why)
+    assert gate.reason.removeprefix(f"{found.new.path} ").startswith(why)
     assert gate.reason in render_terminal(found, width=150)
     assert gate.reason in render_markdown(found)
 
 
-def test_vanished_gate_is_not_0(run):
-    base = run("base", noise(1))
-    new = msgspec.structs.replace(run("new", noise(2)), rows={})
-    found = compare(base, new)
+def test_vanished_gate_is_not_0(run, base):
+    found = compare(base, StoredRun("new.json", runs.summary(runs.PASSED), ()))
     assert (only(found).change, found.exit_code) == (Change.VANISHED, 4)
     assert f"{GATE}: the new run does not have it" in render_terminal(found, width=150)
     gone = run("gone", [], verdict=Verdict.NOT_APPLICABLE)
     assert only(compare(base, gone)).reason.startswith("NOT_APPLICABLE: ")
 
 
-def test_new_gate_is_noted(run):
-    base, new = run("base", noise(1)), run("new", noise(2))
-    more = new.rows | {"other": msgspec.structs.replace(new.rows[GATE], name="other")}
-    found = compare(base, msgspec.structs.replace(new, rows=more))
-    assert found.notes == ("only the new run has other",)
+def test_new_gate_is_noted(run, base):
+    new = run("new", noise(2))
+    found = compare(base, both(new, other_case(new, precision=Precision.INT8)))
+    assert found.notes == (f"only the new run has {GATE.replace('bf16', 'int8')}",)
     assert found.exit_code == 0
 
 
@@ -139,85 +145,58 @@ def test_same_run_twice_is_refused(run, bases):
 def test_later_base_run_is_noted(run, bases):
     late = run("late", noise(4), started="2025-11-23T08:00:00+00:00")
     new = run("new", noise(3))
-    assert compare(late, new).notes[0].startswith("the base run is later than the new run")
-    assert compare(*bases, late, new).notes[0].startswith("base run 4 is later")
+    assert compare(*bases, late, new).notes[0].startswith(f"{late.path} is later than the new run")
 
 
-class TestSeveralBases:
-    def test_spread_is_measured_and_shown(self, run, bases):
-        found = compare(*bases, run("new", noise(3)))
-        logs = [math.log(base.rows[GATE].speedup.ratio) for base in bases]
-        variance = (4 * 0.02**2 + 2 * 2 * np.var(logs, ddof=1)) / 6
-        assert found.spread == Spread(pytest.approx(math.sqrt(variance)), 6)
-        shown = render_terminal(found, width=150)
-        assert f"{found.spread.deviation:.1%}, from 3 base runs" in shown
-        ratios = [base.rows[GATE].speedup.ratio for base in bases]
-        assert only(found).base == pytest.approx(math.prod(ratios) ** (1 / 3))
-        assert only(found).base_rounds == (12, 12, 12)
-
-    def test_worse_is_found(self, run, bases):
-        found = compare(*bases, run("new", noise(3) - 0.3))
-        assert (only(found).change, found.exit_code) == (Change.WORSE, 1)
-
-    def test_scattered_bases_prove_little(self, run):
-        """Known-bad: the assumed spread, by which this change is sure."""
-        scattered = [run(f"base-{n}", noise(n) + 0.08 * (n - 1)) for n in range(3)]
-        new = run("new", noise(3) - 0.2)
-        assert only(compare(scattered[1], new)).change is Change.WORSE
-        assert only(compare(*scattered, new)).change is Change.INCONCLUSIVE
-
-    def test_two_bases_do_not_measure_spread(self, run, bases):
-        found = compare(*bases[:2], run("new", noise(3)))
-        assert found.spread == Spread(0.02)
-        assert "2.0%, assumed: name three or more base runs" in render_terminal(found, width=150)
-
-    def test_unusable_base_is_named(self, run, bases):
-        new = run("new", noise(3))
-        found = compare(*bases[:2], run("short", noise(4, rounds=9)), new)
-        assert only(found).reason == "base run 3 has 9 quiet rounds, 10 are needed"
-        assert "9-12, 12" in render_terminal(found, width=150)
-        found = compare(msgspec.structs.replace(bases[0], rows={}), *bases[1:], new)
-        assert only(found).reason == "base run 1 did not measure it"
-        assert only(found).base_rounds == (0, 12, 12)
-
-    def test_bases_must_match_each_other(self, run, bases):
-        other = run("other", noise(4), versions={"torch": "2.9.0"})
-        with pytest.raises(ResultsFileError, match=r"another software.*--across software"):
-            compare(*bases, other, run("new", noise(3)))
-        found = compare(*bases, other, run("new", noise(3)), across=["software"])
-        assert "torch was '2.8.0', is '2.9.0'" in found.notes[0]
+def test_three_bases_measure_the_spread(run, bases):
+    new = run("new", noise(3) - 0.3)
+    found = compare(*bases, new)
+    assert found.spread.degrees == 6
+    assert f"{found.spread.deviation:.1%}, from 3 base runs" in render_terminal(found, width=150)
+    ratios = [base.rows[0].speedup.ratio for base in bases]
+    assert only(found).base == pytest.approx(math.prod(ratios) ** (1 / 3))
+    assert only(found).base_rounds == (12, 12, 12)
+    assert only(found).change is Change.WORSE
+    assumed = render_terminal(compare(*bases[:2], new), width=150)
+    assert "2.0%, assumed: name three or more base runs" in assumed
 
 
-def other_case(run, **parts):
-    """The run with its arms' cases changed in these parts."""
-    (row,) = run.rows.values()
-    case = msgspec.structs.replace(row.case, **parts)
-    row = msgspec.structs.replace(row, case=case, name=f"{case.name}-vs-{row.result.gate.versus}")
-    return msgspec.structs.replace(run, rows={row.name: row})
+def test_scattered_bases_prove_little(run):
+    """Known-bad: the assumed spread, by which this change is sure."""
+    scattered = [run(f"base-{n}", noise(n) + 0.08 * (n - 1)) for n in range(3)]
+    new = run("new", noise(3) - 0.2)
+    assert only(compare(scattered[1], new)).change is Change.WORSE
+    assert only(compare(*scattered, new)).change is Change.INCONCLUSIVE
 
 
-DIFFERING = {
-    "machine": (lambda make: make(host={"kernel": "7.0"}), "kernel was '6.1', is '7.0'"),
-    "software": (lambda make: make(versions={"torch": "2.9.0"}), "torch was '2.8.0', is '2.9.0'"),
-    "engine": (lambda make: other_case(make(), engine="eager"), "engine was 'ipex', is 'eager'"),
-    "shape": (
-        lambda make: other_case(make(), shape=runs.Shape(64, 224)),
-        "shape was 'b16x224', is 'b64x224'",
-    ),
-    "threads": (lambda make: other_case(make(), threads=8), "threads was '2', is '8'"),
-    "seed": (lambda make: other_case(make(), seed=3), "seed was '0', is '3'"),
-    "weights": (lambda make: other_case(make(), weights="x"), "weights was 'random', is 'x'"),
-}
+def test_unusable_base_is_named(run, bases):
+    new = run("new", noise(3))
+    short = run("short", noise(4, rounds=9))
+    found = compare(*bases[:2], short, new)
+    assert only(found).reason == f"{short.path} has 9 quiet rounds, 10 are needed"
+    assert "12, 12, 9, 12" in render_terminal(found, width=150)
+    assert found.spread.degrees is None
+    found = compare(msgspec.structs.replace(bases[0], rows=()), *bases[1:], new)
+    assert only(found).reason == f"{bases[0].path} did not measure it"
+    assert only(found).base_rounds == (0, 12, 12)
 
 
-@pytest.mark.parametrize("kind", DIFFERING)
-def test_difference_is_refused_unless_allowed(run, kind):
-    change, words = DIFFERING[kind]
-    base = run("base", noise(1))
-    new = change(lambda **environment: run("new", noise(2), **environment))
-    others = [other for other in DIFFERING if other != kind]
+@pytest.mark.parametrize(
+    ("kind", "environment", "case", "words"),
+    [
+        ("machine", {"host": {"kernel": "7.0"}}, {}, "kernel was '6.1', is '7.0'"),
+        ("software", {"versions": {"torch": "2.9"}}, {}, "torch was '2.8.0', is '2.9'"),
+        ("engine", {}, {"engine": "eager"}, "engine was 'ipex', is 'eager'"),
+        ("shape", {}, {"shape": runs.Shape(64, 224)}, "shape was 'b16x224', is 'b64x224'"),
+        ("threads", {}, {"threads": 8}, "threads was '2', is '8'"),
+        ("seed", {}, {"seed": 3}, "seed was '0', is '3'"),
+        ("weights", {}, {"weights": "x"}, "weights was 'random', is 'x'"),
+    ],
+)
+def test_difference_is_refused_unless_allowed(run, base, kind, environment, case, words):
+    new = other_case(run("new", noise(2), **environment), **case)
     with pytest.raises(ResultsFileError) as caught:
-        compare(base, new, across=others)
+        compare(base, new, across=set(CONDITIONS) - {kind})
     assert f"another {kind} ({words})" in str(caught.value)
     assert f"--across {kind}" in str(caught.value)
     found = compare(base, new, across=[kind])
@@ -225,27 +204,25 @@ def test_difference_is_refused_unless_allowed(run, kind):
     assert found.notes == (f"compared all the same with another {kind} ({words})",)
 
 
-def test_every_difference_is_named_at_once(run):
-    new = run("new", noise(2), host={"kernel": "7.0"}, versions={"torch": "2.9.0"})
+def test_every_difference_of_any_base_is_named(run, base):
+    other = run("other", noise(4), host={"kernel": "7.0"}, versions={"torch": "2.9.0"})
     with pytest.raises(ResultsFileError, match="--across machine --across software"):
-        compare(run("base", noise(1)), new)
+        compare(base, other, run("new", noise(2)))
 
 
-def test_several_engines_cannot_be_matched(run):
-    base, new = run("base", noise(1)), other_case(run("new", noise(2)), engine="eager")
-    inductor = other_case(run("third", noise(3)), engine="inductor")
-    both = msgspec.structs.replace(new, rows=new.rows | inductor.rows)
+def test_runs_of_several_engines_need_one_in_common(run, base):
+    eager = other_case(run("eager", noise(2)), engine="eager")
+    inductor = other_case(run("inductor", noise(3)), engine="inductor")
     with pytest.raises(ResultsFileError, match="name runs of one engine each"):
-        compare(base, both, across=["engine"])
+        compare(base, both(eager, inductor), across=["engine"])
+    found = compare(base, both(run("new", noise(2)), inductor))
+    assert (only(found).change, only(found).new_rounds) == (Change.UNCHANGED, 12)
+    assert found.notes == (f"only the new run has {inductor.rows[0].name}",)
 
 
-def test_json_table_and_page_agree(run):
-    found = compare(run("base", noise(1)), run("new", noise(2) - 0.2))
-    assert msgspec.json.decode(msgspec.json.encode(found), type=type(found)) == found
-    for text in (render_terminal(found, width=150), render_markdown(found)):
-        assert GATE in text
-        assert "-18." in text
-        assert "WORSE: 1 worse" in text
-        assert "margin: 5.0%, confidence: 99%" in text
-    assert render_terminal(found, width=150).endswith("amx-suite: WORSE: 1 worse\n")
-    assert "\x1b[" in render_terminal(found, width=150, colour=True)
+def test_answer_is_the_last_line(run, base):
+    found = compare(base, run("new", noise(2) - 0.2))
+    shown = render_terminal(found, width=150, colour=True)
+    assert shown.endswith("amx-suite: WORSE: 1 worse\n")
+    assert "\x1b[" in shown
+    assert "margin: 5.0%, confidence: 99%" in shown

@@ -57,9 +57,7 @@ def test_page_holds_the_facts_of_run(name: str, facts: list[str]) -> None:
     trial = runs.trial_result(runs.gate_result(Verdict.FAIL), notes=("bf16@amx lost 3 rounds",))
     evidence = msgspec.structs.replace(runs.AMX_EVIDENCE, step_milliseconds=250.0)
     arms = (*trial.measurement.arms[:2], runs.arm(runs.AMX, evidence))
-    measurement = msgspec.structs.replace(trial.measurement, arms=arms)
-    trial = msgspec.structs.replace(trial, measurement=measurement)
-    text = section(render_markdown(runs.summary(trials=(trial,))), name)
+    text = section(render_markdown(runs.summary(trials=(runs.measured(trial, arms=arms),))), name)
     for fact in facts:
         assert fact in text
 
@@ -87,12 +85,10 @@ def test_reason_cannot_break_the_page() -> None:
 
 
 def test_trials_share_one_environment_section() -> None:
-    same = render_markdown(runs.summary(trials=(runs.trial_result(), runs.trial_result())))
-    assert section(same, "Environment").count("torch 2.8.0") == 1
-    moved = runs.trial_result()
-    environment = msgspec.structs.replace(moved.measurement.environment, cpus=(2, 3))
-    measurement = msgspec.structs.replace(moved.measurement, environment=environment)
-    moved = msgspec.structs.replace(moved, measurement=measurement)
-    two = section(render_markdown(runs.summary(trials=(runs.trial_result(), moved))), "Environment")
-    assert "workers: 0, 1" in two
-    assert "workers: 2, 3" in two
+    one = runs.trial_result()
+    elsewhere = msgspec.structs.replace(one.measurement.environment, cpus=(2, 3))
+    trials = (one, one, runs.measured(one, environment=elsewhere))
+    text = section(render_markdown(runs.summary(trials=trials)), "Environment")
+    assert text.count("torch 2.8.0") == 1
+    assert "workers: 0, 1" in text
+    assert "workers: 2, 3" in text

@@ -30,30 +30,25 @@ def test_stored_mismatch_is_read_back(tmp_path):
     assert store_mismatch(path.parent, {}, RESULT) != path
 
 
-def _stored(tmp_path, **changes):
-    path = store_mismatch(tmp_path, {}, RESULT)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return path
-
-
 def test_other_files_are_refused_by_name(tmp_path):
     path = tmp_path / "results.json"
-    path.write_text('{"benchmarks": []}')
-    with pytest.raises(ResultsFileError, match=r"results\.json' is no stored mismatch.*give a"):
-        read_mismatch(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ResultsFileError, match="is no stored mismatch"):
-        read_mismatch(path)
+    for content in (b'{"benchmarks": []}', b"\xff\xfe"):
+        path.write_bytes(content)
+        with pytest.raises(ResultsFileError, match=r"results\.json' is no stored mismatch.*give a"):
+            read_mismatch(path)
     with pytest.raises(ResultsFileError, match="cannot be read"):
         read_mismatch(tmp_path / "absent.json")
 
 
-def test_other_schema_is_refused(tmp_path):
-    with pytest.raises(ResultsFileError, match="schema version 99, expected 1"):
-        read_mismatch(_stored(tmp_path, schema_version=99))
-
-
-def test_file_without_operands_is_refused(tmp_path):
-    bare = json.loads(msgspec.json.encode(msgspec.structs.replace(RESULT, first=None)))
-    with pytest.raises(ResultsFileError, match="no operands"):
-        read_mismatch(_stored(tmp_path, result=bare))
+@pytest.mark.parametrize(
+    ("result", "changes", "why"),
+    [
+        (RESULT, {"schema_version": 99}, "schema version 99, expected 1"),
+        (msgspec.structs.replace(RESULT, first=None), {}, "no operands"),
+    ],
+)
+def test_file_that_cannot_be_replayed_is_refused(tmp_path, result, changes, why):
+    path = store_mismatch(tmp_path, {}, result)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ResultsFileError, match=why):
+        read_mismatch(path)

@@ -10,18 +10,11 @@ from amx_suite.core.units import Unit
 
 pytestmark = pytest.mark.selftest
 
-PEAKS = Peaks(
-    (0, 1),
-    {
-        Unit.FMA: Spread(100.0, 90.0, 101.0),
-        Unit.TILE: Spread(1000.0, 900.0, 1010.0),
-        Unit.TILE_INT8: Spread(2000.0, 1900.0, 2010.0),
-    },
-)
-
-
-def case(precision, isa):
-    return Arm(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
+RATES = {
+    Unit.FMA: Spread(100.0, 90.0, 101.0),
+    Unit.TILE: Spread(1000.0, 900.0, 1010.0),
+    Unit.TILE_INT8: Spread(2000.0, 1900.0, 2010.0),
+}
 
 
 @pytest.mark.parametrize(
@@ -35,9 +28,6 @@ def case(precision, isa):
     ],
 )
 def test_share_is_of_the_arms_own_unit(precision, isa, share):
-    assert PEAKS.share(case(precision, isa), 500, 2.0) == share
-
-
-def test_unread_unit_has_no_share():
-    bare = Peaks((0,), {Unit.FMA: Spread(1.0, 1.0, 1.0)})
-    assert bare.share(case(Precision.BF16, Isa.AMX), 500, 2.0) is None
+    case = Arm(Workload("gemm", Mode.INFERENCE), "ipex", precision, isa, Shape(1, 8), 2)
+    assert Peaks((0, 1), RATES).share(case, 500, 2.0) == share
+    assert Peaks((0, 1), {}).share(case, 500, 2.0) is None
