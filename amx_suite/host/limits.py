@@ -1,0 +1,124 @@
+"""What control groups leave to this process: CPU time, memory and NUMA nodes.
+
+CPU affinity and ``MemAvailable`` show none of it. Sources: Linux Documentation,
+admin-guide/cgroup-v2.rst and cgroup-v1/; proc_pid_mountinfo(5).
+"""
+
+from __future__ import annotations
+
+__all__ = ["Limits", "read_limits", "throttled_seconds"]
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from amx_suite.host.topology import parse_cpu_list
+
+#: Version 1 writes the largest multiple of a page for "no limit".
+_NO_LIMIT = 1 << 60
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The limits of this process.
+
+    ``cpus`` is the CPU time that it may use, in CPUs, and ``memory_bytes`` its memory; None for no
+    limit. ``memory_nodes`` are the NUMA nodes whose memory it may use, empty where unknown.
+    """
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    memory_nodes: tuple[int, ...] = ()
+
+
+class _Group(NamedTuple):
+    """One folder of a control group that holds this process."""
+
+    folder: Path
+    version: int
+
+
+def read_limits(root: Path = Path("/")) -> Limits:
+    """The tightest limits of this process's control groups and all groups above them."""
+    quotas = [quota for group in _groups("cpu", root) for quota in _quota(group)]
+    memory = [size for group in _groups("memory", root) for size in _memory(group)]
+    return Limits(
+        cpus=min(quotas, default=None),
+        memory_bytes=min(memory, default=None),
+        memory_nodes=_memory_nodes(root / "proc/self/status"),
+    )
+
+
+def throttled_seconds(root: Path = Path("/")) -> float:
+    """Seconds for which a CPU quota has stopped this process's groups so far, summed over groups.
+
+    It only grows; 0 where no quota has ever stopped one.
+    """
+    total = 0.0
+    for group in _groups("cpu", root):
+        found = dict(re.findall(r"(\S+) (\d+)", _text(group.folder / "cpu.stat")))
+        total += int(found.get("throttled_usec", 0)) * 1e-6
+        total += int(found.get("throttled_time", 0)) * 1e-9
+    return total
+
+
+def _groups(controller: str, root: Path) -> Iterator[_Group]:
+    """The folders of the controller's group of this process and of all groups above it."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        version = 2 if (number, names) == ("0", "") else 1
+        if version == 1 and controller not in names.split(","):
+            continue
+        for mount, top in _mounts(controller, version, root):
+            # What is mounted may itself be a group below the top, as in a container.
+            inside = path.removeprefix(top.rstrip("/")) if path.startswith(top) else ""
+            parts = [part for part in inside.split("/") if part not in ("", "..")]
+            for depth in range(len(parts), -1, -1):
+                yield _Group(mount.joinpath(*parts[:depth]), version)
+
+
+def _mounts(controller: str, version: int, root: Path) -> Iterator[tuple[Path, str]]:
+    """Where the controller's hierarchy is mounted, and which of its groups is."""
+    for line in _text(root / "proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        if version == 2:
+            wanted = kind[0] == "cgroup2"
+        else:
+            wanted = kind[0] == "cgroup" and controller in kind[2].split(",")
+        if wanted:
+            yield root / fields[4].lstrip("/"), fields[3]
+
+
+def _quota(group: _Group) -> Iterator[float]:
+    if group.version == 2:
+        quota, _, period = _text(group.folder / "cpu.max").partition(" ")
+    else:
+        quota = _text(group.folder / "cpu.cfs_quota_us")
+        period = _text(group.folder / "cpu.cfs_period_us")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        yield int(quota) / int(period)
+
+
+def _memory(group: _Group) -> Iterator[int]:
+    name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
+    size = _text(group.folder / name)
+    if size.isdecimal() and int(size) < _NO_LIMIT:
+        yield int(size)
+
+
+def _memory_nodes(status: Path) -> tuple[int, ...]:
+    found = re.search(r"^Mems_allowed_list:\s*(\S+)$", _text(status), re.MULTILINE)
+    return parse_cpu_list(found[1]) if found else ()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

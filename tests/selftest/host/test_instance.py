@@ -1,0 +1,136 @@
+"""Which cores an instance gets, on machines from one core to 448 CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from amx_suite.errors import UsageError
+from amx_suite.host.instance import Instance, all_instances, choose_instance
+from amx_suite.host.limits import Limits
+from amx_suite.host.topology import Topology, read_topology
+
+pytestmark = pytest.mark.selftest
+
+
+def machine(
+    root: Path,
+    siblings: Iterable[tuple[int, ...]],
+    nodes: Mapping[int, str],
+    allowed: Iterable[int],
+) -> Topology:
+    """The topology read from a tree as Linux shows it."""
+    for core in siblings:
+        for cpu in core:
+            folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+            folder.mkdir(parents=True)
+            (folder / "thread_siblings_list").write_text(",".join(map(str, core)) + "\n")
+            (folder / "physical_package_id").write_text("0\n")
+    for node, cpus in nodes.items():
+        folder = root / f"sys/devices/system/node/node{node}"
+        folder.mkdir(parents=True)
+        (folder / "cpulist").write_text(cpus + "\n")
+    return read_topology(allowed, root=root)
+
+
+def guest(root: Path) -> Topology:
+    return machine(root, [(0,), (1,)], {0: "0-1"}, range(2))
+
+
+def one_core(root: Path) -> Topology:
+    return machine(root, [(0, 1)], {0: "0-1"}, range(2))
+
+
+def one_socket(root: Path) -> Topology:
+    return machine(root, [(c, c + 56) for c in range(56)], {0: "0-111"}, range(112))
+
+
+def two_sockets(root: Path) -> Topology:
+    nodes = {0: "0-55,112-167", 1: "56-111,168-223"}
+    return machine(root, [(c, c + 112) for c in range(112)], nodes, range(224))
+
+
+def sub_numa(root: Path) -> Topology:
+    """Six nodes of 2 cores, and one that has memory only."""
+    nodes = {**{n: f"{2 * n}-{2 * n + 1},{2 * n + 12}-{2 * n + 13}" for n in range(6)}, 6: ""}
+    return machine(root, [(c, c + 12) for c in range(12)], nodes, range(24))
+
+
+def huge(root: Path) -> Topology:
+    return machine(
+        root, [(c, c + 1) for c in range(0, 448, 2)], {0: "0-223", 1: "224-447"}, range(448)
+    )
+
+
+def holes(root: Path) -> Topology:
+    """A cpuset with halves of cores, and CPUs that are offline."""
+    online = [(c, c + 8) for c in range(8) if c != 3]
+    return machine(root, online, {0: "0-15"}, [1, 2, 4, 5, 9, 10, 12])
+
+
+def from_64(root: Path) -> Topology:
+    return machine(root, [(64,), (65,), (66,)], {3: "64-66"}, [64, 65, 66])
+
+
+@pytest.mark.parametrize(
+    ("build", "limits", "expected"),
+    [
+        (guest, Limits(), Instance((0, 1), 0)),
+        (one_core, Limits(), Instance((0,), 0)),
+        (one_socket, Limits(), Instance((1, 2, 3, 4), 0)),
+        (two_sockets, Limits(), Instance((1, 2, 3, 4), 0)),
+        (two_sockets, Limits(memory_nodes=(1,)), Instance((56, 57, 58, 59), 1)),
+        (sub_numa, Limits(), Instance((2, 3), 1)),
+        (huge, Limits(), Instance((2, 4, 6, 8), 0)),
+        # Others use the sibling of CPU 5.
+        (holes, Limits(), Instance((1, 2, 4, 5), 0)),
+        (from_64, Limits(), Instance((64, 65, 66), 3)),
+        (one_socket, Limits(cpus=1.5), Instance((1,), 0)),
+        (one_socket, Limits(cpus=0.5), Instance((1,), 0)),
+        (one_socket, Limits(cpus=3.9), Instance((1, 2, 3), 0)),
+    ],
+    ids=str,
+)
+def test_default(tmp_path: Path, build, limits: Limits, expected: Instance) -> None:  # type: ignore[no-untyped-def]
+    assert choose_instance(build(tmp_path), limits) == expected
+
+
+def test_whole_cores_come_first(tmp_path: Path) -> None:
+    assert choose_instance(holes(tmp_path), Limits(), 3).cpus == (1, 2, 4)
+
+
+def test_cpu_0_is_used_where_needed(tmp_path: Path) -> None:
+    topology = one_socket(tmp_path)
+    assert 0 not in choose_instance(topology, Limits(), 55).cpus
+    assert choose_instance(topology, Limits(), 56).cpus == tuple(range(56))
+
+
+@pytest.mark.parametrize(
+    ("cores", "limits", "complaint"),
+    [
+        (57, Limits(), "no NUMA node has more than 56 physical cores"),
+        (2, Limits(cpus=1.5), "a CPU quota leaves this process the time of 1.5 CPUs"),
+    ],
+)
+def test_too_many_are_refused(tmp_path: Path, cores: int, limits: Limits, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        choose_instance(one_socket(tmp_path), limits, cores)
+
+
+def test_no_node_with_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="may use no CPU of a node"):
+        choose_instance(guest(tmp_path), Limits(memory_nodes=(7,)))
+
+
+def test_all_instances_of_two_sockets(tmp_path: Path) -> None:
+    found = all_instances(two_sockets(tmp_path), Limits(), 4)
+    assert len(found) == 28
+    assert {instance.node for instance in found} == {0, 1}
+    assert len({cpu for instance in found for cpu in instance.cpus}) == 112
+
+
+def test_reads_as_a_sentence() -> None:
+    assert str(Instance((1, 2), 0)) == "2 cores of NUMA node 0, CPUs 1, 2"
+    assert str(Instance((5,))) == "1 core, CPU 5"
