@@ -31,9 +31,11 @@ from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Verdict
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.health import theory_of
+from amx_suite.host.instance import Instance, choose_instance
+from amx_suite.host.limits import read_limits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
-from amx_suite.plugin.selection import bound_cpus
+from amx_suite.host.topology import read_topology
 from amx_suite.trial.calibrate import DEFAULT_SECONDS, calibrate, describe, load_calibration
 from amx_suite.trial.session import TrialSession
 from amx_suite.worker.process import IsaWorker
@@ -48,17 +50,18 @@ _MINIMUM = 1 / 1.025
 def main() -> int:
     """Run the trials one after the other and print each, then all in one table row."""
     asked = _asked()
+    instance = choose_instance(read_topology(), read_limits(), asked.cores)
     named = asked.arm.split("@")
     precision, isa = Precision(named[0]), Isa(named[1])
     workload = Workload(asked.model, Mode.INFERENCE)
     shape = min(
         (lv, s) for (m, lv), s in WORKLOADS[asked.model].shapes.items() if m is Mode.INFERENCE
     )[1]
-    case = Arm(workload, asked.engine, precision, isa, shape, asked.threads)
+    case = Arm(workload, asked.engine, precision, isa, shape, instance.cores)
     gate = Gate(workload, precision, Versus.CONTROL, shape, _MINIMUM, "halfway to 5 % slower")
     results = []
     with MachineLock().acquire(True, print):
-        reference = _reference(asked.threads)
+        reference = _reference(instance)
         for number in range(asked.trials):
             trial = Trial(
                 f"control {number}",
@@ -68,7 +71,7 @@ def main() -> int:
                 number,
             )
             began = time.monotonic()
-            result = _run(trial, gate, asked, reference)
+            result = _run(trial, gate, asked, reference, instance)
             results.append(result)
             found = result.gates[0]
             ratio = "-" if found.speedup is None else f"{found.speedup.ratio:.4f}"
@@ -92,32 +95,40 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--slower", type=float, default=0.0)
     parser.add_argument("--budget", type=float, default=60.0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cores", type=int)
     parser.add_argument("--output", type=Path, help="write all results there as JSON")
     return parser.parse_args()
 
 
-def _reference(threads: int) -> Reference:
+def _reference(instance: Instance) -> Reference:
     facts, _ = detect()
     machine = host_traits(facts)
-    stored = load_calibration(None, machine, threads)
+    stored = load_calibration(None, machine, instance.cores)
     if stored is None:
-        with UnitProbe(bound_cpus(threads)) as prober:
+        with UnitProbe(instance.cpus) as prober:
             stored = calibrate(
-                prober, DEFAULT_SECONDS, theory=theory_of(facts), machine=machine, threads=threads
+                prober,
+                DEFAULT_SECONDS,
+                theory=theory_of(facts),
+                machine=machine,
+                cores=instance.cores,
             )
     print(describe(stored), flush=True)
     return stored.reference
 
 
-def _run(trial: Trial, gate: Gate, asked: argparse.Namespace, reference: Reference) -> TrialResult:
-    cpus = bound_cpus(asked.threads)
+def _run(
+    trial: Trial,
+    gate: Gate,
+    asked: argparse.Namespace,
+    reference: Reference,
+    instance: Instance,
+) -> TrialResult:
+    cpus = instance.cpus
 
     def start(arm: Arm) -> IsaWorker:
         module = "slow_arm" if arm.is_copy and asked.slower else "amx_suite.worker.handler"
-        return IsaWorker(
-            arm.isa, arm.engine, threads=asked.threads, cpus=cpus, label=arm.id, module=module
-        )
+        return IsaWorker(arm.isa, arm.engine, cpus=cpus, label=arm.id, module=module)
 
     os.environ["AA_CONTROL_SLOWER"] = str(asked.slower)
     session = TrialSession(

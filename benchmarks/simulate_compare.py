@@ -36,7 +36,7 @@ _MARGIN = 0.05
 
 _SHAPE = Shape(16, 224)
 _WORKLOAD = Workload("resnet50", Mode.INFERENCE)
-_ARMS = Trial.of(_WORKLOAD, "ipex", _SHAPE, threads=2).arms
+_ARMS = Trial.of(_WORKLOAD, "ipex", _SHAPE, cores=2).arms
 _SECONDS = np.array([0.8, 1.0, 0.2, 0.22, 0.15])
 _HERE = Environment({"kernel": "6.1"}, {"torch": "2.8.0"}, {}, (0, 1))
 

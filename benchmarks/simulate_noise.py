@@ -206,7 +206,7 @@ def slowed(task: tuple[str, str, float, int]) -> tuple[GateResult, float]:
     name, arm, slower, seed = task
     model, mode = name.split("-")
     workload, shape = Workload(model, Mode(mode)), _shape(name)
-    trial = Trial.of(workload, "ipex", shape, threads=2)
+    trial = Trial.of(workload, "ipex", shape, cores=2)
     asked = [g for g in load_gates(None) if any(g.covers(case) for case in trial.arms)]
     asked = [g for g in asked if g.engine == "ipex" and f"{g.precision}@amx" == arm]
     world = SharedMachine(f"{task}", **QUIET)

@@ -18,7 +18,9 @@ from amx_suite.core.evidence import Jail
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
-from amx_suite.plugin.selection import bound_cpus
+from amx_suite.host.instance import choose_instance
+from amx_suite.host.limits import read_limits
+from amx_suite.host.topology import read_topology
 from amx_suite.worker.arm import InferenceArm
 from amx_suite.worker.handler import ArmHandler
 from amx_suite.worker.process import Prepare, SliceTaken, TakeSlice, child_environment
@@ -29,14 +31,14 @@ _STEPS = 5
 
 def main() -> None:
     """Measure and print."""
-    threads = len(os.sched_getaffinity(0))
+    instance = choose_instance(read_topology(), read_limits())
     workload = Workload("resnet50", Mode.INFERENCE)
     shape = Shape(1, 224)
-    case = RunCase(workload, "ipex", Precision.FP32, Isa.AVX512, shape, threads)
+    case = RunCase(workload, "ipex", Precision.FP32, Isa.AVX512, shape, instance.cores)
     # The libraries read these when the handler first imports them.
     own = ENGINES[case.engine].variables(case.isa)
-    os.environ.update(child_environment(case.isa, threads, {}, own).chosen)
-    os.sched_setaffinity(0, bound_cpus(threads))
+    os.environ.update(child_environment(case.isa, instance.cores, {}, own).chosen)
+    os.sched_setaffinity(0, instance.cpus)
     print(f"preparing {case.id} ...", flush=True)
     handler = ArmHandler(Jail.NOT_ASKED)
     handler.handle(Prepare(case), {})

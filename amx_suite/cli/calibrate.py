@@ -14,7 +14,6 @@ from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
 from amx_suite.plugin.option_values import to_seconds
 from amx_suite.plugin.options import Settings, add_options
-from amx_suite.plugin.selection import bound_cpus
 from amx_suite.trial.calibrate import (
     DEFAULT_SECONDS,
     calibrate,
@@ -26,7 +25,7 @@ from amx_suite.trial.calibrate import (
 )
 from amx_suite.worker.unit_probe import UnitProbe
 
-_OPTIONS = ("reference", "threads", "wait")
+_OPTIONS = ("reference", "cores", "wait")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,20 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.read(arguments)
     seconds = to_seconds(arguments.seconds or str(DEFAULT_SECONDS), "--seconds")
     facts, support = detect()
-    machine, threads = host_traits(facts), settings.threads
-    place = settings.reference or default_path(machine, threads)
-    stored = load_calibration(place, machine, threads, to_replace=True)
+    machine, instance = host_traits(facts), settings.instance
+    place = settings.reference or default_path(machine, instance.cores)
+    stored = load_calibration(place, machine, instance.cores, to_replace=True)
     with MachineLock().acquire(settings.wait, _say):
-        _say(f"reading {threads} CPUs for {seconds:g} s ...")
+        _say(f"reading {instance} for {seconds:g} s ...")
         if not support.usable:
             _say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
-        with UnitProbe(bound_cpus(threads)) as prober:
+        with UnitProbe(instance.cpus) as prober:
             found = calibrate(
                 prober,
                 seconds,
                 theory=theory_of(facts),
                 machine=machine,
-                threads=threads,
+                cores=instance.cores,
                 progress=lambda passed: _overwrite(f"{passed:.0f} of {seconds:g} s"),
             )
     _overwrite("")

@@ -16,7 +16,7 @@ from amx_suite.report.table import terminal_width
 from amx_suite.workloads import WORKLOADS
 
 #: The options that change a run case or its gates.
-_OPTIONS = ("gates", "threads", "seed", "weights")
+_OPTIONS = ("gates", "cores", "seed", "weights")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         ENGINES,
         WORKLOADS,
         load_gates(settings.gates),
-        threads=settings.threads,
+        cores=settings.instance.cores,
         seed=settings.seed,
         weights=dict(settings.weights),
     )

@@ -52,9 +52,9 @@ class Workload(msgspec.Struct, frozen=True, order=True):
 class RunCase(msgspec.Struct, frozen=True):
     """What one worker runs; hashable.
 
-    ``threads`` is the number of compute threads. ``weights`` is ``random`` (seeded) or the user's
-    file, folder or name. In an A/A control two arms measure the same case, and ``copy`` tells them
-    apart.
+    ``cores`` counts the physical cores of the instance that it runs on, with one compute thread on
+    each. ``weights`` is ``random`` (seeded) or the user's file, folder or name. In an A/A control
+    two arms measure the same case, and ``copy`` tells them apart.
     """
 
     workload: Workload
@@ -62,7 +62,7 @@ class RunCase(msgspec.Struct, frozen=True):
     precision: Precision
     isa: Isa
     shape: Shape
-    threads: int
+    cores: int
     seed: int = 0
     weights: str = "random"
     copy: int = 1
@@ -79,9 +79,9 @@ class RunCase(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """The full identity: the name, then shape, threads, seed, weights and copy."""
+        """The full identity: the name, then shape, cores, seed, weights and copy."""
         weights = "" if self.weights == "random" else f"-w:{self.weights}"
-        return f"{self.name}-{self.shape}-t{self.threads}-s{self.seed}{weights}{self._number}"
+        return f"{self.name}-{self.shape}-c{self.cores}-s{self.seed}{weights}{self._number}"
 
     @property
     def is_copy(self) -> bool:
@@ -91,7 +91,7 @@ class RunCase(msgspec.Struct, frozen=True):
     @property
     def conditions(self) -> dict[str, str]:
         """The part of its identity that two compared runs must share."""
-        names = ("engine", "shape", "threads", "seed", "weights")
+        names = ("engine", "shape", "cores", "seed", "weights")
         return {name: str(getattr(self, name)) for name in names}
 
     @property

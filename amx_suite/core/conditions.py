@@ -11,7 +11,7 @@ from amx_suite.errors import ResultsFileError
 
 #: The kinds of difference; a user may allow each. ``machine`` is the host's fingerprint and
 #: ``software`` the versions of the packages; the rest are parts of a run case.
-CONDITIONS = ("machine", "software", "engine", "shape", "threads", "seed", "weights")
+CONDITIONS = ("machine", "software", "engine", "shape", "cores", "seed", "weights")
 
 
 class Difference(NamedTuple):

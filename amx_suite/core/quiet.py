@@ -32,7 +32,7 @@ _BEST_QUANTILE = 0.98
 _MEMORY_QUANTILE = 0.5
 
 #: Raised whenever a stored calibration changes its meaning or layout.
-CALIBRATION_SCHEMA = 3
+CALIBRATION_SCHEMA = 4
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -114,12 +114,12 @@ def _upper(readings: Sequence[Reading], unit: Unit) -> float:
 class Calibration(msgspec.Struct, frozen=True):
     """A stored reference, with the machine it belongs to.
 
-    ``machine`` are its traits (``host.host_traits``), ``threads`` the number of CPUs that were
+    ``machine`` are its traits (``host.host_traits``), ``cores`` the number of cores that were
     read at once, ``quiet_share`` the share of the ``readings`` that were quiet.
     """
 
     machine: dict[str, str]
-    threads: int
+    cores: int
     taken: str
     seconds: float
     readings: int

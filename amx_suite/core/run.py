@@ -20,7 +20,7 @@ from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 
 #: Raised whenever what the suite writes into results.json changes its meaning or layout.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 #: Below this level a run checks presence and exactness, and has no gates.
 _FIRST_LEVEL_WITH_GATES = 2

@@ -55,13 +55,13 @@ class Trial(msgspec.Struct, frozen=True):
         engine: str,
         shape: Shape,
         *,
-        threads: int,
+        cores: int,
         seed: int = 0,
         weights: str = "random",
     ) -> Trial:
         """The full trial of a workload: every arm of its mode."""
         arms = tuple(
-            Arm(workload, engine, precision, isa, shape, threads, seed, weights)
+            Arm(workload, engine, precision, isa, shape, cores, seed, weights)
             for precision, isa in arms_of(workload.mode)
         )
         return cls(f"{workload}-{engine}", workload, shape, arms, seed)

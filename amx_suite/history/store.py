@@ -16,7 +16,7 @@ from amx_suite.core.measurement import Environment
 from amx_suite.core.run import SCHEMA_VERSION, RunSummary
 from amx_suite.core.verdict import GateResult, Speedup
 from amx_suite.errors import ResultsFileError
-from amx_suite.history.previous import PREVIOUS_VERSION, from_previous, version_of
+from amx_suite.history.previous import PREVIOUS_VERSION, from_previous
 from amx_suite.trial.interval import paired_speedup
 
 
@@ -52,6 +52,10 @@ class StoredRun(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(row.case.engine for row in self.rows))
 
 
+class _Versioned(msgspec.Struct):
+    schema_version: int = 0
+
+
 def load_run(path: Path) -> StoredRun:
     """Read a run back; raises ResultsFileError that names the file, the fault and the remedy."""
     try:
@@ -65,18 +69,18 @@ def load_run(path: Path) -> StoredRun:
         section = msgspec.convert(content, dict[str, Any]).get("amx_suite")
         if section is None:
             raise _unusable(path, "was not written by amx-suite: it has no section of that name")
-        version = version_of(section)
+        version = msgspec.convert(section, _Versioned).schema_version
         if version not in (PREVIOUS_VERSION, SCHEMA_VERSION):
             raise ResultsFileError(
                 f"{path} has schema version {version}, this suite reads versions "
                 f"{PREVIOUS_VERSION} and {SCHEMA_VERSION}; repeat that run with `amx-suite "
                 "qualify`, or compare it with the suite that wrote it"
             )
+        if version == PREVIOUS_VERSION:
+            section = from_previous(section)
         run = msgspec.convert(section, RunSummary)
     except msgspec.ValidationError as error:
         raise _unusable(path, f"is damaged: {error}") from error
-    if version == PREVIOUS_VERSION:
-        run = from_previous(run)
     return StoredRun(str(path), run, tuple(_rows(path, run)))
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 __all__ = [
     "LEVEL_BUDGET_SECONDS",
     "Parser",
-    "allowed_cpus",
     "one_of",
     "to_path",
     "to_seconds",
     "to_switch",
-    "to_threads",
     "to_weights",
     "whole_number",
 ]
 
 import math
-import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -47,12 +44,12 @@ def to_switch(text: str, where: str) -> bool:
     return text.lower() in _TRUE
 
 
-def whole_number(low: int, high: int, note: str = "") -> Parser:
+def whole_number(low: int, high: int) -> Parser:
     """A parser of whole numbers from ``low`` to ``high``."""
 
     def parse(text: str, where: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
-            raise _bad(where, text, f"a whole number from {low} to {high}{note}")
+            raise _bad(where, text, f"a whole number from {low} to {high}")
         return int(text)
 
     return parse
@@ -67,18 +64,6 @@ def one_of(kind: str, known: Collection[str]) -> Parser:
         return text
 
     return parse
-
-
-def allowed_cpus() -> int:
-    """The number of CPUs in this process's affinity; each hyperthread counts."""
-    return len(os.sched_getaffinity(0))
-
-
-def to_threads(text: str, where: str) -> int:
-    """Read a thread count, at most one for each CPU this process may use."""
-    # More threads than CPUs would time the scheduler, not the machine.
-    parse = whole_number(1, allowed_cpus(), " (the CPUs this process may use)")
-    return int(parse(text, where))
 
 
 def to_seconds(text: str, where: str) -> float:

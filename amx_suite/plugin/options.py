@@ -29,21 +29,24 @@ import msgspec
 from amx_suite.core.conditions import CONDITIONS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UsageError
+from amx_suite.host.instance import DEFAULT_CORES, Instance, choose_instance
+from amx_suite.host.limits import read_limits
+from amx_suite.host.topology import read_topology
 from amx_suite.plugin.option_values import (
     LEVEL_BUDGET_SECONDS,
     Parser,
-    allowed_cpus,
     one_of,
     to_path,
     to_seconds,
     to_switch,
-    to_threads,
     to_weights,
     whole_number,
 )
 
 #: In place of an engine's name: every engine that is available.
 _EVERY_ENGINE = "all"
+#: More than any node has; how many this machine has is seen when the instance is chosen.
+_MOST_CORES = 4096
 #: torch and numpy both take seeds of 32 bits.
 _LARGEST_SEED = 2**32 - 1
 
@@ -175,12 +178,13 @@ OPTIONS: tuple[Option, ...] = (
         "FILE",
     ),
     Option(
-        "threads",
-        "Compute threads of every arm.",
+        "cores",
+        "Physical cores of one NUMA node on which every arm runs, one thread on each.",
         None,
-        "the number of CPUs this process may use",
-        to_threads,
+        f"{DEFAULT_CORES}, or as many as a node or the CPU quota has",
+        whole_number(1, _MOST_CORES),
         "N",
+        setting="instance",
     ),
     Option("seed", "Seed of weights, data and order.", 0, "0", whole_number(0, _LARGEST_SEED), "N"),
     Option(
@@ -281,7 +285,7 @@ class Settings(msgspec.Struct, frozen=True):
     strict: bool
     wait: bool
     gates: Path | None
-    threads: int
+    instance: Instance
     seed: int
     budget_seconds: float | None
     data: Path | None
@@ -307,8 +311,12 @@ class Settings(msgspec.Struct, frozen=True):
             for option in OPTIONS
         }
         values["engines"] = _chosen_engines(values["engines"], prefix)
-        if values["threads"] is None:
-            values["threads"] = allowed_cpus()
+        values["instance"] = choose_instance(
+            read_topology(),
+            read_limits(),
+            values["instance"],
+            option=f"--{prefix}cores (or AMX_SUITE_CORES)",
+        )
         settings = cls(**values)
         models = [model for model, _ in settings.weights]
         for model in models:

@@ -35,7 +35,7 @@ from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import why_not_usable
-from amx_suite.plugin.selection import bound_cpus, is_timed, level_of, trials_of
+from amx_suite.plugin.selection import is_timed, level_of, trials_of
 from amx_suite.plugin.trials import AmxTrial, Trials
 from amx_suite.trial.calibrate import (
     DEFAULT_SECONDS,
@@ -128,7 +128,7 @@ class Run:
     def calibration(self) -> Calibration | None:
         """The calibration stored for this machine, None if there is none."""
         settings = self.settings
-        return load_calibration(settings.reference, self.host.fingerprint, settings.threads)
+        return load_calibration(settings.reference, self.host.fingerprint, settings.instance.cores)
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -182,14 +182,13 @@ class Run:
 
     @property
     def _cpus(self) -> tuple[int, ...]:
-        return bound_cpus(self.settings.threads)
+        return self.settings.instance.cpus
 
     def start_worker(self, isa: Isa, engine: str, label: str = "") -> IsaWorker:
-        """Start a worker under a ceiling, with this run's threads."""
+        """Start a worker under a ceiling, on this run's instance."""
         from amx_suite.worker.process import IsaWorker
 
-        threads = self.settings.threads
-        return IsaWorker(isa, engine, threads=threads, cpus=self._cpus, label=label)
+        return IsaWorker(isa, engine, cpus=self._cpus, label=label)
 
     def start_probe(self, cpus: Sequence[int]) -> UnitProbe:
         """Start the child that reads the units of the CPUs."""
@@ -245,14 +244,14 @@ class Run:
 
     def _calibrate(self) -> Calibration:
         """Measure a calibration now, and store it if later runs can use it."""
-        machine, threads = self.host.fingerprint, self.settings.threads
+        machine, cores = self.host.fingerprint, self.settings.instance.cores
         with self.start_probe(self._cpus) as probe:
             found = calibrate(
                 probe,
                 DEFAULT_SECONDS,
                 theory=theory_of(self.host.facts),
                 machine=machine,
-                threads=threads,
+                cores=cores,
                 progress=lambda passed: self.progress.show(
                     f"reading what this machine's units give when quiet: {passed:.0f} of "
                     f"{DEFAULT_SECONDS:g} s",
@@ -261,7 +260,7 @@ class Run:
             )
         if is_worth_keeping(found, None):
             try:
-                save_calibration(found, default_path(machine, threads))
+                save_calibration(found, default_path(machine, cores))
             except OutputError as error:
                 self.progress.show(f"the quiet reference was not stored: {error}", keep=True)
         return found
@@ -310,5 +309,6 @@ def _run_line(settings: Settings) -> str:
     trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
     return (
         f"amx run: level {settings.level}, engines: {', '.join(settings.engines) or 'none'}{more}, "
-        f"threads {settings.threads}, seed {settings.seed}, trials: {', '.join(trials) or 'none'}"
+        f"instance: {settings.instance}, seed {settings.seed}, "
+        f"trials: {', '.join(trials) or 'none'}"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
-    "bound_cpus",
     "is_ours",
     "is_timed",
     "level_of",
@@ -15,7 +14,6 @@ __all__ = [
     "trials_of",
 ]
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +57,7 @@ def trials_of(settings: Settings) -> tuple[Trial, ...]:
             Workload(model, mode),
             engine,
             workload.shapes[mode, level],
-            threads=settings.threads,
+            cores=settings.instance.cores,
             seed=settings.seed,
             weights=settings.weights_of(model),
         )
@@ -81,11 +79,6 @@ def level_of(trial: Trial) -> int:
     mode = trial.workload.mode
     shapes = WORKLOADS[trial.workload.model].shapes
     return next(level for (m, level), shape in shapes.items() if (m, shape) == (mode, trial.shape))
-
-
-def bound_cpus(threads: int) -> tuple[int, ...]:
-    """The CPUs that workers are bound to: the first ``threads`` that this process may use."""
-    return tuple(sorted(os.sched_getaffinity(0))[:threads])
 
 
 def parametrize(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate]) -> None:

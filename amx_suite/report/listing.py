@@ -80,7 +80,7 @@ def listing(
     workloads: Mapping[str, ModelWorkload],
     gates: Sequence[Gate],
     *,
-    threads: int,
+    cores: int,
     seed: int,
     weights: Mapping[str, str],
 ) -> Listing:
@@ -110,7 +110,7 @@ def listing(
             Workload(model, mode),
             name,
             shape,
-            threads=threads,
+            cores=cores,
             seed=seed,
             weights=weights.get(model, "random"),
         ).arms

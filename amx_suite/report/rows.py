@@ -113,7 +113,7 @@ def _title(measurement: Measurement) -> str:
     words = [measurement.trial]
     if measurement.arms:
         case = measurement.arms[0].case
-        words += [str(case.shape), f"{case.threads} threads"]
+        words += [str(case.shape), f"{case.cores} core{'s' * (case.cores > 1)}"]
     words.append(_rounds(len(measurement.rounds)))
     lost = lost_share(measurement.rounds)
     if lost:

@@ -48,7 +48,7 @@ def calibrate(
     *,
     theory: Mapping[Unit, float],
     machine: dict[str, str],
-    threads: int,
+    cores: int,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[float], None] | None = None,
 ) -> Calibration:
@@ -69,7 +69,7 @@ def calibrate(
     reference = Reference.of(series, theory)
     return Calibration(
         machine=machine,
-        threads=threads,
+        cores=cores,
         taken=taken,
         seconds=clock() - began,
         readings=len(series),
@@ -90,7 +90,7 @@ def is_worth_keeping(new: Calibration, stored: Calibration | None) -> bool:
 
 def describe(found: Calibration) -> str:
     """The calibration in a few lines of text."""
-    readings = f"{found.readings} readings of {found.threads} CPUs in {found.seconds:.0f} s"
+    readings = f"{found.readings} readings of {found.cores} cores in {found.seconds:.0f} s"
     lines = [
         f"{readings}, {found.quiet_share:.0%} of them quiet",
         "each unit's quiet rate, on the slowest CPU:",
@@ -104,13 +104,13 @@ def describe(found: Calibration) -> str:
 
 
 def default_path(
-    machine: Mapping[str, str], threads: int, environ: Mapping[str, str] = os.environ
+    machine: Mapping[str, str], cores: int, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """The user's file for this machine and thread count (XDG Base Directory Specification)."""
+    """The user's file for this machine and number of cores (XDG Base Directory Specification)."""
     home = environ.get("XDG_DATA_HOME", "")
     # The specification says to ignore a relative path.
     data = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "share"
-    return data / "amx-suite" / "references" / f"{machine_id(machine)}-t{threads}.json"
+    return data / "amx-suite" / "references" / f"{machine_id(machine)}-c{cores}.json"
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
@@ -123,15 +123,15 @@ class _Head(msgspec.Struct):
 
 
 def load_calibration(
-    path: Path | None, machine: Mapping[str, str], threads: int, *, to_replace: bool = False
+    path: Path | None, machine: Mapping[str, str], cores: int, *, to_replace: bool = False
 ) -> Calibration | None:
     """The calibration at ``path``, or at the user's own path.
 
     None for a file that is missing or of another schema version, if it is the user's own or
     ``to_replace``. Raises ResultsFileError for any other that is missing or cannot be read, and for
-    one of another machine or thread count.
+    one of another machine or number of cores.
     """
-    place = path or default_path(machine, threads)
+    place = path or default_path(machine, cores)
     may_lack = path is None or to_replace
     if may_lack and not place.exists():
         return None
@@ -149,8 +149,10 @@ def load_calibration(
         raise _unusable(place, f"is damaged: {error}") from error
     if not found.reference.rates:
         raise _unusable(place, "has no unit's rate")
+    # The traits have ``cores`` of their own: all that a process may use.
     changes = differences(
-        {**found.machine, "threads": found.threads}, {**machine, "threads": threads}
+        {**found.machine, "cores of the instance": str(found.cores)},
+        {**machine, "cores of the instance": str(cores)},
     )
     if changes:
         words = "; ".join(change.words for change in changes)

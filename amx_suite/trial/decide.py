@@ -125,7 +125,7 @@ def decide(
         Verdict.FAIL,
         f"{text}; a second launch says so too",
         "see which kernels ran in results.json, and check power limits, the host's load and the "
-        "number of threads",
+        "number of cores",
     )
 
 

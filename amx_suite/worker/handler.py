@@ -96,7 +96,7 @@ class ArmHandler:
         if not request.inputs.download:
             # Without it transformers looks names of models up online. Read at its import.
             os.environ["HF_HUB_OFFLINE"] = "1"
-        _set_up(case.isa, case.threads)
+        _set_up(case.isa, case.cores)
         self._asked = request
         arm = prepare_arm(case, request.inputs)
         iterations = warm_up(arm)
@@ -129,7 +129,7 @@ class ArmHandler:
             jail=self._jail,
             amx_permission=amx_permission_held(),
             onednn_isa=isa,
-            kernels=add_up((*onednn_kernels(text), *mkl_kernels(text, arm.case.threads))),
+            kernels=add_up((*onednn_kernels(text), *mkl_kernels(text, arm.case.cores))),
             step_milliseconds=milliseconds,
             read_back={
                 **arm.engine.read_back(),
@@ -178,7 +178,7 @@ def _as(arm: Arm | None, kind: type[_A]) -> _A:
 
 
 def _operate(request: process.Operate, arrays: ArrayMap) -> ArrayMap:
-    _set_up(request.isa, request.threads)
+    _set_up(request.isa, request.cores)
     import torch
 
     precision = request.precision

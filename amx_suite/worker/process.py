@@ -109,7 +109,7 @@ class Operate(_Request, frozen=True, tag=True):
 
     isa: Isa
     engine: str
-    threads: Count
+    cores: Count
     operator: str
     precision: Precision
     settings: dict[str, int]
@@ -160,7 +160,7 @@ ArmRequest = (
 
 
 class IsaWorker(Child):
-    """A child under one ISA ceiling.
+    """A child under one ISA ceiling, with one compute thread for each of its CPUs.
 
     Without AMX in its ceiling the child is jailed: the kernel refuses it the tile permission. If a
     jailed child then dies of SIGILL, the request raises CeilingIgnoredError. ``module`` has the
@@ -172,14 +172,13 @@ class IsaWorker(Child):
         isa: Isa,
         engine: str,
         *,
-        threads: int,
         cpus: tuple[int, ...],
         label: str = "",
         module: str = "amx_suite.worker.handler",
     ) -> None:
-        self._isa, self._engine, self._threads = isa, engine, threads
+        self._isa, self._engine, self._cores = isa, engine, len(cpus)
         self.environment = child_environment(
-            isa, threads, os.environ, ENGINES[engine].variables(isa)
+            isa, len(cpus), os.environ, ENGINES[engine].variables(isa)
         )
         super().__init__(
             f"{module}:{'free' if isa.allows_amx else 'jailed'}",
@@ -239,7 +238,7 @@ class IsaWorker(Child):
         self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
     ) -> Any:
         """Run one operator of ``workloads.operators`` on the arrays; returns its output."""
-        request = Operate(self._isa, self._engine, self._threads, operator, precision, settings)
+        request = Operate(self._isa, self._engine, self._cores, operator, precision, settings)
         return self._arrays(request, arrays)["output"]
 
     def _arrays(self, request: ArmRequest, arrays: ArrayMap | None = None) -> ArrayMap:

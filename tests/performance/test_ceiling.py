@@ -89,7 +89,7 @@ def test_square_product(
         precision,
         isa,
         Shape(1, size),
-        amx_settings.threads,
+        amx_settings.instance.cores,
         amx_settings.seed,
     )
     worker = isa_workers(isa, amx_engine)

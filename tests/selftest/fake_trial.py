@@ -172,7 +172,7 @@ def gate(minimum, versus=Versus.FP32, precision=Precision.BF16):
 
 
 def full_trial(workload=RESNET):
-    return Trial.of(workload, "ipex", SHAPE, threads=2)
+    return Trial.of(workload, "ipex", SHAPE, cores=2)
 
 
 def make_session(world, gates=(), *, trial=None, worker=FakeWorker, seed=0, **more):

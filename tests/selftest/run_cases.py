@@ -6,5 +6,5 @@ from amx_suite.core.precision import Precision
 
 
 def case_of(model, mode=Mode.INFERENCE, precision=Precision.FP32, shape=(2, 16), **changes):
-    values = {"engine": "eager", "isa": Isa.AVX512, "threads": 1, **changes}
+    values = {"engine": "eager", "isa": Isa.AVX512, "cores": 1, **changes}
     return RunCase(Workload(model, mode), precision=precision, shape=Shape(*shape), **values)

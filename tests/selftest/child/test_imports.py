@@ -101,7 +101,7 @@ def test_commands_ignore_modules_in_the_folder(hostile, tmp_path):
             *(sys.executable, "-P", "-c", UNLOCKED, str(tmp_path / "lock")),
         ],
         cwd=hostile,
-        env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AMX_SUITE_THREADS": "1"},
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AMX_SUITE_CORES": "1"},
         capture_output=True,
         text=True,
         check=False,

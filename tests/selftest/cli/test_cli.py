@@ -55,19 +55,19 @@ def test_doctor_json_agrees_with_exit_code(
 
 
 def test_list_has_every_case_and_gate(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list", "--threads", "1", "--json"]) == 0
+    assert cli.main(["list", "--cores", "1", "--json"]) == 0
     listing = json.loads(capsys.readouterr().out)
     cases = {case["id"]: case for case in listing["cases"]}
     assert len(cases) == len(listing["cases"])
     assert {case["engine"] for case in cases.values()} == set(ENGINES)
-    amx = cases["resnet50-inference-bf16-amx-ipex-b16x224-t1-s0"]
+    amx = cases["resnet50-inference-bf16-amx-ipex-b16x224-c1-s0"]
     assert amx["level"] == 3
     assert amx["gates"] == [
         "resnet50-inference-bf16-vs-fp32-b16x224-ipex",
         "resnet50-inference-bf16-vs-no-amx-b16x224-ipex",
     ]
     assert "amx_tile" in amx["cpu_flags"]
-    fp32 = cases["resnet50-inference-fp32-avx512-ipex-b16x224-t1-s0"]
+    fp32 = cases["resnet50-inference-fp32-avx512-ipex-b16x224-c1-s0"]
     assert fp32["gates"] == []
     assert "amx_tile" not in fp32["cpu_flags"]
     assert listing["idle_gates"] == []

@@ -188,7 +188,7 @@ def test_unusable_base_is_named(run, bases):
         ("software", {"versions": {"torch": "2.9"}}, {}, "torch was '2.8.0', is '2.9'"),
         ("engine", {}, {"engine": "eager"}, "engine was 'ipex', is 'eager'"),
         ("shape", {}, {"shape": runs.Shape(64, 224)}, "shape was 'b16x224', is 'b64x224'"),
-        ("threads", {}, {"threads": 8}, "threads was '2', is '8'"),
+        ("cores", {}, {"cores": 8}, "cores was '2', is '8'"),
         ("seed", {}, {"seed": 3}, "seed was '0', is '3'"),
         ("weights", {}, {"weights": "x"}, "weights was 'random', is 'x'"),
     ],

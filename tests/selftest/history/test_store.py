@@ -50,24 +50,18 @@ def test_unknown_fields_do_no_harm(written):
     assert load_run(changed(written, former_fields)).rows
 
 
-def older(content):
-    """Until version 4 each trial had the version, and the run none."""
-    del content["amx_suite"]["schema_version"]
-    trial(content)["measurement"]["schema_version"] = 3
-
-
 def zero_seconds(content):
     trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = 0.0
 
 
-_OTHER_SCHEMA = "has schema version {}, this suite reads versions 4 and 5; "
+_OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: c["amx_suite"].update(schema_version=6), _OTHER_SCHEMA.format(6)),
-        (older, _OTHER_SCHEMA.format(3)),
+        (lambda c: c["amx_suite"].update(schema_version=7), _OTHER_SCHEMA.format(7)),
+        (lambda c: c["amx_suite"].update(schema_version=4), _OTHER_SCHEMA.format(4)),
         (lambda c: c["amx_suite"].pop("schema_version"), _OTHER_SCHEMA.format(0)),
         (lambda c: c.pop("amx_suite"), "was not written by amx-suite"),
         (lambda c: c.update(amx_suite="text"), "is damaged: .*got `str`"),

@@ -91,7 +91,7 @@ def from_64(root: Path) -> Topology:
         (one_socket, Limits(cpus=0.5), Instance((1,), 0)),
         (one_socket, Limits(cpus=3.9), Instance((1, 2, 3), 0)),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_default(tmp_path: Path, build, limits: Limits, expected: Instance) -> None:  # type: ignore[no-untyped-def]
     assert choose_instance(build(tmp_path), limits) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,10 @@ import pytest
 
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UnknownNameError, UsageError
-from amx_suite.plugin import option_values
+from amx_suite.host.instance import Instance, choose_instance
+from amx_suite.host.limits import Limits, read_limits
+from amx_suite.host.topology import Core, Topology, read_topology
+from amx_suite.plugin import options
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS, Settings, add_options
 
 pytestmark = pytest.mark.selftest
@@ -27,7 +29,7 @@ def settings(
 def test_defaults() -> None:
     found = settings()
     assert (found.level, found.seed, found.budget_seconds) == (2, 0, None)
-    assert found.threads == len(os.sched_getaffinity(0))
+    assert found.instance == choose_instance(read_topology(), read_limits())
     assert not any((found.require, found.strict, found.wait, found.download))
     assert found.gates is found.data is found.checkpoint is found.output is None
     assert found.weights == ()
@@ -120,8 +122,7 @@ def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("level", "0", "a whole number from 1 to 4"),
         ("level", "5", "a whole number from 1 to 4"),
         ("level", "1.0", "a whole number from 1 to 4"),
-        ("threads", "0", "a whole number from 1 to"),
-        ("threads", "999999", "CPUs this process may use"),
+        ("cores", "0", "a whole number from 1 to"),
         ("seed", "-1", "a whole number from 0 to 4294967295"),
         ("seed", "4294967296", "a whole number from 0 to 4294967295"),
         ("budget", "0", "a number of seconds above 0"),
@@ -172,11 +173,20 @@ def test_data_must_exist_unless_downloaded(tmp_path: Path) -> None:
     assert settings({"data": str(tmp_path)}).data == tmp_path
 
 
-def test_threads_up_to_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(option_values, "allowed_cpus", lambda: 4)
-    assert settings({"threads": "4"}).threads == 4
-    with pytest.raises(UsageError, match="from 1 to 4"):
-        settings({"threads": "5"})
+def test_cores_within_node_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = tuple(Core((cpu,), (cpu,), node=0) for cpu in range(8))
+    monkeypatch.setattr(options, "read_topology", lambda: Topology(cores))
+    monkeypatch.setattr(options, "read_limits", Limits)
+    assert settings().instance == Instance((1, 2, 3, 4), 0)
+    assert settings({"cores": "6"}).instance.cores == 6
+    with pytest.raises(
+        UsageError, match=r"--amx-cores \(or AMX_SUITE_CORES\): got 9, .*from 1 to 8"
+    ):
+        settings({"cores": "9"}, prefix="amx-")
+    monkeypatch.setattr(options, "read_limits", lambda: Limits(cpus=2.5))
+    assert settings().instance.cores == 2
+    with pytest.raises(UsageError, match="got 3, but a CPU quota"):
+        settings({"cores": "3"})
 
 
 def test_help_names_defaults_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:

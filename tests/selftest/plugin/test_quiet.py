@@ -33,7 +33,7 @@ def reference(tmp_path):
         save_calibration(
             Calibration(machine, 1, "2025-11-22", 30.0, 600, 1.0, Reference(rates)), path
         )
-        return "--amx-reference", path, "--amx-threads", 1
+        return "--amx-reference", path, "--amx-cores", 1
 
     return store
 

@@ -185,8 +185,8 @@ class TestFaults:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
         done = run_suite()
         assert done.returncode == 0, done.stdout
-        assert "threads 1," in done.stdout
-        assert "gemm-inference-ipex, b16x128, 1 threads" in done.stdout
+        assert "instance: 1 core" in done.stdout
+        assert "gemm-inference-ipex, b16x128, 1 core" in done.stdout
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),

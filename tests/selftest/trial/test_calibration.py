@@ -30,7 +30,7 @@ def found_on(world, seconds=30.0, theory=PER_CYCLE, progress=None):
         seconds,
         theory=theory,
         machine=MACHINE,
-        threads=2,
+        cores=2,
         clock=lambda: world.now,
         progress=progress,
     )
@@ -76,7 +76,7 @@ def test_calibration_reads_until_time_is_up():
     assert (found.readings, found.quiet_share) == (480, 1.0)
     assert (told[0], told[-1]) == (0.0, pytest.approx(30 - 1 / 16))
     text = describe(found)
-    assert "480 readings of 2 CPUs in 30 s, 100% of them quiet" in text
+    assert "480 readings of 2 cores in 30 s, 100% of them quiet" in text
     assert "1024.0 a cycle" in text
     assert "10.0 10^9 bytes/s" in text
 
@@ -107,23 +107,23 @@ class TestStorage:
         assert [file.name for file in path.parent.iterdir()] == ["reference.json"]
 
     @pytest.mark.parametrize(
-        ("machine", "threads", "complaint"),
+        ("machine", "cores", "complaint"),
         [
             ({**MACHINE, "microcode": "0x2"}, 2, "microcode was '0x1', is '0x2'"),
-            (MACHINE, 1, "threads was '2', is '1'"),
+            (MACHINE, 1, "cores of the instance was '2', is '1'"),
         ],
     )
-    def test_another_machines_reference_is_refused(self, stored, machine, threads, complaint):
+    def test_another_machines_reference_is_refused(self, stored, machine, cores, complaint):
         """Known-bad: a reference of another machine."""
         with pytest.raises(ResultsFileError, match=complaint):
-            load_calibration(stored[1], machine, threads)
+            load_calibration(stored[1], machine, cores)
 
     @pytest.mark.parametrize(
         ("changes", "complaint"),
         [
             # By it every reading would be quiet.
             ({"reference": Reference({})}, "has no unit's rate"),
-            ({"schema_version": 99}, "has schema version 99, not 3"),
+            ({"schema_version": 99}, "has schema version 99, not 4"),
         ],
     )
     def test_a_useless_reference_is_refused(self, stored, changes, complaint):
@@ -132,7 +132,7 @@ class TestStorage:
         with pytest.raises(ResultsFileError, match=complaint):
             load_calibration(path, MACHINE, 2)
 
-    @pytest.mark.parametrize("content", ["", "[1]", '{"schema_version": 3, "machine": 3}'])
+    @pytest.mark.parametrize("content", ["", "[1]", '{"schema_version": 4, "machine": 3}'])
     def test_garbage_is_refused(self, tmp_path, content):
         path = tmp_path / "reference.json"
         path.write_text(content)

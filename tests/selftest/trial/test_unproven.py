@@ -16,7 +16,7 @@ pytestmark = pytest.mark.selftest
 
 
 def case(precision, isa):
-    return Arm(RESNET, "ipex", precision, isa, SHAPE, threads=2)
+    return Arm(RESNET, "ipex", precision, isa, SHAPE, cores=2)
 
 
 def kernel(family=Family.AMX, data_type="bf16", milliseconds=100.0, kind="convolution"):

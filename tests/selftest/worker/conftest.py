@@ -15,7 +15,7 @@ def start_fake():
 
     def start(isa=Isa.AVX512):
         cpus = tuple(sorted(os.sched_getaffinity(0)))[:1]
-        started.append(IsaWorker(isa, "eager", threads=1, cpus=cpus, module="fake_arm"))
+        started.append(IsaWorker(isa, "eager", cpus=cpus, module="fake_arm"))
         return started[-1]
 
     yield start
