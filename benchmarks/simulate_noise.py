@@ -26,6 +26,7 @@ from amx_suite.core.units import Unit
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.gates.loader import load_gates
 from amx_suite.plugin.option_values import LEVEL_BUDGET_SECONDS
+from amx_suite.trial.decide import gates_of
 from amx_suite.workloads import WORKLOADS
 
 QUIET: dict[str, Any] = {"busy": 0.0, "quiet": math.inf}
@@ -207,17 +208,11 @@ def slowed(task: tuple[str, str, float, int]) -> tuple[GateResult, float]:
     model, mode = name.split("-")
     workload, shape = Workload(model, Mode(mode)), _shape(name)
     trial = Trial.of(workload, "ipex", shape, cores=2)
-    asked = [g for g in load_gates(None) if any(g.covers(case) for case in trial.arms)]
-    asked = [g for g in asked if g.engine == "ipex" and f"{g.precision}@amx" == arm]
+    asked = [judged for judged in gates_of(trial, load_gates(None)) if judged[1].arm == arm]
     world = SharedMachine(f"{task}", **QUIET)
     world.seconds.update({a: steps[name] for a, steps in _STEPS.items() if name in steps})
     # Each gate alone, relative to its own baseline: the arm is that much too slow for it.
-    chosen = asked[seed % len(asked)]
-    baseline = next(
-        case
-        for case in trial.arms
-        if chosen.versus.is_baseline(case, next(c for c in trial.arms if chosen.covers(c)))
-    )
+    chosen, _, baseline = asked[seed % len(asked)]
     world.seconds[arm] = world.seconds[baseline.arm] / chosen.minimum * slower
     budget = LEVEL_BUDGET_SECONDS[3]
     result = run_trial(world, [chosen], trial=trial, budget_seconds=budget)

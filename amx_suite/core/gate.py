@@ -11,7 +11,7 @@ import msgspec
 from amx_suite.core.case import RunCase, Shape, Workload
 from amx_suite.core.precision import Precision
 
-#: With half or less of the matrix time on AMX kernels, most of what was timed is not AMX.
+#: With half or less of the operations on AMX kernels, most of what was timed is not AMX.
 DEFAULT_AMX_SHARE = 0.5
 
 
@@ -36,9 +36,9 @@ class Versus(StrEnum):
 class Gate(msgspec.Struct, frozen=True):
     """Minimum speedup of an AMX arm over its baseline, for one scope.
 
-    ``minimum`` is a ratio of seconds, baseline over candidate. The arm must spend more than
-    ``amx_share`` (0 to 1) of its matrix primitives' time on AMX kernels. ``engine`` None means
-    every engine.
+    ``minimum`` is a ratio of seconds, baseline over candidate. The arm must do more than
+    ``amx_share`` (0 to 1) of its operations on AMX kernels. ``cores`` are the fewest and the most
+    cores of an instance; None means any number, and ``engine`` None any engine.
     """
 
     workload: Workload
@@ -49,12 +49,14 @@ class Gate(msgspec.Struct, frozen=True):
     source: str
     engine: str | None = None
     amx_share: float = DEFAULT_AMX_SHARE
+    cores: tuple[int, int] | None = None
 
     @property
     def id(self) -> str:
-        """Readable identity: ``resnet50-inference-bf16-vs-fp32-b16x224``."""
+        """Readable identity: ``resnet50-inference-bf16-vs-fp32-b16x224-ipex-c2``."""
         engine = f"-{self.engine}" if self.engine else ""
-        return f"{self.workload}-{self.precision}-vs-{self.versus}-{self.shape}{engine}"
+        cores = "" if self.cores is None else f"-c{'-'.join(map(str, dict.fromkeys(self.cores)))}"
+        return f"{self.workload}-{self.precision}-vs-{self.versus}-{self.shape}{engine}{cores}"
 
     def covers(self, case: RunCase) -> bool:
         """Whether this gate judges the given candidate arm."""
@@ -66,4 +68,5 @@ class Gate(msgspec.Struct, frozen=True):
             and case.precision is self.precision
             and case.shape == self.shape
             and self.engine in (None, case.engine)
+            and (self.cores is None or self.cores[0] <= case.cores <= self.cores[1])
         )

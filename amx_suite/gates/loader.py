@@ -28,6 +28,9 @@ _VERSUS = [versus for versus in Versus if versus is not Versus.CONTROL]
 
 #: One value, or a list: one gate for each of its values.
 _Names = str | Annotated[list[str], Meta(min_length=1)]
+_Count = Annotated[int, Meta(ge=1)]
+#: One number, or the fewest and the most.
+_Cores = _Count | Annotated[list[_Count], Meta(min_length=2, max_length=2)]
 _T = TypeVar("_T")
 
 
@@ -42,6 +45,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: Annotated[float, Meta(gt=0, lt=1e6)]
     source: Annotated[str, Meta(pattern=r"\S", description="a text on where it is from")]
     engine: _Names | None = None
+    cores: _Cores | None = None
     amx_share: Annotated[float, Meta(ge=0, lt=1)] = DEFAULT_AMX_SHARE
 
 
@@ -50,15 +54,11 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_gates(path: Path | None) -> tuple[Gate, ...]:
-    """The shipped gates with those of the user's table, if any.
+    """The shipped gates, then those of the user's table, if any.
 
-    A user's gate replaces the shipped one of the same scope (model, mode, precision, versus, shape
-    and engine). Raises GateTableError.
+    The last gate that covers an arm counts (``trial.decide.gates_of``). Raises GateTableError.
     """
-    gates = {gate.id: gate for gate in read_gates(DEFAULT_TABLE)}
-    if path is not None:
-        gates.update({gate.id: gate for gate in read_gates(path)})
-    return tuple(gates.values())
+    return (*read_gates(DEFAULT_TABLE), *(() if path is None else read_gates(path)))
 
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
@@ -116,7 +116,17 @@ def _gates(row: _Row) -> Iterator[Gate]:
             source=" ".join(row.source.split()),
             engine=None if engine is None else _one_of("engine", engine, ENGINES),
             amx_share=row.amx_share,
+            cores=_range(row.cores),
         )
+
+
+def _range(cores: int | list[int] | None) -> tuple[int, int] | None:
+    if cores is None:
+        return None
+    fewest, most = cores if isinstance(cores, list) else (cores, cores)
+    if fewest > most:
+        raise GateTableError(f"cores: expected [fewest, most], found [{fewest}, {most}]")
+    return fewest, most
 
 
 def _one_of(key: str, name: object, known: Iterable[_T], note: str = "") -> _T:

@@ -14,6 +14,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.trial import Trial, arms_of
 from amx_suite.engines.base import Engine
 from amx_suite.report.table import Column, Table
+from amx_suite.trial.decide import gates_of
 from amx_suite.workloads.base import ModelWorkload
 
 
@@ -93,34 +94,46 @@ def listing(
         for precision in dict(arms_of(mode))
         if (reason := engine.why_not(mode, precision)) is not None
     }
+    trials = [
+        (
+            level,
+            Trial.of(
+                Workload(model, mode),
+                name,
+                shape,
+                cores=cores,
+                seed=seed,
+                weights=weights.get(model, "random"),
+            ),
+        )
+        for model, workload in workloads.items()
+        for (mode, level), shape in workload.shapes.items()
+        for name in engines
+    ]
     cases = [
         CaseRow(
             id=case.id,
             level=level,
             engine=case.engine,
             isa=case.isa,
-            gates=tuple(gate.id for gate in gates if gate.covers(case)),
+            gates=tuple(gate.id for gate, judged, _ in gates_of(trial, gates) if judged == case),
             cpu_flags=case.isa.spec.cpu_flags,
             engine_unavailable=unavailable[case.engine],
         )
-        for model, workload in workloads.items()
-        for (mode, level), shape in workload.shapes.items()
-        for name in engines
-        for case in Trial.of(
-            Workload(model, mode),
-            name,
-            shape,
-            cores=cores,
-            seed=seed,
-            weights=weights.get(model, "random"),
-        ).arms
-        if (name, mode, case.precision) not in lacked
+        for level, trial in trials
+        for case in trial.arms
+        if (case.engine, case.workload.mode, case.precision) not in lacked
     ]
-    used = {gate for case in cases for gate in case.gates}
     idle = [
         gate.id
         for gate in gates
-        if gate.id not in used and (gate.engine, gate.workload.mode, gate.precision) not in lacked
+        if (gate.engine, gate.workload.mode, gate.precision) not in lacked
+        # Whatever the cores of this machine's instance.
+        and not any(
+            msgspec.structs.replace(gate, cores=None).covers(case)
+            for _, trial in trials
+            for case in trial.arms
+        )
     ]
     lacks = [
         f"engine {name} has no {precision} {mode}: {reason}"

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 #: Columns of a table that goes to a file or a pipe.
-_WIDE = 130
+_WIDE = 160
 
 
 class Column(NamedTuple):

@@ -68,15 +68,19 @@ Judged = tuple[Gate, Arm, Arm]
 
 
 def gates_of(trial: Trial, gates: Iterable[Gate]) -> tuple[Judged, ...]:
-    """The gates that judge this trial, each with its candidate and its baseline arm."""
-    return tuple(
-        (gate, candidate, baseline)
+    """The gates that judge this trial, each with its candidate and its baseline arm.
+
+    Of several gates that cover an arm and its baseline the last one counts.
+    """
+    found = {
+        (candidate, gate.versus): (gate, candidate, baseline)
         for gate in gates
         for candidate in trial.arms
         if gate.covers(candidate)
         for baseline in trial.arms
         if gate.versus.is_baseline(baseline, candidate)
-    )
+    }
+    return tuple(found.values())
 
 
 def judge(judged: Judged, measurement: Measurement, missing: Mapping[str, str]) -> GateResult:

@@ -37,7 +37,7 @@ class World:
             "fp32@avx512": 0.9,
             "bf16@avx512_bf16": 1.2,
             "bf16@amx": 0.15,
-            "int8@avx512_vnni": 0.24,
+            "int8@avx512_vnni": 0.48,
             "int8@amx": 0.16,
         }
         self.peak = 1 * GIB

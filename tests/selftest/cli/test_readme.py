@@ -163,9 +163,12 @@ def test_shapes_stand_at_their_levels() -> None:
 def test_minima_are_those_of_the_table() -> None:
     columns = [("bf16", "fp32"), ("bf16", "no-amx"), ("int8", "fp32"), ("int8", "no-amx")]
     for gate in load_gates(None):
-        scope = f"{gate.workload.model} {gate.workload.mode} {gate.shape}"
-        of_ipex = gate.engine == "ipex"
-        start = scope if of_ipex else "each of these, for `eager` and `inductor`"
+        start = "any other: engine, cores, shapes of level 4"
+        if gate.cores is not None:
+            start = f"{gate.workload.model} {gate.workload.mode} {gate.shape}, "
+            cores = " to ".join(map(str, dict.fromkeys(gate.cores)))
+            start += f"`{gate.engine}`" if gate.engine else "any engine"
+            start += f", {cores} cores"
         cells = row(PAGES["docs/gates.md"], start)
         assert cells[1 + columns.index((gate.precision, gate.versus))] == f"{gate.minimum:.2f}"
 

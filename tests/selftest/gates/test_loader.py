@@ -54,17 +54,27 @@ def test_list_makes_a_gate_of_each_value(tmp_path: Path) -> None:
     ]
 
 
-def test_users_gates_replace_or_join_shipped(tmp_path: Path) -> None:
-    shipped = load_gates(None)
-    same = GOOD.replace('"b16x224"', '"b16x224"\nengine = "ipex"')
-    other = GOOD.replace("b16x224", "b64x224")
-    merged = load_gates(table(tmp_path, f"{same}\n{other}"))
-    assert len(merged) == len(shipped) + 1
-    changed = [new for new, old in zip(merged, shipped, strict=False) if new != old]
-    assert [(gate.id, gate.minimum) for gate in changed] == [
-        ("resnet50-inference-bf16-vs-fp32-b16x224-ipex", 2.0)
+def test_users_gates_come_behind_shipped(tmp_path: Path) -> None:
+    merged = load_gates(table(tmp_path, GOOD))
+    assert merged[:-1] == load_gates(None)
+    assert merged[-1].minimum == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "cores", "covered"),
+    [("2", (2, 2), {2}), ("[1, 4]", (1, 4), {1, 2, 4}), ("[4, 99]", (4, 99), {4, 56})],
+)
+def test_gate_may_be_for_some_cores(
+    tmp_path: Path, text: str, cores: tuple[int, int], covered: set[int]
+) -> None:
+    (gate,) = read_gates(table(tmp_path, f"{GOOD}cores = {text}\n"))
+    assert gate.cores == cores
+    assert gate.id.endswith("-b16x224-c" + "-".join(map(str, dict.fromkeys(cores))))
+    cases = [
+        RunCase(gate.workload, "ipex", Precision.BF16, Isa.AMX, Shape(16, 224), count)
+        for count in (1, 2, 4, 56)
     ]
-    assert (merged[-1].shape, merged[-1].engine) == (Shape(64, 224), None)
+    assert {case.cores for case in cases if gate.covers(case)} == covered
 
 
 def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
@@ -93,6 +103,9 @@ def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
         ("minimum = 2.0", "minimum = 2.0\nminimun = 2.0", "", "unknown field `minimun`"),
         ("minimum = 2.0", "engine = 'nope'\nminimum = 2.0", "engine", "ipex, inductor, eager"),
         ("minimum = 2.0", "amx_share = 1\nminimum = 2.0", "amx_share", "expected `float` < 1"),
+        ("2.0", "2.0\ncores = 0", "cores", "expected `int` >= 1"),
+        ("2.0", "2.0\ncores = [1]", "cores", "expected `array` of length >= 2"),
+        ("2.0", "2.0\ncores = [4, 1]", "cores", "expected [fewest, most], found [4, 1]"),
         ('"resnet50"', "[]", "model", "expected `array` of length >= 1"),
         ("minimum = 2.0\n", "", "", "missing required field `minimum`"),
     ],

@@ -21,7 +21,7 @@ SLOW_MACHINE = {
         "fp32@avx512": 0.99,
         "bf16@avx512_bf16": 1.32,
         "bf16@amx": 0.165,
-        "int8@avx512_vnni": 0.264,
+        "int8@avx512_vnni": 0.528,
         "int8@amx": 0.176,
     }
 }

@@ -96,6 +96,15 @@ def test_stored_measurements_give_the_same_verdicts(make_session):
     assert tuple(judge(each, again, {}) for each in judged) == result.gates
 
 
+def test_last_gate_of_an_arm_counts(make_session):
+    """So a narrow scope may stand behind a wide one, and a user's table behind the shipped one."""
+    wide, narrow = gate(9.0), msgspec.structs.replace(gate(3.0), cores=(2, 2))
+    elsewhere = msgspec.structs.replace(gate(1.0), cores=(3, 99))
+    trial = make_session([]).trial
+    assert [judged[0] for judged in gates_of(trial, [wide, narrow, elsewhere])] == [narrow]
+    assert [judged[0] for judged in gates_of(trial, [wide, elsewhere])] == [wide]
+
+
 def test_drift_of_the_whole_machine_cancels(make_session, world):
     def drifting(seconds):
         return lambda: seconds * (1 + world.now / 500)
