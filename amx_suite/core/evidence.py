@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from amx_suite.core.isa import Isa
-from amx_suite.core.units import Count, Duration
+from amx_suite.core.units import Count, Duration, Natural
 
 
 class Jail(StrEnum):
@@ -38,7 +38,9 @@ class KernelUse(msgspec.Struct, frozen=True):
 
     A routine of MKL is an implementation of ``matmul``, such as ``mkl:sgemm``. ``data_type`` is the
     source operand's in oneDNN's words (``f32``, ``bf16``, ``u8``), with ``/fpm:MODE`` behind it
-    where a lower math mode was allowed; empty where the log does not say.
+    where a lower math mode was allowed; empty where the log does not say. ``operations`` are the
+    multiplications and additions of all the executions, by the sizes in the log; 0 where it does
+    not name them.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class KernelUse(msgspec.Struct, frozen=True):
     count: Count
     milliseconds: Duration
     data_type: str = ""
+    operations: Natural = 0
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.kind, self.implementation, self.data_type)))
@@ -57,6 +60,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM, read after the work. False proves that no
     instruction in the process used a tile; None means that the kernel does not know the request.
+    ``operations`` are those of a step's matrix products, as PyTorch counts them in the model.
     ``step_milliseconds`` is the wall time of the evidence step, logging included. ``read_back``
     maps each library to the ceiling that it reports.
     """
@@ -66,6 +70,7 @@ class Evidence(msgspec.Struct, frozen=True):
     amx_permission: bool | None
     onednn_isa: str = ""
     kernels: tuple[KernelUse, ...] = ()
+    operations: Natural = 0
     step_milliseconds: Duration = 0.0
     read_back: dict[str, str] = {}
 
@@ -73,15 +78,10 @@ class Evidence(msgspec.Struct, frozen=True):
     MATRIX_KINDS = ("convolution", "deconvolution", "inner_product", "matmul")
 
     @property
-    def matrix_milliseconds(self) -> float:
-        """Milliseconds in matrix primitives (matmul, convolution, inner product)."""
-        return sum(use.milliseconds for use in self.matrix_kernels)
-
-    @property
     def matrix_kernels(self) -> tuple[KernelUse, ...]:
-        """The kernels of matrix primitives, slowest first."""
+        """The kernels of matrix primitives, those with the most operations first."""
         found = [use for use in self.kernels if use.kind in self.MATRIX_KINDS]
-        return tuple(sorted(found, key=lambda use: -use.milliseconds))
+        return tuple(sorted(found, key=lambda use: -use.operations))
 
     @property
     def primitives(self) -> tuple[KernelUse, ...]:
@@ -97,10 +97,18 @@ class Evidence(msgspec.Struct, frozen=True):
         return max(0.0, 1.0 - seen / self.step_milliseconds)
 
     @property
+    def logged_operations(self) -> int:
+        """Operations of the matrix products that the log holds."""
+        return sum(use.operations for use in self.matrix_kernels)
+
+    @property
     def amx_share(self) -> float:
-        """Share of the matrix primitives' time on AMX kernels, 0 to 1; 0 if none was logged."""
-        total = self.matrix_milliseconds
-        if total <= 0:
+        """Share of the model's operations that AMX kernels did, 0 to 1; 0 if they were not counted.
+
+        Never a share of time: a product that is logged within a parallel region has an inflated
+        one, and what the log does not hold has none.
+        """
+        if not self.operations:
             return 0.0
-        amx = sum(use.milliseconds for use in self.matrix_kernels if use.family is Family.AMX)
-        return amx / total
+        amx = sum(use.operations for use in self.matrix_kernels if use.family is Family.AMX)
+        return amx / self.operations

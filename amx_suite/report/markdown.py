@@ -83,7 +83,7 @@ def _proof(evidence: Evidence | None) -> str:
         f"jail {evidence.jail}",
         f"tile permission {permission[evidence.amx_permission]}",
         f"oneDNN ISA {evidence.onednn_isa or 'not reported'}",
-        f"on AMX: {evidence.amx_share:.1%} of {evidence.matrix_milliseconds:.1f} matrix ms",
+        f"on AMX: {evidence.amx_share:.1%} of {evidence.operations / 1e9:.3g} 10^9 operations",
         f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
         f"read back: {_pairs(evidence.read_back) or 'nothing'}",
     ]

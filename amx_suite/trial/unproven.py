@@ -4,16 +4,20 @@ from __future__ import annotations
 
 __all__ = ["why_beyond_ceiling", "why_unproven"]
 
+from collections.abc import Iterable
+
 from amx_suite.core.case import RunCase
-from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Ceiling
 from amx_suite.worker.mkl import mkl_exceeds
 
-#: A recipe may leave some layers in FP32, but not half of the matrix time.
+#: A recipe may leave some layers in FP32, but not half of the operations.
 _LEAST_TYPE_SHARE = 0.5
+#: A step's log may hold somewhat more than the model's own operations, as where a library pads.
+_MOST_LOGGED = 1.1
 _NAMED_KERNELS = 3
 _MKL = "mkl"
 
@@ -23,9 +27,9 @@ def why_unproven(
 ) -> Decision | None:
     """NO_EVIDENCE for the first thing that the evidence does not prove, or None.
 
-    In this order: every library reports the ceiling that was set; an AMX arm spent more than
-    ``least_amx_share`` of its matrix primitives' time on AMX kernels, and any other arm could not
-    use AMX; those primitives computed in the case's precision.
+    In this order: every library reports the ceiling that was set; the log is of this model; an AMX
+    arm did more than ``least_amx_share`` of its operations on AMX kernels, and any other arm could
+    not use AMX; the products were in the case's precision.
     """
     if evidence is None:
         return _no_evidence(f"no evidence of {case.arm} was taken", "run the trial to its end")
@@ -33,7 +37,12 @@ def why_unproven(
         wrong_units = _too_little_amx(case, evidence, least_amx_share)
     else:
         wrong_units = _perhaps_amx(case, evidence)
-    return _outside_ceiling(case, evidence) or wrong_units or _other_precision(case, evidence)
+    return (
+        _outside_ceiling(case, evidence)
+        or _another_model(case, evidence)
+        or wrong_units
+        or _other_precision(case, evidence)
+    )
 
 
 def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
@@ -71,6 +80,16 @@ def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
     return None
 
 
+def _another_model(case: RunCase, evidence: Evidence) -> Decision | None:
+    if evidence.logged_operations <= _MOST_LOGGED * evidence.operations:
+        return None
+    return _no_evidence(
+        f"{case.arm}: the kernel log holds {evidence.logged_operations:.3g} operations, and a step "
+        f"of this model has {evidence.operations:.3g}: it is not the log of one step of it",
+        "report it with results.json: something else computes in this process",
+    )
+
+
 def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> Decision | None:
     if not evidence.amx_permission:
         return _no_evidence(
@@ -79,8 +98,8 @@ def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> De
         )
     if evidence.amx_share <= least_share:
         return _no_evidence(
-            f"{case.arm}: {evidence.amx_share:.0%} of the matrix primitives' time was on AMX "
-            f"kernels, more than {least_share:.0%} expected; most time: {_named(evidence)}",
+            f"{case.arm}: {evidence.amx_share:.0%} of the step's operations were on AMX kernels, "
+            f"more than {least_share:.0%} expected; most operations: {_named(evidence)}",
             "check that oneDNN is built with AMX and that nothing lowers its ISA",
         )
     return None
@@ -102,18 +121,22 @@ def _perhaps_amx(case: RunCase, evidence: Evidence) -> Decision | None:
 
 def _other_precision(case: RunCase, evidence: Evidence) -> Decision | None:
     typed = [use for use in evidence.matrix_kernels if use.data_type]
-    total = sum(use.milliseconds for use in typed)
     wrong = [use for use in typed if use.data_type not in case.precision.spec.operand_types]
-    share = sum(use.milliseconds for use in wrong) / total if total else 0.0
+    share = _operations(wrong) / _operations(typed) if typed else 0.0
     # FP32 allows nothing else: a single product in BF16 makes the baseline another one.
     if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):
         return _no_evidence(
-            f"{case.arm}: {share:.0%} of the matrix primitives' time was not in "
+            f"{case.arm}: {share:.0%} of the logged operations were not in "
             f"{case.precision}: {', '.join(map(str, wrong[:_NAMED_KERNELS]))}",
             "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
             "torch.set_float32_matmul_precision) or a recipe that did not convert the model",
         )
     return None
+
+
+def _operations(uses: Iterable[KernelUse]) -> int:
+    # A kernel of unknown size still counts for something.
+    return sum(max(1, use.operations) for use in uses)
 
 
 def _no_evidence(reason: str, remedy: str) -> Decision:

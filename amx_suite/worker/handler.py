@@ -130,6 +130,7 @@ class ArmHandler:
             amx_permission=amx_permission_held(),
             onednn_isa=isa,
             kernels=add_up((*onednn_kernels(text), *mkl_kernels(text, arm.case.cores))),
+            operations=arm.operations,
             step_milliseconds=milliseconds,
             read_back={
                 **arm.engine.read_back(),

@@ -41,12 +41,14 @@ def add_up(executions: Iterable[KernelUse]) -> tuple[KernelUse, ...]:
     """Executions of the same kernel and data type added up, slowest first."""
     same: dict[KernelUse, list[KernelUse]] = defaultdict(list)
     for use in executions:
-        same[msgspec.structs.replace(use, count=1, milliseconds=0.0)].append(use)
+        kernel = msgspec.structs.replace(use, count=1, milliseconds=0.0, operations=0)
+        same[kernel].append(use)
     found = [
         msgspec.structs.replace(
             kernel,
             count=sum(use.count for use in uses),
             milliseconds=fsum(use.milliseconds for use in uses),
+            operations=sum(use.operations for use in uses),
         )
         for kernel, uses in same.items()
     ]

@@ -17,11 +17,12 @@ import re
 from collections.abc import Iterator
 
 from amx_suite.core.evidence import Family, KernelUse
+from amx_suite.worker.operations import blas_operations
 
 _ANNOUNCEMENT = re.compile(r"MKL_VERBOSE .* for Intel\(R\) 64 architecture (.+?), (?:Lnx|Win)")
 #: Other text may come before a call in the same line, even the start of another call.
 _CALL = re.compile(
-    r"MKL_VERBOSE ([A-Z0-9_]+)\([^()]*\) ([0-9.]+)(ns|us|ms|s) [^\n]*?\bNThr:([0-9]+)"
+    r"MKL_VERBOSE (([A-Z0-9_]+)\([^()]*\)) ([0-9.]+)(ns|us|ms|s) [^\n]*?\bNThr:([0-9]+)"
 )
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 #: A product's routine and the type of its factors, as BLAS names them.
@@ -55,7 +56,7 @@ def mkl_kernels(text: str, threads: int) -> Iterator[KernelUse]:
     Calls that run side by side, each on some of the threads, each log their own time. A call counts
     with its share of the threads, so that the sum does not exceed the clock's time.
     """
-    for routine, time, unit, used in _CALL.findall(text):
+    for call, routine, time, unit, used in _CALL.findall(text):
         product = "GEMM" in routine and not _NO_PRODUCT.search(routine)
         yield KernelUse(
             "matmul" if product else "blas",
@@ -64,6 +65,7 @@ def mkl_kernels(text: str, threads: int) -> Iterator[KernelUse]:
             1,
             float(time) * _MILLISECONDS[unit] * min(1.0, int(used) / threads),
             next((name for product, name in _TYPES.items() if product in routine), ""),
+            blas_operations(call) if product else 0,
         )
 
 

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator
 
 from amx_suite.core.evidence import Family, KernelUse
+from amx_suite.worker.operations import onednn_operations
 
 _START = re.compile(r"(?:onednn|dnnl)_verbose,(?:v\d+,)?(?:[\d.]+,)?")
 _ISA = re.compile(r"info,cpu,isa:(.*)")
@@ -97,7 +98,15 @@ def onednn_kernels(text: str) -> Iterator[KernelUse]:
         kind, name = fields[:2]
         if component == "graph":
             kind, name = f"graph:{fields[1]}", f"{fields[-2]}:{fields[-1]}"
-        yield KernelUse(kind, name, family_of(name), 1, float(match[3]), _data_type(record))
+        yield KernelUse(
+            kind,
+            name,
+            family_of(name),
+            1,
+            float(match[3]),
+            _data_type(record),
+            onednn_operations(kind, fields[-1]),
+        )
 
 
 def family_of(implementation: str) -> Family:

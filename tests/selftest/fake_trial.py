@@ -125,8 +125,16 @@ class FakeWorker:
         source = self.case.precision.spec.operand_types[0]
         amx, other = "brgconv:avx10_1_512_amx", "jit:avx512_core"
         kernels = (
-            KernelUse("convolution", amx, Family.AMX, 50, 100 * share, source),
-            KernelUse("convolution", other, Family.AVX512, 4, 100 * (1 - share), source),
+            KernelUse("convolution", amx, Family.AMX, 50, 100 * share, source, round(1e9 * share)),
+            KernelUse(
+                "convolution",
+                other,
+                Family.AVX512,
+                4,
+                100 * (1 - share),
+                source,
+                round(1e9 * (1 - share)),
+            ),
         )
         level = self.case.isa.spec.aten.upper()
         permission = self.world.own(self.world.permission, self.case, tiles)
@@ -136,6 +144,7 @@ class FakeWorker:
             permission,
             "isa",
             kernels,
+            operations=10**9,
             step_milliseconds=110.0,
             read_back={"ipex": level, "ipex-onednn": level},
         )

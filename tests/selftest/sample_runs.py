@@ -30,9 +30,10 @@ AMX_EVIDENCE = Evidence(
     amx_permission=True,
     onednn_isa="Intel AVX-512 with AMX",
     kernels=(
-        KernelUse("convolution", "brgconv:avx512_core_amx", Family.AMX, 54, 199.2),
-        KernelUse("matmul", "brg_matmul:avx512_core_bf16", Family.AVX512_BF16, 1, 0.8),
+        KernelUse("convolution", "brgconv:avx512_core_amx", Family.AMX, 54, 199.2, "", 996),
+        KernelUse("matmul", "brg_matmul:avx512_core_bf16", Family.AVX512_BF16, 1, 0.8, "", 4),
     ),
+    operations=1000,
 )
 JAILED = Evidence(Isa.AVX512_BF16, Jail.HELD, amx_permission=False)
 

@@ -217,7 +217,7 @@ class TestDispatch:
         done = run_suite("-rf", tests=self.TESTS, machine={"amx_share": {"int8@amx": 0.3}})
         assert done.returncode == 1
         assert "1 failed, 5 passed" in done.stdout
-        assert "NO_EVIDENCE: int8@amx: 30% of the matrix primitives' time was on AMX" in done.stdout
+        assert "NO_EVIDENCE: int8@amx: 30% of the step's operations were on AMX" in done.stdout
 
     def test_shares_evidence_with_timed_tests(self, run_suite):
         done = run_suite(ROOT / "tests" / "performance", tests=self.TESTS)

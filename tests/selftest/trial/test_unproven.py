@@ -19,13 +19,14 @@ def case(precision, isa):
     return Arm(RESNET, "ipex", precision, isa, SHAPE, cores=2)
 
 
-def kernel(family=Family.AMX, data_type="bf16", milliseconds=100.0, kind="convolution"):
+def kernel(family=Family.AMX, data_type="bf16", operations=100, kind="convolution"):
+    """With a time that says nothing of its operations."""
     name = {Family.AMX: "brgconv:avx10_1_512_amx"}.get(family, f"jit:{family}")
-    return KernelUse(kind, name, family, 10, milliseconds, data_type)
+    return KernelUse(kind, name, family, 10, 1e4 / (operations + 1), data_type, operations)
 
 
-def fp32_kernel(milliseconds, data_type="f32", **more):
-    return kernel(Family.AVX512, data_type, milliseconds, **more)
+def fp32_kernel(operations, data_type="f32", **more):
+    return kernel(Family.AVX512, data_type, operations, **more)
 
 
 def reports(isa):
@@ -36,9 +37,9 @@ def proof(run_case, kernels=None, **fields):
     """Sound evidence of FP32 or AMX, changed in these fields."""
     isa = run_case.isa
     if kernels is None:
-        kernels = (kernel() if isa.allows_amx else fp32_kernel(100.0),)
+        kernels = (kernel() if isa.allows_amx else fp32_kernel(100),)
     jail = Jail.NOT_ASKED if isa.allows_amx else Jail.HELD
-    sound = Evidence(isa, jail, isa.allows_amx, "isa", kernels, 150.0, read_back=reports(isa))
+    sound = Evidence(isa, jail, isa.allows_amx, "isa", kernels, 100, 150.0, read_back=reports(isa))
     return msgspec.structs.replace(sound, **fields)
 
 
@@ -59,7 +60,7 @@ GOOD = {
     # A recipe may leave a first layer in FP32.
     "a layer in fp32": (
         AMX,
-        {"kernels": (kernel(), fp32_kernel(20.0), fp32_kernel(500.0, kind="reorder"))},
+        {"kernels": (kernel(), fp32_kernel(5), fp32_kernel(500, kind="reorder"))},
     ),
 }
 
@@ -84,17 +85,43 @@ BAD = {
     "no amx kernel": (
         AMX,
         {"kernels": (kernel(Family.AVX512_BF16),)},
-        "0% of the matrix primitives' time was on AMX",
+        "0% of the step's operations were on AMX",
     ),
-    "no kernel": (AMX, {"kernels": ()}, "most time: none logged"),
+    "attention only": (
+        AMX,
+        {
+            "kernels": (
+                kernel(operations=3, kind="matmul"),
+                kernel(Family.AVX512_BF16, operations=97),
+            )
+        },
+        "3% of the step's operations were on AMX",
+    ),
+    "reference kernels": (
+        AMX,
+        {"kernels": (kernel(Family.REFERENCE),)},
+        "0% of the step's operations were on AMX",
+    ),
+    "a log cut short": (
+        AMX,
+        {"kernels": (kernel(operations=40),)},
+        "40% of the step's operations were on AMX",
+    ),
+    "a log of another model": (
+        AMX,
+        {"kernels": (kernel(operations=120),)},
+        "holds 120 operations, and a step of this model has 100",
+    ),
+    "operations not counted": (AMX, {"operations": 0}, "it is not the log of one step"),
+    "no kernel": (AMX, {"kernels": ()}, "most operations: none logged"),
     "no permission": (AMX, {"amx_permission": False}, "without the kernel's tile"),
-    "silently fp32": (BF16, {}, "100% of the matrix primitives' time was not in bf16"),
-    "amx on fp32": (AMX, {"kernels": (kernel(data_type="f32"),)}, "was not in bf16"),
+    "silently fp32": (BF16, {}, "100% of the logged operations were not in bf16"),
+    "amx on fp32": (AMX, {"kernels": (kernel(data_type="f32"),)}, "were not in bf16"),
     # A math mode lets FP32 products run as BF16.
     "fp32 as bf16": (
         FP32,
-        {"kernels": (fp32_kernel(1.0, "f32/fpm:bf16"), fp32_kernel(99.0))},
-        "1% of the matrix primitives' time was not in fp32.*f32/fpm:bf16",
+        {"kernels": (fp32_kernel(1, "f32/fpm:bf16"), fp32_kernel(99))},
+        "1% of the logged operations were not in fp32.*f32/fpm:bf16",
     ),
     "jail unavailable": (
         FP32,
@@ -123,13 +150,13 @@ def test_no_evidence_proves_nothing():
 
 
 def test_a_gate_sets_the_least_share():
-    mixed = proof(AMX, (kernel(milliseconds=70), kernel(Family.AVX512_BF16, milliseconds=30)))
+    mixed = proof(AMX, (kernel(operations=70), kernel(Family.AVX512_BF16, operations=30)))
     assert why_unproven(AMX, mixed, 0.5) is None
     assert why_unproven(AMX, mixed, 0.7) is not None
 
 
 def test_time_outside_primitives_is_unseen():
-    graph = kernel(kind="graph:quantized_conv", milliseconds=90)
-    kernels = (kernel(milliseconds=60), graph)
-    assert proof(AMX, kernels, step_milliseconds=120).unseen_share == pytest.approx(0.5)
-    assert proof(AMX, kernels, step_milliseconds=10).unseen_share == 0
+    kernels = (kernel(), kernel(kind="graph:quantized_conv"))
+    spent = kernels[0].milliseconds
+    assert proof(AMX, kernels, step_milliseconds=2 * spent).unseen_share == pytest.approx(0.5)
+    assert proof(AMX, kernels, step_milliseconds=spent / 2).unseen_share == 0

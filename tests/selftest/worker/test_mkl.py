@@ -53,6 +53,10 @@ RECORDED = (
 def test_products_count_by_their_share_of_threads():
     kernels = add_up(mkl_kernels(RECORDED, threads=2))
     found = {(u.kind, u.implementation): (u.count, u.milliseconds, u.data_type) for u in kernels}
+    sizes = {u.implementation: u.operations for u in kernels}
+    assert sizes["mkl:sgemm"] == 2 * 256 * 256 * 512
+    assert sizes["mkl:gemm_bf16bf16f32"] == 2 * 2 * 128 * 32 * 64
+    assert sizes["mkl:sgemm_batch"] == sizes["mkl:sgemm_pack"] == 0
     assert found == {
         ("matmul", "mkl:sgemm"): (1, 17.72, "f32"),
         ("matmul", "mkl:sgemm_batch"): (1, 5.79, "f32"),
