@@ -62,7 +62,9 @@ class Evidence(msgspec.Struct, frozen=True):
     instruction in the process used a tile; None means that the kernel does not know the request.
     ``operations`` are those of a step's matrix products, as PyTorch counts them in the model.
     ``step_milliseconds`` is the wall time of the evidence step, logging included. ``read_back``
-    maps each library to the ceiling that it reports.
+    maps each library to the ceiling that it reports. ``cpus`` are those on which the compute
+    threads ran, ``memory_share`` the share of the process's anonymous memory on their NUMA node
+    (None if unknown), ``speculation`` what the kernel forbids the process to speculate on.
     """
 
     isa: Isa
@@ -73,6 +75,9 @@ class Evidence(msgspec.Struct, frozen=True):
     operations: Natural = 0
     step_milliseconds: Duration = 0.0
     read_back: dict[str, str] = {}
+    cpus: tuple[int, ...] = ()
+    memory_share: float | None = None
+    speculation: dict[str, str] = {}
 
     #: Primitive kinds that can run on AMX; ``amx_share`` is taken over these.
     MATRIX_KINDS = ("convolution", "deconvolution", "inner_product", "matmul")

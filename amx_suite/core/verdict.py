@@ -40,6 +40,8 @@ class Lack(StrEnum):
     AGREEMENT = "agreement"
     #: The rates of the undisturbed machine are not known.
     REFERENCE = "reference"
+    #: The kernel slows the two processes differently.
+    EQUALITY = "equal conditions"
 
 
 class Decision(NamedTuple):

@@ -38,6 +38,7 @@ __all__ = [
 from collections.abc import Iterable, Mapping, Sequence
 
 from amx_suite.core.case import Arm, RunCase
+from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import Gate
 from amx_suite.core.measurement import Measurement, lost_share
 from amx_suite.core.quiet import Reference
@@ -160,6 +161,14 @@ def _before_numbers(
         unproven = why_unproven(case, evidence[case.id], least_share)
         if unproven is not None:
             return unproven
+    if differing := _speculation([evidence[case.id] for case in both]):
+        return _open(
+            Lack.EQUALITY,
+            f"the kernel keeps the two processes from speculating in different ways ({differing}), "
+            "and so slows one of them",
+            "start Linux with spec_store_bypass_disable=prctl spectre_v2_user=prctl, the defaults "
+            "since 5.16",
+        )
     if measurement.reference is None:
         return _open(
             Lack.REFERENCE,
@@ -167,6 +176,17 @@ def _before_numbers(
             "run it without --benchmark-disable, on a CPU with AVX-512 or AVX2",
         )
     return None
+
+
+def _speculation(both: Sequence[Evidence | None]) -> str:
+    """What is forbidden to one process and not to the other; empty if nothing is."""
+    found = [evidence.speculation for evidence in both if evidence is not None]
+    names = sorted({name for each in found for name in each})
+    return "; ".join(
+        f"{name}: {' and '.join(repr(each.get(name, '')) for each in found)}"
+        for name in names
+        if len({each.get(name) for each in found}) > 1
+    )
 
 
 def _too_few_rounds(found: int, measurement: Measurement) -> Decision:

@@ -34,6 +34,9 @@ from amx_suite.workloads.base import Inputs
 if TYPE_CHECKING:
     from amx_suite.worker.unit_probe import UnitProbe
 
+#: With less of its memory on its own NUMA node an arm waits for the way to another one.
+_LEAST_MEMORY_SHARE = 0.95
+
 
 class TrialSession:
     """One trial's workers and what they measured.
@@ -272,6 +275,9 @@ class TrialSession:
             evidence=proof.evidence,
             peak_bytes=max(facts.peak_bytes, proof.peak_bytes),
         )
+        share = proof.evidence.memory_share
+        if share is not None and share < _LEAST_MEMORY_SHARE:
+            self._note(f"{case.arm}: only {share:.0%} of its memory lies on its NUMA node")
         return proof.evidence
 
     def _note(self, sentence: str) -> None:

@@ -38,6 +38,14 @@ from amx_suite.worker.jail import enter_jail
 from amx_suite.worker.kernel_log import add_up, kernel_log
 from amx_suite.worker.mkl import mkl_kernels, mkl_level
 from amx_suite.worker.onednn import announced_isa, onednn_kernels, onednn_level
+from amx_suite.worker.placement import (
+    Pins,
+    memory_share,
+    node_of,
+    speculation,
+    thread_cpus,
+    thread_seconds,
+)
 from amx_suite.workloads.operators import build_operator
 
 _A = TypeVar("_A", bound=Arm)
@@ -60,6 +68,7 @@ class ArmHandler:
 
     def __init__(self, jail: Jail) -> None:
         self._jail = jail
+        self._pins = Pins(sorted(os.sched_getaffinity(0)))
         self._asked: process.Prepare | None = None
         self._arm: Arm | None = None
         #: The kernel log in which the libraries announced themselves.
@@ -71,9 +80,9 @@ class ArmHandler:
             case process.Prepare():
                 return self._prepare(request), {}
             case process.TakeSlice(iterations):
-                return process.SliceTaken(
-                    time_steps(self._prepared(Arm), iterations), iterations
-                ), {}
+                arm = self._prepared(Arm)
+                with self._pins.held():
+                    return process.SliceTaken(time_steps(arm, iterations), iterations), {}
             case process.Prove():
                 return self._prove(self._prepared(Arm)), {}
             case process.Outputs():
@@ -99,7 +108,9 @@ class ArmHandler:
         _set_up(case.isa, case.cores)
         self._asked = request
         arm = prepare_arm(case, request.inputs)
+        before = thread_seconds()
         iterations = warm_up(arm)
+        self._pins.learn(before, thread_seconds())
         self._arm = arm
         gc.collect()
         gc.freeze()
@@ -118,9 +129,11 @@ class ArmHandler:
         # Each library announces itself in the first line that it logs, and MKL measures the clock
         # rate for that: not within the step.
         announcements = "" if self._first_log else kernel_log(_call_both)
-        start = time.perf_counter()
-        text = kernel_log(arm.step)
-        milliseconds = (time.perf_counter() - start) * 1e3
+        with self._pins.held():
+            start = time.perf_counter()
+            text = kernel_log(arm.step)
+            milliseconds = (time.perf_counter() - start) * 1e3
+            cpus = thread_cpus(self._pins.threads)
         # A second copy of oneDNN announces itself in the step.
         self._first_log = self._first_log or announcements + text
         isa = announced_isa(self._first_log)
@@ -137,6 +150,9 @@ class ArmHandler:
                 "onednn": onednn_level(isa),
                 "mkl": mkl_level(self._first_log),
             },
+            cpus=cpus,
+            memory_share=memory_share(node_of(cpus)),
+            speculation=speculation(),
         )
         return process.Proof(evidence, peak_bytes())
 

@@ -5,7 +5,7 @@ Sources: proc_pid_stat(5), proc_pid_numa_maps(5), Linux Documentation/scheduler/
 
 from __future__ import annotations
 
-__all__ = ["Pins", "memory_share", "speculation", "thread_cpus", "thread_seconds"]
+__all__ = ["Pins", "memory_share", "node_of", "speculation", "thread_cpus", "thread_seconds"]
 
 import contextlib
 import os
@@ -77,6 +77,12 @@ class Pins:
                 os.sched_setaffinity(0, self.cpus)
 
 
+def node_of(cpus: Sequence[int], system: Path = Path("/sys/devices/system/cpu")) -> int:
+    """The NUMA node of the first CPU; -1 if unknown."""
+    found = [path.name for cpu in cpus[:1] for path in system.glob(f"cpu{cpu}/node[0-9]*")]
+    return int(found[0].removeprefix("node")) if found else -1
+
+
 def memory_share(node: int, maps: Path = Path("/proc/self/numa_maps")) -> float | None:
     """Share of this process's anonymous memory that lies on the node; None if unknown."""
     there = total = 0
@@ -89,7 +95,7 @@ def memory_share(node: int, maps: Path = Path("/proc/self/numa_maps")) -> float 
                 kilobytes = int(pages) * int(size[1] if size else 4)
                 total += kilobytes
                 there += kilobytes * (int(number) == node)
-    return there / total if total else None
+    return there / total if total and node >= 0 else None
 
 
 def speculation(status: Path = Path("/proc/self/status")) -> dict[str, str]:

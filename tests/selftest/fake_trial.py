@@ -27,7 +27,8 @@ class World:
     """A machine with a clock, memory, and arms of given speed; ``log`` is what its workers did.
 
     Keys are arms such as ``bf16@amx``, or ``eager:bf16@amx`` for one engine only. ``amx_share`` and
-    ``permission`` need only the arms whose evidence is not as it should be.
+    ``permission`` need only the arms whose evidence is not as it should be, and ``evidence`` holds
+    other fields of it.
     """
 
     def __init__(self):
@@ -43,6 +44,7 @@ class World:
         self.peak = 1 * GIB
         self.amx_share = {}
         self.permission = {}
+        self.evidence = {}
         self.refused = {}
         self.faults = {}
         self.log = []
@@ -148,7 +150,8 @@ class FakeWorker:
             step_milliseconds=110.0,
             read_back={"ipex": level, "ipex-onednn": level},
         )
-        return Proof(evidence, self.world.peak)
+        changes = self.world.own(self.world.evidence, self.case, {})
+        return Proof(msgspec.structs.replace(evidence, **changes), self.world.peak)
 
     def outputs(self):
         return self._do("outputs")

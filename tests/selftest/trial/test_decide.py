@@ -105,6 +105,18 @@ def test_last_gate_of_an_arm_counts(make_session):
     assert [judged[0] for judged in gates_of(trial, [wide, elsewhere])] == [wide]
 
 
+def test_unequal_speculation_gives_no_verdict(make_session, world):
+    """As before Linux 5.16, where a system-call filter slows a jailed process."""
+    free, slowed = "thread vulnerable", "thread force mitigated"
+    for arm in world.seconds:
+        jailed = arm == "fp32@avx512"
+        world.evidence[arm] = {"speculation": {"Store_Bypass": slowed if jailed else free}}
+    over_fp32, over_none = make_session([gate(1.0), gate(1.0, Versus.NO_AMX)]).result().gates
+    assert (over_fp32.verdict, over_fp32.lack) == (Verdict.INCONCLUSIVE, Lack.EQUALITY)
+    assert "Store_Bypass: 'thread vulnerable' and 'thread force mitigated'" in over_fp32.reason
+    assert over_none.verdict is Verdict.PASS
+
+
 def test_drift_of_the_whole_machine_cancels(make_session, world):
     def drifting(seconds):
         return lambda: seconds * (1 + world.now / 500)

@@ -227,3 +227,9 @@ def test_training_checkpoints_are_saved_when_asked(make_session, world, tmp_path
     session.result()
     saved = [what for _, what in world.log if what.startswith("checkpoint")]
     assert saved == [f"checkpoint {tmp_path / case.id}.pt" for case in session.arms]
+
+
+def test_memory_on_another_node_is_noted(make_session, world):
+    world.evidence = {"bf16@amx": {"memory_share": 0.9}, "fp32@avx512": {"memory_share": 0.99}}
+    notes = make_session([gate(3.0)]).result().measurement.notes
+    assert notes == ("bf16@amx: only 90% of its memory lies on its NUMA node",)

@@ -11,6 +11,7 @@ import pytest
 from amx_suite.worker.placement import (
     Pins,
     memory_share,
+    node_of,
     speculation,
     thread_cpus,
     thread_seconds,
@@ -68,7 +69,14 @@ def test_anonymous_memory_counts_by_size(tmp_path: Path) -> None:
     there = 100 * 4 + 2 * 2048
     assert memory_share(1, path) == pytest.approx(there / (there + 900 * 4))
     assert memory_share(7, path) == 0.0
+    assert memory_share(-1, path) is None
     assert memory_share(0, tmp_path / "none") is None
+
+
+def test_node_of_a_cpu(tmp_path: Path) -> None:
+    (tmp_path / "cpu57" / "node1").mkdir(parents=True)
+    assert node_of((57, 58), tmp_path) == 1
+    assert node_of((3,), tmp_path) == node_of((), tmp_path) == -1
 
 
 def test_speculation_is_named(tmp_path: Path) -> None:
