@@ -4,13 +4,16 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA_VERSION", "header_lines", "render_json", "render_text"]
 
+import contextlib
 import textwrap
 from collections.abc import Iterator
 
 import msgspec
 
+from amx_suite.errors import UsageError
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits, machine_id
+from amx_suite.host.instance import choose_instance
 from amx_suite.host.reasons import Support
 from amx_suite.tmul.tile_probe import TileStatus
 from amx_suite.tmul.xcomp import QUESTIONS, XTILECFG, XTILEDATA
@@ -79,6 +82,10 @@ def _observed(facts: HostFacts) -> Iterator[tuple[str, str]]:
     if facts.cpuinfo.microcode:
         yield "microcode", facts.cpuinfo.microcode
     yield "CPUs", _counts(facts)
+    for difference in _differences(facts):
+        yield "not used", difference
+    with contextlib.suppress(UsageError):
+        yield "instance", str(choose_instance(facts.topology, facts.limits))
     if cpuid.leaves:
         yield "AMX features", ", ".join(cpuid.amx_features) or "none"
         yield "hypervisor", cpuid.hypervisor or "none"
@@ -95,6 +102,27 @@ def _observed(facts: HostFacts) -> Iterator[tuple[str, str]]:
     for name, value in sorted(facts.environment.items()):
         yield "environment", f"{name}={value}"
     yield "machine id", machine_id(host_traits(facts))
+
+
+def _differences(facts: HostFacts) -> Iterator[str]:
+    """What the machine has and this process may not use, with the reason."""
+    topology, limits = facts.topology, facts.limits
+    if topology.online > len(topology.cpus):
+        left_out = topology.online - len(topology.cpus)
+        yield f"{left_out} of {topology.online} online CPUs, by affinity or a cpuset"
+    if topology.offline:
+        yield f"{topology.offline} CPUs, which are offline"
+    if topology.memory_nodes:
+        nodes = ", ".join(map(str, topology.memory_nodes))
+        yield f"NUMA nodes {nodes} for computing, as they have memory only"
+    if limits.cpus is not None:
+        yield f"more than the time of {limits.cpus:g} CPUs, by the CPU quota of a control group"
+    if limits.memory_bytes is not None:
+        yield f"more than {limits.memory_bytes / 2**30:.1f} GiB of memory, by a control group"
+    nodes_of_cpus = [node for node in topology.nodes if node >= 0]
+    closed = [str(n) for n in nodes_of_cpus if limits.memory_nodes and n not in limits.memory_nodes]
+    if closed:
+        yield f"the memory of NUMA nodes {', '.join(closed)}, by a cpuset"
 
 
 def _counts(facts: HostFacts) -> str:

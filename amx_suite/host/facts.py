@@ -14,6 +14,7 @@ import msgspec
 
 from amx_suite.host.cpuid import Cpuid, read_cpuid
 from amx_suite.host.cpuinfo import CpuInfo, read_cpuinfo
+from amx_suite.host.limits import Limits, read_limits
 from amx_suite.host.permission import Permission, ask_permission
 from amx_suite.host.topology import Topology, read_topology
 from amx_suite.tmul.tile_probe import TileResult, probe_tiles
@@ -45,6 +46,7 @@ class HostFacts(msgspec.Struct, frozen=True):
     cpuid: Cpuid = Cpuid()
     cpuinfo: CpuInfo = CpuInfo()
     topology: Topology = Topology()
+    limits: Limits = Limits()
     runtimes: tuple[str, ...] = ()
     permission: Permission | None = None
     tiles: tuple[TileResult, ...] | None = None
@@ -104,6 +106,7 @@ def collect() -> HostFacts:
         kernel_release=platform.release(),
         cpuinfo=read_cpuinfo(),
         topology=read_topology() if system == "linux" else Topology(),
+        limits=read_limits() if system == "linux" else Limits(),
         runtimes=tuple(runtime_hints()),
         environment={name: os.environ[name] for name in LIBRARY_CEILINGS if name in os.environ},
     )

@@ -6,7 +6,7 @@ admin-guide/cgroup-v2.rst and cgroup-v1/; proc_pid_mountinfo(5).
 
 from __future__ import annotations
 
-__all__ = ["Limits", "read_limits", "throttled_seconds"]
+__all__ = ["Limits", "memory_left", "read_limits", "throttled_seconds"]
 
 import re
 from collections.abc import Iterator
@@ -49,6 +49,20 @@ def read_limits(root: Path = Path("/")) -> Limits:
         memory_bytes=min(memory, default=None),
         memory_nodes=_memory_nodes(root / "proc/self/status"),
     )
+
+
+def memory_left(root: Path = Path("/")) -> int | None:
+    """Bytes that this process's control groups still leave to it; None for no limit.
+
+    Pages of files that were not used lately count as free, since the kernel drops them first.
+    """
+    left = [
+        limit - _number(group.folder / used) + _dropped(group.folder / "memory.stat")
+        for group in _groups("memory", root)
+        for used in ("memory.current" if group.version == 2 else "memory.usage_in_bytes",)
+        for limit in _memory(group)
+    ]
+    return min(left, default=None)
 
 
 def throttled_seconds(root: Path = Path("/")) -> float:
@@ -110,6 +124,16 @@ def _memory(group: _Group) -> Iterator[int]:
     size = _text(group.folder / name)
     if size.isdecimal() and int(size) < _NO_LIMIT:
         yield int(size)
+
+
+def _dropped(stat: Path) -> int:
+    found = re.search(r"^(?:total_)?inactive_file (\d+)$", _text(stat), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _number(path: Path) -> int:
+    text = _text(path)
+    return int(text) if text.isdecimal() else 0
 
 
 def _memory_nodes(status: Path) -> tuple[int, ...]:

@@ -36,11 +36,18 @@ class Cache(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """The CPUs this process may use; ``memory_bytes`` is the machine's, 0 if unknown."""
+    """The CPUs this process may use; ``memory_bytes`` is the machine's, 0 if unknown.
+
+    ``online`` and ``offline`` count all CPUs of the machine, 0 if unknown. ``memory_nodes`` are the
+    NUMA nodes that have memory and no CPU, such as those of HBM in flat mode.
+    """
 
     cores: tuple[Core, ...] = ()
     caches: tuple[Cache, ...] = ()
     memory_bytes: int = 0
+    online: int = 0
+    offline: int = 0
+    memory_nodes: tuple[int, ...] = ()
 
     @property
     def cpus(self) -> tuple[int, ...]:
@@ -89,6 +96,15 @@ def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/"
         cores=tuple(cores.values()),
         caches=_caches(system / f"cpu/cpu{cpus[0]}/cache") if cpus else (),
         memory_bytes=_memory_bytes(root / "proc/meminfo"),
+        online=len(parse_cpu_list(_text(system / "cpu/online"))),
+        offline=len(parse_cpu_list(_text(system / "cpu/offline"))),
+        memory_nodes=tuple(
+            sorted(
+                int(path.name.removeprefix("node"))
+                for path in (system / "node").glob("node[0-9]*")
+                if (path / "cpulist").exists() and not _text(path / "cpulist")
+            )
+        ),
     )
 
 

@@ -47,9 +47,9 @@ class AmxRow:
         self._run = run
 
     @property
-    def judged(self) -> bool:
-        """Whether this run judges speed: not under ``--benchmark-disable``."""
-        return not self._benchmark.disabled
+    def why_not_judged(self) -> str:
+        """Why this run judges no speed, as under ``--benchmark-disable``; empty if it does."""
+        return self._run.why_not_timed
 
     def fill(self, seconds: Sequence[float], case_id: str, **facts: object) -> None:
         """Fill the row with one round for each of ``seconds``; ``facts`` go into its extra_info.
@@ -69,7 +69,7 @@ class AmxRow:
         except AmxSuiteError as error:
             pytest.fail(str(error), pytrace=False)
         run.notes.update(dict.fromkeys(notes))
-        if self.judged:
+        if not benchmark.disabled:
             rounds: Iterator[float] = iter(seconds)
             # `benchmark(...)` would calibrate on the clock and never end.
             benchmark.pedantic(

@@ -156,9 +156,17 @@ class Run:
         return getattr(self._config, "_benchmarksession", None)
 
     @property
-    def judges_speed(self) -> bool:
-        """Whether speed is judged: not without pytest-benchmark's rows."""
-        return self.benchmarks is not None and not self.benchmarks.disabled
+    def why_not_timed(self) -> str:
+        """Why this run judges no speed, empty if it does."""
+        if self.benchmarks is None or self.benchmarks.disabled:
+            return "speed is not judged under --benchmark-disable"
+        quota = self.host.facts.limits.cpus
+        if quota is not None and quota < 1:
+            return (
+                f"nothing is timed: a CPU quota leaves this process the time of {quota:g} CPUs, "
+                "and stops every step for a while; lift the quota (cpu.max, docker --cpus)"
+            )
+        return ""
 
     @property
     def passed(self) -> tuple[str, ...]:
@@ -202,7 +210,7 @@ class Run:
         Raises UsageError where another run holds it, unless the user chose to wait.
         """
         # Under xdist rows are disabled, and timed tests refuse to run.
-        times = self.judges_speed and not self._config.getoption("collectonly")
+        times = not self.why_not_timed and not self._config.getoption("collectonly")
         if times and any(map(is_timed, items)):
             say = partial(terminal.write_line, self._config)
             self._lock.acquire(self.settings.wait, say)
@@ -276,7 +284,7 @@ class Run:
             cpus=self._cpus,
             peaks=self.peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
-            reference=self.reference if self.judges_speed else None,
+            reference=None if self.why_not_timed else self.reference,
             inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
             checkpoints=settings.checkpoint,
             show=self.progress.show,

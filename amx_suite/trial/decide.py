@@ -173,7 +173,8 @@ def _before_numbers(
         return _open(
             Lack.REFERENCE,
             "nothing told quiet from busy, as the machine's units were not read",
-            "run it without --benchmark-disable, on a CPU with AVX-512 or AVX2",
+            "run it without --benchmark-disable and without a CPU quota below 1, on a CPU with "
+            "AVX-512 or AVX2",
         )
     return None
 

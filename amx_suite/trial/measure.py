@@ -76,11 +76,15 @@ class Launch:
             while case in self._pool.live:
                 if not self._wait():
                     return tuple(kept), tuple(disturbed)
-                began = self._clock()
+                began, stopped = self._clock(), self._pool.throttled()
                 piece = self._slice(case)
                 if piece is None:
                     break
-                if self._reference is None or all(map(self._reference.is_quiet, piece.readings)):
+                # A quota that stopped the arm tells nothing of the machine.
+                ran = self._pool.throttled() == stopped
+                if self._reference is None or (
+                    ran and all(map(self._reference.is_quiet, piece.readings))
+                ):
                     kept.append(piece)
                     break
                 disturbed.append(piece)

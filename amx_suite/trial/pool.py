@@ -12,6 +12,7 @@ from amx_suite.core.case import Arm
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.quiet import Reading
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError, OutOfMemoryError
+from amx_suite.host.limits import memory_left
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 
@@ -25,10 +26,11 @@ StartWorker = Callable[[Arm], IsaWorker]
 
 
 def available_bytes() -> int:
-    """Memory that new processes can use without swapping, in bytes."""
+    """Memory that new processes can use without swapping, in bytes, within the control groups'."""
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    available, left = int(psutil.virtual_memory().available), memory_left()
+    return available if left is None else min(available, left)
 
 
 def place(arms: Sequence[Arm], pairs: Iterable[tuple[Arm, Arm]], capacity: int) -> list[list[Arm]]:
@@ -64,6 +66,7 @@ class WorkerPool:
         start_probe: Callable[[], UnitProbe],
         inputs: Inputs,
         memory: Callable[[], int],
+        throttled: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._start = start
@@ -71,6 +74,8 @@ class WorkerPool:
         self._probe: UnitProbe | None = None
         self._inputs = inputs
         self._memory = memory
+        #: Seconds for which a CPU quota has stopped this process's control groups so far.
+        self.throttled = throttled
         self.clock = clock
         self._workers: dict[Arm, IsaWorker] = {}
         self._largest_peak = 0

@@ -24,6 +24,7 @@ from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.host.limits import throttled_seconds
 from amx_suite.trial.decide import gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Launch
@@ -64,6 +65,7 @@ class TrialSession:
         show: Callable[..., None] = lambda text, **marks: None,
         clock: Callable[[], float] = time.monotonic,
         memory: Callable[[], int] = available_bytes,
+        throttled: Callable[[], float] = throttled_seconds,
     ) -> None:
         self.trial = trial
         self.arms = trial.arms
@@ -75,7 +77,7 @@ class TrialSession:
         self._checkpoints = checkpoints
         self._show = show
         self._reference = None if reference is None else reference.only(trial.units)
-        self._pool = WorkerPool(start, start_probe, inputs, memory, clock)
+        self._pool = WorkerPool(start, start_probe, inputs, memory, throttled, clock)
         self._rounds: list[Round] = []
         self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}

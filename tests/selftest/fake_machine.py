@@ -2,12 +2,12 @@
 
 The host has AMX, the workers are fakes and only engine ``ipex`` is available, so that whole runs
 end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine: ``engines`` are the
-available ones, ``kernel`` names its kernel, ``usable`` false hides AMX for the ``reason`` of that
-code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds is taken in turn) and its
-evidence, ``refused`` says why the engine does not have an arm, ``faults`` maps "ARM STEP" to
-``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of readings for which
-the tile unit is busy, and ``second_seconds`` limits second measurements. Budgets run out by the
-machine's clock. The machine's lock is in the run's folder.
+available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``usable`` false hides AMX
+for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds
+is taken in turn) and its evidence, ``refused`` says why the engine does not have an arm, ``faults``
+maps "ARM STEP" to ``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of
+readings for which the tile unit is busy, and ``second_seconds`` limits second measurements. Budgets
+run out by the machine's clock. The machine's lock is in the run's folder.
 """
 
 import functools
@@ -24,6 +24,7 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
 from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
+from amx_suite.host.limits import Limits
 from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.plugin import run, trials
 
@@ -63,6 +64,7 @@ def _detect():
         machine="x86_64",
         kernel_release=_SCRIPT.get("kernel", "fake"),
         topology=FAKE_TOPOLOGY,
+        limits=Limits(cpus=_SCRIPT.get("quota")),
     )
     return facts, Support(() if usable else (missing,))
 

@@ -45,6 +45,7 @@ class World:
         self.amx_share = {}
         self.permission = {}
         self.evidence = {}
+        self.throttled = lambda: 0.0
         self.refused = {}
         self.faults = {}
         self.log = []
@@ -201,5 +202,6 @@ def make_session(world, gates=(), *, trial=None, worker=FakeWorker, seed=0, **mo
         inputs=Inputs(),
         clock=lambda: world.now,
         memory=lambda: world.free,
+        throttled=lambda: world.throttled(),
         **more,
     )

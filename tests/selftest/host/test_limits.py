@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amx_suite.host.limits import Limits, read_limits, throttled_seconds
+from amx_suite.host.limits import Limits, memory_left, read_limits, throttled_seconds
 
 pytestmark = pytest.mark.selftest
 
@@ -100,6 +100,22 @@ LAYOUTS = {
 @pytest.mark.parametrize(("files", "expected"), LAYOUTS.values(), ids=LAYOUTS)
 def test_tightest_limit_counts(tmp_path: Path, files: dict[str, str], expected: Limits) -> None:
     assert read_limits(_write(tmp_path, files)) == expected
+
+
+def test_memory_left_in_both_versions(tmp_path: Path) -> None:
+    files = {
+        "memory.max": str(8 << 30),
+        "memory.current": str(6 << 30),
+        "memory.stat": f"anon 1\ninactive_file {1 << 30}",
+    }
+    assert memory_left(_write(tmp_path / "new", _version_2(**files))) == 3 << 30
+    old = {
+        **_version_1("/"),
+        f"{_MEMORY_1}/memory.limit_in_bytes": str(4 << 30),
+        f"{_MEMORY_1}/memory.usage_in_bytes": str(1 << 30),
+    }
+    assert memory_left(_write(tmp_path / "old", old)) == 3 << 30
+    assert memory_left(_write(tmp_path / "free", _version_2(**{"memory.max": "max"}))) is None
 
 
 def test_throttling_in_both_versions(tmp_path: Path) -> None:

@@ -150,6 +150,18 @@ class TestBenchmarkOptions:
         assert "timed tests need the machine to themselves" in done.stdout
 
 
+class TestQuota:
+    def test_below_one_cpu_times_nothing(self, run_suite):
+        done = run_suite("-rs", "--amx-output", "out", machine={"quota": 0.5})
+        assert done.returncode == 0, done.stdout
+        assert "a CPU quota leaves this process the time of 0.5 CPUs" in done.stdout
+        assert "5 passed, 4 skipped" in done.stdout
+        assert "quiet rounds" not in done.stdout
+
+    def test_one_cpu_is_timed(self, run_suite):
+        assert "9 passed" in run_suite(machine={"quota": 1.0}).stdout
+
+
 class TestFaults:
     def test_fast_without_evidence_fails(self, run_suite):
         done = run_suite(machine={"amx_share": {"int8@amx": 0.0}})

@@ -65,6 +65,15 @@ def test_busy_units_are_waited_for(measured, world):
     assert any("1 of 12 quiet rounds" in each and "tile unit at 42%" in each for each in lines)
 
 
+def test_a_slice_that_the_quota_stopped_is_repeated(measured, world):
+    """It would look like a slow arm, under units that read quiet."""
+    stops = itertools.chain([0.0] * 21, itertools.repeat(0.1))
+    world.throttled = lambda: next(stops)
+    found, measurement = measured()
+    assert found.verdict is Verdict.PASS
+    assert sum(len(round_.disturbed) for round_ in measurement.rounds) == 1
+
+
 def test_a_slice_that_ends_busy_is_repeated(measured, world):
     tiles(world, (QUIET, 20), *[(BUSY, 1), (QUIET, 1)] * 5)
     _, measurement = measured()
