@@ -164,7 +164,7 @@ class Run:
         if quota is not None and quota < 1:
             return (
                 f"nothing is timed: a CPU quota leaves this process the time of {quota:g} CPUs, "
-                "and stops every step for a while; lift the quota (cpu.max, docker --cpus)"
+                "and stops every step for a while; lift the quota"
             )
         return ""
 
