@@ -86,6 +86,7 @@ def _proof(evidence: Evidence | None) -> str:
         f"on AMX: {evidence.amx_share:.1%} of {evidence.operations / 1e9:.3g} 10^9 operations",
         f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
         f"read back: {_pairs(evidence.read_back) or 'nothing'}",
+        f"threads on CPUs {', '.join(map(str, evidence.cpus)) or 'unknown'}",
     ]
     return "; ".join([*words, *largest_kernels(evidence)])
 
