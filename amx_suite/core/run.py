@@ -52,13 +52,18 @@ def exit_code(
 
 
 class CheckOutcome(StrEnum):
-    """How one test ended. A known defect is a library's, and no finding about the machine."""
+    """How one test ended.
+
+    A known defect is a library's, and no finding about the machine. A waived failure is one that
+    somebody has accepted for a while.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
     INCONCLUSIVE = "inconclusive"
     KNOWN_DEFECT = "known defect"
+    WAIVED = "waived"
 
 
 class Check(msgspec.Struct, frozen=True):

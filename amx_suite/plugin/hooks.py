@@ -56,6 +56,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     own = {
         CheckOutcome.INCONCLUSIVE: ("inconclusive", "I", "INCONCLUSIVE"),
         CheckOutcome.KNOWN_DEFECT: ("known defect", "D", "KNOWN DEFECT"),
+        CheckOutcome.WAIVED: ("waived", "W", "WAIVED"),
     }
     found = outcome.own_outcome(report)
     return None if found is None else own[found]
@@ -134,7 +135,8 @@ class RunHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Mark outcomes of our own; keep rows of tests that did not pass out of baselines."""
         report = yield
-        outcome.classify(report, call, strict=self._run.settings.strict)
+        strict = self._run.settings.strict
+        outcome.classify(report, call, self._run.find_waiver, strict=strict)
         row = getattr(item, "funcargs", {}).get("benchmark")
         if row is not None and not report.passed:
             row.has_error = True
@@ -180,7 +182,7 @@ class RunHooks:
         First, because pytest-benchmark ends the run in this hook where it finds a regression.
         """
         run = self._run
-        warnings = stale(run.passed)
+        warnings = (*stale(run.passed), *run.waiver_warnings())
         terminal.write_summary(terminalreporter, run.summary(), run.baseline_lines(), warnings)
 
     def pytest_unconfigure(self) -> None:

@@ -178,6 +178,14 @@ OPTIONS: tuple[Option, ...] = (
         "FILE",
     ),
     Option(
+        "waivers",
+        "TOML table of failures that are accepted for a while.",
+        None,
+        "none",
+        to_path,
+        "FILE",
+    ),
+    Option(
         "cores",
         "Physical cores of one NUMA node on which every arm runs, one thread on each.",
         None,
@@ -285,6 +293,7 @@ class Settings(msgspec.Struct, frozen=True):
     strict: bool
     wait: bool
     gates: Path | None
+    waivers: Path | None
     instance: Instance
     seed: int
     budget_seconds: float | None

@@ -23,6 +23,7 @@ from amx_suite.core.run import Check, CheckOutcome
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS
 from amx_suite.trial.unproven import why_beyond_ceiling
@@ -80,19 +81,27 @@ def errors_end_test(trial: Trial | None) -> Iterator[None]:
         raise
 
 
-def classify(report: pytest.TestReport, call: pytest.CallInfo[None], *, strict: bool) -> None:
+def classify(
+    report: pytest.TestReport,
+    call: pytest.CallInfo[None],
+    find_waiver: Callable[[str, str], Waiver | None],
+    *,
+    strict: bool,
+) -> None:
     """Mark the report of a test that ended with an outcome of the suite's own.
 
-    That is an inconclusive verdict, or a failure that a library's known defect explains, which
-    stays a failure if ``strict``.
+    That is an inconclusive verdict, a failure that a library's known defect explains, which stays a
+    failure if ``strict``, or one for which ``find_waiver`` has a waiver, by test id and message.
     """
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, _InconclusiveError):
         _mark(report, CheckOutcome.INCONCLUSIVE, str(error.msg))
-    elif report.failed and report.when == "call" and not strict:
-        defect = known_defect(report.nodeid, report.longreprtext)
-        if defect is not None:
+    elif report.failed and report.when == "call":
+        failed = report.nodeid, report.longreprtext
+        if not strict and (defect := known_defect(*failed)) is not None:
             _mark(report, CheckOutcome.KNOWN_DEFECT, f"KNOWN DEFECT: {defect}")
+        elif (waiver := find_waiver(*failed)) is not None:
+            _mark(report, CheckOutcome.WAIVED, f"WAIVED: {one_line(report)} ({waiver})")
 
 
 def _mark(report: pytest.TestReport, outcome: CheckOutcome, reason: str) -> None:

@@ -25,6 +25,7 @@ from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
 from amx_suite.files import ensure_writable, write_atomically
 from amx_suite.gates.loader import load_gates
+from amx_suite.gates.waivers import Waiver, load_waivers, waiver_of, warnings_of
 from amx_suite.host.doctor import header_lines
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits
@@ -90,6 +91,9 @@ class Run:
             config.stash[SETTINGS] if qualifying else Settings.read(config.option, "amx-")
         )
         self.gates = load_gates(self.settings.gates)
+        self._waivers = load_waivers(self.settings.waivers)
+        self._used_waivers: set[Waiver] = set()
+        self._today = datetime.now(UTC).date()
         self.progress = terminal.ProgressLine(config)
         self.checks: dict[str, Check] = {}
         self.deselected: set[str] = set()
@@ -167,6 +171,17 @@ class Run:
                 "and stops every step for a while; lift the quota"
             )
         return ""
+
+    def find_waiver(self, test_id: str, message: str) -> Waiver | None:
+        """The waiver that holds for a failed test, None if there is none."""
+        found = waiver_of(self._waivers, test_id, message, self._today)
+        if found is not None:
+            self._used_waivers.add(found)
+        return found
+
+    def waiver_warnings(self) -> tuple[str, ...]:
+        """Sentences on waivers that have expired or that this run did not need."""
+        return warnings_of(self._waivers, self._used_waivers, self._today)
 
     @property
     def passed(self) -> tuple[str, ...]:

@@ -71,18 +71,20 @@ def write_summary(
     terminal: pytest.TerminalReporter,
     summary: RunSummary,
     baseline: Sequence[str],
-    stale: Sequence[str],
+    warnings: Sequence[str],
 ) -> None:
     """Write the tables of arms and gates, then the tests of which pytest's summary says nothing.
 
-    ``baseline`` are lines on the baseline compared with, ``stale`` warnings on known defects.
+    ``baseline`` are lines on the baseline compared with, ``warnings`` are on rows of
+    known defects and on waivers that are out of date.
     """
     tables = [line for trial in summary.trials for line in _result_lines(trial)]
     _write_section(terminal, "AMX speedups", tables)
     _write_section(terminal, "AMX baseline", baseline)
     _write_section(terminal, "inconclusive", _tests(terminal, "inconclusive"))
-    warnings = [f"warning: {warning}" for warning in stale]
-    _write_section(terminal, "known defect", [*_tests(terminal, "known defect"), *warnings])
+    _write_section(terminal, "known defect", _tests(terminal, "known defect"))
+    _write_section(terminal, "waived", _tests(terminal, "waived"))
+    _write_section(terminal, "out of date", [f"warning: {warning}" for warning in warnings])
 
 
 def _write_section(terminal: pytest.TerminalReporter, title: str, lines: Sequence[str]) -> None:

@@ -45,6 +45,9 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
     known = _listed(summary, CheckOutcome.KNOWN_DEFECT)
     if known:
         details += ["  Warning: known defects of a library, failures in a --strict run:", *known]
+    waived = _listed(summary, CheckOutcome.WAIVED)
+    if waived:
+        details += ["  Warning: failures that are waived:", *waived]
     details += [f"  Next: {step}" for step in dict.fromkeys(steps)]
     return (f"{answer}: {headline}", *details)
 

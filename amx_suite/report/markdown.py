@@ -46,6 +46,7 @@ def render_markdown(summary: RunSummary) -> str:
         "Checks that failed": _grouped(summary, CheckOutcome.FAILED),
         "Checks not decided": _grouped(summary, CheckOutcome.INCONCLUSIVE),
         "Known defects": _grouped(summary, CheckOutcome.KNOWN_DEFECT),
+        "Waived failures": _grouped(summary, CheckOutcome.WAIVED),
         "Checks skipped": _grouped(summary, CheckOutcome.SKIPPED),
         "Notes": [bullets(f"{m.trial}: {note}" for m in measurements for note in m.notes)],
     }

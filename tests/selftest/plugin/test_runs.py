@@ -150,6 +150,35 @@ class TestBenchmarkOptions:
         assert "timed tests need the machine to themselves" in done.stdout
 
 
+class TestWaivers:
+    def run(self, run_suite, tmp_path, expires):
+        table = tmp_path / "waivers.toml"
+        ids = ("gemm-inference-bf16-amx-ipex-vs-fp32", "gemm-inference-bf16-vs-no-amx-b16x128-c1-4")
+        table.write_text(
+            "".join(
+                f'[[waiver]]\nid = "{name}"\nreason = "power cap"\nowner = "lab-2"\n'
+                f"expires = {expires}\n"
+                for name in ids
+            )
+        )
+        return run_suite("--amx-waivers", table, machine=SLOW)
+
+    def test_waived_failures_fail_no_run(self, run_suite, tmp_path):
+        done = self.run(run_suite, tmp_path, "9999-12-31")
+        assert done.returncode == 0, done.stdout
+        assert "7 passed" in done.stdout
+        assert "2 waived in" in done.stdout
+        assert "below the minimum" in done.stdout
+        assert "(waived by lab-2 until 9999-12-31: power cap)" in done.stdout
+
+    def test_expired_waiver_waives_nothing(self, run_suite, tmp_path):
+        done = self.run(run_suite, tmp_path, "2020-01-01")
+        assert done.returncode == 1
+        assert "2 failed" in done.stdout
+        assert "warning: the waiver of" in done.stdout
+        assert "expired on 2020-01-01" in done.stdout
+
+
 class TestQuota:
     def test_below_one_cpu_times_nothing(self, run_suite):
         done = run_suite("-rs", "--amx-output", "out", machine={"quota": 0.5})

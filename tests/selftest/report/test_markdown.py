@@ -32,7 +32,7 @@ def section(text: str, name: str) -> str:
 def test_every_run_has_all_sections(summary: RunSummary) -> None:
     text = render_markdown(summary)
     assert f"**{summary.qualification}: " in text
-    assert text.count("\n## ") == 13
+    assert text.count("\n## ") == 14
     assert "\n\n\n" not in text
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
