@@ -23,7 +23,6 @@ AMX_BITS: dict[str, tuple[str, str, int]] = {
     "AMX-FP16": ("7.1", "eax", 21),
     "AMX-COMPLEX": ("7.1", "edx", 8),
     "AMX-FP8": ("1E.1", "eax", 4),
-    "AMX-TF32": ("1E.1", "eax", 6),
     "AMX-AVX512": ("1E.1", "eax", 7),
     "AMX-MOVRS": ("1E.1", "eax", 8),
 }

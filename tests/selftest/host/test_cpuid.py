@@ -58,7 +58,6 @@ def test_only_existing_leaves_are_read() -> None:
         ("7.1", "eax", 21, "AMX-FP16"),
         ("7.1", "edx", 8, "AMX-COMPLEX"),
         ("1E.1", "eax", 4, "AMX-FP8"),
-        ("1E.1", "eax", 6, "AMX-TF32"),
         ("1E.1", "eax", 7, "AMX-AVX512"),
         ("1E.1", "eax", 8, "AMX-MOVRS"),
     ],
