@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from amx_suite.host.topology import parse_cpu_list
+from amx_suite.host.topology import parse_cpu_list, text_of
 
 #: Version 1 writes the largest multiple of a page for "no limit".
 _NO_LIMIT = 1 << 60
@@ -72,7 +72,7 @@ def throttled_seconds(root: Path = Path("/")) -> float:
     """
     total = 0.0
     for group in _groups("cpu", root):
-        found = dict(re.findall(r"(\S+) (\d+)", _text(group.folder / "cpu.stat")))
+        found = dict(re.findall(r"(\S+) (\d+)", text_of(group.folder / "cpu.stat")))
         total += int(found.get("throttled_usec", 0)) * 1e-6
         total += int(found.get("throttled_time", 0)) * 1e-9
     return total
@@ -80,7 +80,7 @@ def throttled_seconds(root: Path = Path("/")) -> float:
 
 def _groups(controller: str, root: Path) -> Iterator[_Group]:
     """The folders of the controller's group of this process and of all groups above it."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
         version = 2 if (number, names) == ("0", "") else 1
@@ -96,7 +96,7 @@ def _groups(controller: str, root: Path) -> Iterator[_Group]:
 
 def _mounts(controller: str, version: int, root: Path) -> Iterator[tuple[Path, str]]:
     """Where the controller's hierarchy is mounted, and which of its groups is."""
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in text_of(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
         if len(fields) < 5 or len(kind) < 3:
@@ -111,38 +111,31 @@ def _mounts(controller: str, version: int, root: Path) -> Iterator[tuple[Path, s
 
 def _quota(group: _Group) -> Iterator[float]:
     if group.version == 2:
-        quota, _, period = _text(group.folder / "cpu.max").partition(" ")
+        quota, _, period = text_of(group.folder / "cpu.max").partition(" ")
     else:
-        quota = _text(group.folder / "cpu.cfs_quota_us")
-        period = _text(group.folder / "cpu.cfs_period_us")
+        quota = text_of(group.folder / "cpu.cfs_quota_us")
+        period = text_of(group.folder / "cpu.cfs_period_us")
     if quota.isdecimal() and period.isdecimal() and int(period):
         yield int(quota) / int(period)
 
 
 def _memory(group: _Group) -> Iterator[int]:
     name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
-    size = _text(group.folder / name)
+    size = text_of(group.folder / name)
     if size.isdecimal() and int(size) < _NO_LIMIT:
         yield int(size)
 
 
 def _dropped(stat: Path) -> int:
-    found = re.search(r"^(?:total_)?inactive_file (\d+)$", _text(stat), re.MULTILINE)
+    found = re.search(r"^(?:total_)?inactive_file (\d+)$", text_of(stat), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 def _number(path: Path) -> int:
-    text = _text(path)
+    text = text_of(path)
     return int(text) if text.isdecimal() else 0
 
 
 def _memory_nodes(status: Path) -> tuple[int, ...]:
-    found = re.search(r"^Mems_allowed_list:\s*(\S+)$", _text(status), re.MULTILINE)
+    found = re.search(r"^Mems_allowed_list:\s*(\S+)$", text_of(status), re.MULTILINE)
     return parse_cpu_list(found[1]) if found else ()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cache", "Core", "Topology", "parse_cpu_list", "read_topology"]
+__all__ = ["Cache", "Core", "Topology", "parse_cpu_list", "read_topology", "text_of"]
 
 import os
 import re
@@ -87,7 +87,7 @@ def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/"
     cores: dict[tuple[int, ...], Core] = {}
     for cpu in cpus:
         folder = system / f"cpu/cpu{cpu}/topology"
-        siblings = parse_cpu_list(_text(folder / "thread_siblings_list")) or (cpu,)
+        siblings = parse_cpu_list(text_of(folder / "thread_siblings_list")) or (cpu,)
         if siblings not in cores:
             mine = tuple(sibling for sibling in siblings if sibling in cpus)
             package = _number(folder / "physical_package_id")
@@ -96,19 +96,20 @@ def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/"
         cores=tuple(cores.values()),
         caches=_caches(system / f"cpu/cpu{cpus[0]}/cache") if cpus else (),
         memory_bytes=_memory_bytes(root / "proc/meminfo"),
-        online=len(parse_cpu_list(_text(system / "cpu/online"))),
-        offline=len(parse_cpu_list(_text(system / "cpu/offline"))),
+        online=len(parse_cpu_list(text_of(system / "cpu/online"))),
+        offline=len(parse_cpu_list(text_of(system / "cpu/offline"))),
         memory_nodes=tuple(
             sorted(
                 int(path.name.removeprefix("node"))
                 for path in (system / "node").glob("node[0-9]*")
-                if (path / "cpulist").exists() and not _text(path / "cpulist")
+                if (path / "cpulist").exists() and not text_of(path / "cpulist")
             )
         ),
     )
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The file's text without blanks around it; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -116,14 +117,14 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path) -> int:
-    text = _text(path)
+    text = text_of(path)
     return int(text) if text.isdecimal() else -1
 
 
 def _node_of_each_cpu(folder: Path) -> dict[int, int]:
     node_of: dict[int, int] = {}
     for path in folder.glob("node[0-9]*"):
-        for cpu in parse_cpu_list(_text(path / "cpulist")):
+        for cpu in parse_cpu_list(text_of(path / "cpulist")):
             node_of[cpu] = int(path.name.removeprefix("node"))
     return node_of
 
@@ -131,16 +132,16 @@ def _node_of_each_cpu(folder: Path) -> dict[int, int]:
 def _caches(folder: Path) -> tuple[Cache, ...]:
     found = []
     for path in sorted(folder.glob("index[0-9]*")):
-        size = re.fullmatch(r"(\d+)([KMG]?)", _text(path / "size"))
+        size = re.fullmatch(r"(\d+)([KMG]?)", text_of(path / "size"))
         level = _number(path / "level")
         if size is None or level < 0:
             continue
-        shared = parse_cpu_list(_text(path / "shared_cpu_list"))
+        shared = parse_cpu_list(text_of(path / "shared_cpu_list"))
         size_bytes = int(size[1]) * _UNITS[size[2]]
-        found.append(Cache(level, _text(path / "type").lower(), size_bytes, len(shared) or 1))
+        found.append(Cache(level, text_of(path / "type").lower(), size_bytes, len(shared) or 1))
     return tuple(found)
 
 
 def _memory_bytes(path: Path) -> int:
-    match = re.search(r"^MemTotal:\s+(\d+) kB$", _text(path), re.MULTILINE)
+    match = re.search(r"^MemTotal:\s+(\d+) kB$", text_of(path), re.MULTILINE)
     return int(match[1]) << 10 if match else 0
