@@ -10,7 +10,6 @@ from __future__ import annotations
 
 __all__ = ["FEWEST_MACHINES", "Baseline", "BaselineGate", "derive_gates"]
 
-import itertools
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import msgspec
 from amx_suite.core.conditions import Difference, differences
 from amx_suite.core.run import Qualification
 from amx_suite.errors import ResultsFileError, UsageError
-from amx_suite.history.store import RatioRow, StoredRun
+from amx_suite.history.store import RatioRow, StoredRun, same_run
 from amx_suite.host.fingerprint import machine_id
 
 FEWEST_MACHINES = 3
@@ -119,9 +118,9 @@ def derive_gates(runs: Sequence[StoredRun]) -> Baseline:
             f"a baseline needs the results of {FEWEST_MACHINES} accepted machines or more, got "
             f"{len(runs)}"
         )
-    for one, other in itertools.combinations(runs, 2):
-        if one.summary == other.summary:
-            raise ResultsFileError(f"{one.path} and {other.path} hold the same run; name each once")
+    if (same := same_run(runs)) is not None:
+        one, other = same
+        raise ResultsFileError(f"{one.path} and {other.path} hold the same run; name each once")
     for run in runs:
         if run.summary.qualification is not Qualification.QUALIFIED:
             raise ResultsFileError(

@@ -15,7 +15,7 @@ from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import ResultsFileError
 from amx_suite.history.change import Change, Spread, change_between, spread_between, verdict_on
-from amx_suite.history.store import RatioRow, StoredRun
+from amx_suite.history.store import RatioRow, StoredRun, same_run
 from amx_suite.trial.decide import LEAST_ROUNDS
 from amx_suite.trial.interval import CONFIDENCE
 
@@ -90,12 +90,12 @@ def compare(
     look unchanged.
     """
     runs = (*bases, new)
-    for one, other in itertools.combinations(runs, 2):
-        if one.summary == other.summary:
-            raise ResultsFileError(
-                f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
-                "name each run once"
-            )
+    if (same := same_run(runs)) is not None:
+        one, other = same
+        raise ResultsFileError(
+            f"{one.path} and {other.path} hold the same run, so there is nothing to compare; "
+            "name each run once"
+        )
     *of_bases, of_new = _rows_by_gate(runs)
     gates = {
         key: [rows.get(key) for rows in (*of_bases, of_new)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["RatioRow", "StoredRun", "load_run"]
+__all__ = ["RatioRow", "StoredRun", "load_run", "same_run"]
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ def load_run(path: Path) -> StoredRun:
     except msgspec.ValidationError as error:
         raise _unusable(path, f"is damaged: {error}") from error
     return StoredRun(str(path), run, tuple(_rows(path, run)))
+
+
+def same_run(runs: Iterable[StoredRun]) -> tuple[StoredRun, StoredRun] | None:
+    """The first two that hold the same run, None if all differ."""
+    pairs = itertools.combinations(runs, 2)
+    return next(((one, other) for one, other in pairs if one.summary == other.summary), None)
 
 
 def _rows(path: Path, summary: RunSummary) -> Iterator[RatioRow]:

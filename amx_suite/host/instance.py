@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_CORES", "Instance", "all_instances", "choose_instance"]
+__all__ = ["DEFAULT_CORES", "Instance", "choose_instance"]
 
 import math
 
@@ -68,15 +68,6 @@ def choose_instance(
 
     node, found = next(filter(without_cpu_0, enough.items()), next(iter(enough.items())))
     return _instance(found[:wanted], node)
-
-
-def all_instances(topology: Topology, limits: Limits, cores: int) -> tuple[Instance, ...]:
-    """Instances of that many cores on as many of the usable cores as they fill, node by node."""
-    return tuple(
-        _instance(found[start : start + cores], node)
-        for node, found in _cores_by_node(topology, limits).items()
-        for start in range(0, len(found) - cores + 1, cores)
-    )
 
 
 def _instance(cores: list[Core], node: int) -> Instance:

@@ -10,6 +10,7 @@ from recorded_hosts import RecordedHost, host, hosts
 
 from amx_suite.host.doctor import header_lines, render_json, render_text
 from amx_suite.host.facts import HostFacts
+from amx_suite.host.limits import Limits
 from amx_suite.host.support import judge
 
 pytestmark = pytest.mark.selftest
@@ -63,3 +64,23 @@ def test_the_header_names_the_host() -> None:
     assert "family 6 model 167" in machine
     assert "KVM guest" in machine
     assert "2 CPUs on 2 cores" in machine
+
+
+def test_what_is_not_used_has_its_reason() -> None:
+    facts = host("sapphire-rapids").facts
+    used = len(facts.topology.cpus)
+    topology = msgspec.structs.replace(
+        facts.topology, online=used + 4, offline=2, memory_nodes=(8,)
+    )
+    limits = Limits(cpus=1.5, memory_bytes=4 << 30, memory_nodes=(99,))
+    changed = msgspec.structs.replace(facts, topology=topology, limits=limits)
+    text = " ".join(render_text(changed, judge(changed)).split())
+    assert f"4 of {used + 4} online CPUs, by affinity or a cpuset" in text
+    assert "2 CPUs, which are offline" in text
+    assert "NUMA nodes 8 for computing, as they have memory only" in text
+    assert "more than the time of 1.5 CPUs, by the CPU quota" in text
+    assert "more than 4.0 GiB of memory, by a control group" in text
+    assert "the memory of NUMA nodes 0" in text
+    plain = render_text(facts, judge(facts))
+    assert "not used" not in plain
+    assert "instance     " in plain

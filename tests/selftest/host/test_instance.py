@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amx_suite.errors import UsageError
-from amx_suite.host.instance import Instance, all_instances, choose_instance
+from amx_suite.host.instance import Instance, choose_instance
 from amx_suite.host.limits import Limits
 from amx_suite.host.topology import Topology, read_topology
 
@@ -122,13 +122,6 @@ def test_too_many_are_refused(tmp_path: Path, cores: int, limits: Limits, compla
 def test_no_node_with_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="may use no CPU of a node"):
         choose_instance(guest(tmp_path), Limits(memory_nodes=(7,)))
-
-
-def test_all_instances_of_two_sockets(tmp_path: Path) -> None:
-    found = all_instances(two_sockets(tmp_path), Limits(), 4)
-    assert len(found) == 28
-    assert {instance.node for instance in found} == {0, 1}
-    assert len({cpu for instance in found for cpu in instance.cpus}) == 112
 
 
 def test_reads_as_a_sentence() -> None:
