@@ -273,7 +273,10 @@ def child_environment(
         "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        # A thread that waits must not spin, or it slows the next arm's slice.
+        # Between two parallel regions a thread may spin, for less than a millisecond: then a step
+        # is faster, and the next arm is not slower (docs/measured.md). libgomp takes the count
+        # before the policy, other runtimes know only the policy.
+        "GOMP_SPINCOUNT": "10000",
         "OMP_WAIT_POLICY": "PASSIVE",
         "KMP_BLOCKTIME": "0",
         # With more, importing PyTorch's quantization starts compile processes beside every arm.
