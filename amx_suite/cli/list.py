@@ -9,7 +9,7 @@ import argparse
 import msgspec
 
 from amx_suite.engines import ENGINES
-from amx_suite.gates.loader import load_gates
+from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.plugin.options import Settings, add_options
 from amx_suite.report.listing import listing
 from amx_suite.report.table import terminal_width
@@ -28,10 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the cases, the gates that judge none of them, and what the engines lack here."""
     settings = Settings.read(arguments)
+    gates = load_gates(settings.gates)
     found = listing(
         ENGINES,
         WORKLOADS,
-        load_gates(settings.gates),
+        gates,
+        fitting=set(gates_that_fit(gates)),
         cores=settings.instance.cores,
         seed=settings.seed,
         weights=dict(settings.weights),

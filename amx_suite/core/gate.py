@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["DEFAULT_AMX_SHARE", "Gate", "Versus"]
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -38,7 +39,8 @@ class Gate(msgspec.Struct, frozen=True):
 
     ``minimum`` is a ratio of seconds, baseline over candidate. The arm must do more than
     ``amx_share`` (0 to 1) of its operations on AMX kernels. ``cores`` are the fewest and the most
-    cores of an instance; None means any number, and ``engine`` None any engine.
+    cores of an instance; ``cpu`` are all AMX features of the CPU, as CPUID names them, whatever its
+    model is called. None means any number of cores, any CPU, and with ``engine`` any engine.
     """
 
     workload: Workload
@@ -50,13 +52,20 @@ class Gate(msgspec.Struct, frozen=True):
     engine: str | None = None
     amx_share: float = DEFAULT_AMX_SHARE
     cores: tuple[int, int] | None = None
+    cpu: tuple[str, ...] | None = None
 
     @property
     def id(self) -> str:
         """Readable identity: ``resnet50-inference-bf16-vs-fp32-b16x224-ipex-c2``."""
         engine = f"-{self.engine}" if self.engine else ""
         cores = "" if self.cores is None else f"-c{'-'.join(map(str, dict.fromkeys(self.cores)))}"
-        return f"{self.workload}-{self.precision}-vs-{self.versus}-{self.shape}{engine}{cores}"
+        features = (feature.lower() for feature in self.cpu or ())
+        cpu = "".join(f"-{feature}" for feature in features)
+        return f"{self.workload}-{self.precision}-vs-{self.versus}-{self.shape}{engine}{cores}{cpu}"
+
+    def fits(self, features: Iterable[str]) -> bool:
+        """Whether the gate is for a CPU that has just these AMX features."""
+        return self.cpu is None or set(self.cpu) == set(features)
 
     def covers(self, case: RunCase) -> bool:
         """Whether this gate judges the given candidate arm."""

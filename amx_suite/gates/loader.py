@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_TABLE", "load_gates", "read_gates"]
+__all__ = ["DEFAULT_TABLE", "gates_that_fit", "load_gates", "read_gates"]
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -18,6 +18,7 @@ from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate, Versus
 from amx_suite.core.trial import arms_of
 from amx_suite.engines import ENGINES
 from amx_suite.errors import GateTableError, UsageError
+from amx_suite.host.cpuid import AMX_BITS, read_cpuid
 from amx_suite.workloads import WORKLOADS
 
 #: The table that ships with the suite.
@@ -31,6 +32,7 @@ _Names = str | Annotated[list[str], Meta(min_length=1)]
 _Count = Annotated[int, Meta(ge=1)]
 #: One number, or the fewest and the most.
 _Cores = _Count | Annotated[list[_Count], Meta(min_length=2, max_length=2)]
+_Features = Annotated[list[str], Meta(min_length=1)]
 _T = TypeVar("_T")
 
 
@@ -46,6 +48,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[str, Meta(pattern=r"\S", description="a text on where it is from")]
     engine: _Names | None = None
     cores: _Cores | None = None
+    cpu: _Features | None = None
     amx_share: Annotated[float, Meta(ge=0, lt=1)] = DEFAULT_AMX_SHARE
 
 
@@ -59,6 +62,12 @@ def load_gates(path: Path | None) -> tuple[Gate, ...]:
     The last gate that covers an arm counts (``trial.decide.gates_of``). Raises GateTableError.
     """
     return (*read_gates(DEFAULT_TABLE), *(() if path is None else read_gates(path)))
+
+
+def gates_that_fit(gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Those of the gates that are for this machine's CPU; it is asked only if one names a CPU."""
+    features = read_cpuid().amx_features if any(gate.cpu for gate in gates) else ()
+    return tuple(gate for gate in gates if gate.fits(features))
 
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
@@ -117,6 +126,7 @@ def _gates(row: _Row) -> Iterator[Gate]:
             engine=None if engine is None else _one_of("engine", engine, ENGINES),
             amx_share=row.amx_share,
             cores=_range(row.cores),
+            cpu=None if row.cpu is None else _features(row.cpu),
         )
 
 
@@ -127,6 +137,13 @@ def _range(cores: int | list[int] | None) -> tuple[int, int] | None:
     if fewest > most:
         raise GateTableError(f"cores: expected [fewest, most], found [{fewest}, {most}]")
     return fewest, most
+
+
+def _features(names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        _one_of("cpu", name, AMX_BITS)
+    # In the table's order, so that one set of features has one id.
+    return tuple(name for name in AMX_BITS if name in names)
 
 
 def _one_of(key: str, name: object, known: Iterable[_T], note: str = "") -> _T:

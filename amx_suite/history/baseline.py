@@ -73,11 +73,14 @@ class BaselineGate(msgspec.Struct, frozen=True):
             "shape": case.shape,
             "engine": case.engine,
         }
+        features = self.row.environment.host.get("amx_features", "").split()
+        cpu = ", ".join(f'"{feature}"' for feature in features)
         return "\n".join(
             [
                 "[[gate]]",
                 *(f'{key} = "{value}"' for key, value in lines.items()),
                 f"cores = {case.cores}",
+                *([f"cpu = [{cpu}]"] if features else []),
                 f"minimum = {self.minimum:.2f}",
                 f"amx_share = {gate.amx_share:g}",
                 f'source = "{source}"',

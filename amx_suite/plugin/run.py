@@ -24,7 +24,7 @@ from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
 from amx_suite.files import ensure_writable, write_atomically
-from amx_suite.gates.loader import load_gates
+from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.gates.waivers import Waiver, load_waivers, waiver_of, warnings_of
 from amx_suite.host.doctor import header_lines
 from amx_suite.host.facts import HostFacts
@@ -90,7 +90,7 @@ class Run:
         self.settings = (
             config.stash[SETTINGS] if qualifying else Settings.read(config.option, "amx-")
         )
-        self.gates = load_gates(self.settings.gates)
+        self.gates = gates_that_fit(load_gates(self.settings.gates))
         self._waivers = load_waivers(self.settings.waivers)
         self._used_waivers: set[Waiver] = set()
         self._today = datetime.now(UTC).date()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CaseRow", "Listing", "listing"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -37,7 +37,8 @@ class CaseRow(msgspec.Struct, frozen=True):
 class Listing(msgspec.Struct, frozen=True):
     """All cases and gates.
 
-    ``idle_gates`` are the ids of gates that judge no case, as after a slip in a shape. ``lacks``
+    ``idle_gates`` are the ids of gates that judge no case, as after a slip in a shape, and
+    ``gates_elsewhere`` those of gates for other CPUs than this machine's. ``lacks``
     has a sentence for each precision and mode that an engine does not have in its present version;
     gates of these are not idle.
     """
@@ -45,6 +46,7 @@ class Listing(msgspec.Struct, frozen=True):
     cases: tuple[CaseRow, ...]
     gates: tuple[Gate, ...]
     idle_gates: tuple[str, ...]
+    gates_elsewhere: tuple[str, ...]
     lacks: tuple[str, ...]
 
     def terminal(self, *, width: int) -> str:
@@ -72,6 +74,7 @@ class Listing(msgspec.Struct, frozen=True):
                 f"gate {gate}: judges no case (see its shape and engine)"
                 for gate in self.idle_gates
             ),
+            *(f"gate {gate}: for a CPU with other features" for gate in self.gates_elsewhere),
         ]
         return table.terminal(width=width) + "".join(f"{line}\n" for line in lines)
 
@@ -81,11 +84,16 @@ def listing(
     workloads: Mapping[str, ModelWorkload],
     gates: Sequence[Gate],
     *,
+    fitting: Collection[Gate],
     cores: int,
     seed: int,
     weights: Mapping[str, str],
 ) -> Listing:
-    """The cases of these engines by level, then in the order of the tables."""
+    """The cases of these engines by level, then in the order of the tables.
+
+    ``fitting`` are those of the gates that are for this machine's CPU.
+    """
+    here = [gate for gate in gates if gate in fitting]
     unavailable = {name: engine.why_unavailable() for name, engine in engines.items()}
     lacked = {
         (name, mode, precision): reason
@@ -116,7 +124,7 @@ def listing(
             level=level,
             engine=case.engine,
             isa=case.isa,
-            gates=tuple(gate.id for gate, judged, _ in gates_of(trial, gates) if judged == case),
+            gates=tuple(gate.id for gate, judged, _ in gates_of(trial, here) if judged == case),
             cpu_flags=case.isa.spec.cpu_flags,
             engine_unavailable=unavailable[case.engine],
         )
@@ -126,7 +134,7 @@ def listing(
     ]
     idle = [
         gate.id
-        for gate in gates
+        for gate in here
         if (gate.engine, gate.workload.mode, gate.precision) not in lacked
         # Whatever the cores of this machine's instance.
         and not any(
@@ -140,4 +148,5 @@ def listing(
         for (name, mode, precision), reason in lacked.items()
     ]
     cases.sort(key=lambda case: case.level)
-    return Listing(tuple(cases), tuple(gates), tuple(idle), tuple(lacks))
+    elsewhere = tuple(gate.id for gate in gates if gate not in fitting)
+    return Listing(tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks))

@@ -11,7 +11,9 @@ from amx_suite.core.gate import DEFAULT_AMX_SHARE, Versus
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.errors import GateTableError
-from amx_suite.gates.loader import load_gates, read_gates
+from amx_suite.gates import loader
+from amx_suite.gates.loader import gates_that_fit, load_gates, read_gates
+from amx_suite.host.cpuid import Cpuid
 
 pytestmark = pytest.mark.selftest
 
@@ -60,6 +62,25 @@ def test_users_gates_come_behind_shipped(tmp_path: Path) -> None:
     assert merged[-1].minimum == 2.0
 
 
+def test_gate_may_be_for_some_cpus(tmp_path: Path) -> None:
+    rapids = ("AMX-TILE", "AMX-BF16", "AMX-INT8")
+    text = f'{GOOD}cpu = ["AMX-INT8", "AMX-TILE", "AMX-BF16"]\n'
+    (gate,) = read_gates(table(tmp_path, text))
+    assert gate.cpu == rapids
+    assert gate.id.endswith("-amx-tile-amx-bf16-amx-int8")
+    assert gate.fits(reversed(rapids))
+    assert not gate.fits((*rapids, "AMX-FP16"))
+    assert not gate.fits(())
+
+
+def test_gate_for_another_cpu_judges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = read_gates(table(tmp_path, f'{GOOD}cpu = ["AMX-FP8"]\n{GOOD}'))
+    monkeypatch.setattr(loader, "read_cpuid", Cpuid)  # without AMX
+    assert gates_that_fit(gates) == gates[1:]
+
+
 @pytest.mark.parametrize(
     ("text", "cores", "covered"),
     [("2", (2, 2), {2}), ("[1, 4]", (1, 4), {1, 2, 4}), ("[4, 99]", (4, 99), {4, 56})],
@@ -106,6 +127,7 @@ def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
         ("2.0", "2.0\ncores = 0", "cores", "expected `int` >= 1"),
         ("2.0", "2.0\ncores = [1]", "cores", "expected `array` of length >= 2"),
         ("2.0", "2.0\ncores = [4, 1]", "cores", "expected [fewest, most], found [4, 1]"),
+        ("2.0", '2.0\ncpu = ["amx"]', "cpu", "expected one of AMX-TILE, AMX-BF16"),
         ('"resnet50"', "[]", "model", "expected `array` of length >= 1"),
         ("minimum = 2.0\n", "", "", "missing required field `minimum`"),
     ],

@@ -55,6 +55,15 @@ def test_minimum_follows_from_median_and_lowest(runs, tmp_path, speedups, minimu
     assert "m2.json" in found.toml()
 
 
+def test_gates_are_for_the_machines_cpu(runs, tmp_path):
+    found = derive_gates(runs(4.0, 4.1, 4.2))
+    path = tmp_path / "gates.toml"
+    for gate in found.gates:
+        gate.row.environment.host["amx_features"] = "AMX-TILE AMX-BF16"
+    path.write_text(found.toml())
+    assert {gate.cpu for gate in read_gates(path)} == {("AMX-TILE", "AMX-BF16")}
+
+
 def test_rare_machine_is_told_from_twenty_on(runs):
     speedups = [4.0 + 0.01 * number for number in range(20)]
     (gate,) = derive_gates(runs(*speedups[:19])).gates
