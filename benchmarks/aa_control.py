@@ -1,6 +1,6 @@
 """Real trials whose answer is known: ``python benchmarks/aa_control.py MODEL ARM [options]``.
 
-ARM, such as ``fp32@avx512`` or ``bf16@amx``, is measured against itself in a second process: an A/A
+ARM, such as ``fp32@no_amx`` or ``bf16@amx``, is measured against itself in a second process: an A/A
 control, whose speedup is 1. With ``--slower 0.2`` a busy wait behind each slice (``slow_arm.py``)
 makes the second one a fifth slower. The minimum lies halfway between equal and 5 % slower, so a
 FAIL of equals is a false alarm and a PASS of a slower one is a miss. The rest is as in any trial:

@@ -58,6 +58,7 @@ class KernelUse(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """Proof of what ran in one arm, taken in an untimed step.
 
+    ``isa`` is the ceiling, for NO_AMX the one that it is on this CPU.
     ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM, read after the work. False proves that no
     instruction in the process used a tile; None means that the kernel does not know the request.
     ``operations`` are those of a step's matrix products, as PyTorch counts them in the model.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["AMX_FLAGS", "ISA_SPECS", "Isa", "IsaSpec"]
 
+from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
@@ -12,9 +13,10 @@ import msgspec
 class Isa(StrEnum):
     """A ceiling: the most capable instruction set a process may use.
 
-    No arm has AVX2. A/A controls use it where there is no AVX-512 (``benchmarks/aa_control.py``).
+    NO_AMX is all that a CPU has but AMX, so it is another one on each CPU (``on``), under one name.
     """
 
+    NO_AMX = "no_amx"
     AVX2 = "avx2"
     AVX512 = "avx512"
     AVX512_VNNI = "avx512_vnni"
@@ -25,6 +27,20 @@ class Isa(StrEnum):
     def spec(self) -> IsaSpec:
         """Its names and needs."""
         return ISA_SPECS[self]
+
+    def on(self, cpu_flags: Collection[str]) -> Isa:
+        """Itself, and for NO_AMX the highest ceiling without tiles that a CPU with the flags has.
+
+        AVX2 if it has none.
+        """
+        if self is not Isa.NO_AMX:
+            return self
+        found = [
+            isa
+            for isa, spec in ISA_SPECS.items()
+            if not spec.tiles and isa is not self and set(spec.cpu_flags) <= set(cpu_flags)
+        ]
+        return found[-1] if found else Isa.AVX2
 
     @property
     def allows_amx(self) -> bool:
@@ -54,8 +70,13 @@ class IsaSpec(msgspec.Struct, frozen=True):
 AMX_FLAGS = ("amx_tile", "amx_bf16", "amx_int8")
 _AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 
+_AVX2 = IsaSpec("AVX2", "avx2", "AVX2", ("avx2", "fma"), vectors="avx2")
+
+#: The lowest first.
 ISA_SPECS: dict[Isa, IsaSpec] = {
-    Isa.AVX2: IsaSpec("AVX2", "avx2", "AVX2", ("avx2", "fma"), vectors="avx2"),
+    # What it needs at least; its names are those of the ceiling that it is on a CPU.
+    Isa.NO_AMX: _AVX2,
+    Isa.AVX2: _AVX2,
     Isa.AVX512: IsaSpec("AVX512_CORE", "avx512", "AVX512", _AVX512_FLAGS),
     Isa.AVX512_VNNI: IsaSpec(
         "AVX512_CORE_VNNI", "avx512_vnni", "AVX512_E2", (*_AVX512_FLAGS, "avx512_vnni")

@@ -56,7 +56,7 @@ class PrecisionSpec(msgspec.Struct, frozen=True):
 
 PRECISIONS: dict[Precision, PrecisionSpec] = {
     Precision.FP64: PrecisionSpec(None, None, ("f64",), None),
-    Precision.FP32: PrecisionSpec(Isa.AVX512, None, ("f32",), Unit.FMA),
+    Precision.FP32: PrecisionSpec(Isa.NO_AMX, None, ("f32",), Unit.FMA),
     Precision.BF16: PrecisionSpec(
         Isa.AVX512_BF16, Isa.AMX, ("bf16",), Unit.TILE, autocast="bfloat16"
     ),

@@ -60,19 +60,30 @@ def amx_settings(_amx_run: Run) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def amx_support(_amx_run: Run) -> HostView:
-    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``.
+def _amx_machine(request: pytest.FixtureRequest, _amx_run: Run) -> HostView:
+    """The host as detected, usable or not.
 
-    A CPU that has AMX and computes wrong or faults always fails the test.
+    A CPU whose AMX computes wrong fails the test. AMX that the user requires and that is not
+    usable ends the run at once.
     """
     support = _amx_run.host.support
     if support.defective:
         pytest.fail(why_not_usable(support), pytrace=False)
     if not support.usable and _amx_run.settings.require:
+        request.session.shouldfail = "AMX is required, and it is not usable here"
         pytest.fail(f"AMX is required: {why_not_usable(support)}", pytrace=False)
-    if not support.usable:
-        pytest.skip(why_not_usable(support))
     return _amx_run.host
+
+
+@pytest.fixture(scope="session")
+def amx_support(_amx_machine: HostView) -> HostView:
+    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``.
+
+    A CPU that has AMX and computes wrong or faults always fails the test.
+    """
+    if not _amx_machine.support.usable:
+        pytest.skip(why_not_usable(_amx_machine.support))
+    return _amx_machine
 
 
 @pytest.fixture(scope="session")
@@ -166,8 +177,11 @@ def _kept(start: Callable[[*_Key], _Child]) -> Iterator[Callable[[*_Key], _Child
 
 
 @pytest.fixture
-def amx_trial(request: pytest.FixtureRequest, amx_support: HostView, _amx_run: Run) -> AmxTrial:
-    """One trial of the run; its workers start when something is asked of it."""
+def amx_trial(request: pytest.FixtureRequest, _amx_machine: HostView, _amx_run: Run) -> AmxTrial:
+    """One trial of the run; its workers start when something is asked of it.
+
+    Where AMX is not usable it has no arms with AMX, and what is asked of these skips the test.
+    """
     return _amx_run.trials.open(request.param)
 
 

@@ -208,8 +208,14 @@ class Run:
         return self.settings.instance.cpus
 
     def start_worker(self, isa: Isa, engine: str, label: str = "") -> IsaWorker:
-        """Start a worker under a ceiling, on this run's instance."""
+        """Start a worker under a ceiling, on this run's instance.
+
+        Raises NotApplicableError for a ceiling with AMX where AMX is not usable.
+        """
         from amx_suite.worker.process import IsaWorker
+
+        if isa.allows_amx and not self.host.support.usable:
+            raise NotApplicableError(why_not_usable(self.host.support))
 
         return IsaWorker(isa, engine, cpus=self._cpus, label=label)
 

@@ -16,7 +16,6 @@ import msgspec
 from amx_suite.core.case import Arm, Mode
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate
-from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import Environment, Measurement, Round
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.precision import Precision
@@ -164,7 +163,7 @@ class TrialSession:
     @property
     def _fp64(self) -> Arm:
         """The FP64 reference: no arm of the trial, prepared when needed."""
-        return msgspec.structs.replace(self.arms[0], precision=Precision.FP64, isa=Isa.AVX512)
+        return msgspec.structs.replace(self.arms[0], precision=Precision.FP64)
 
     def close(self) -> None:
         """End all workers."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
+from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
@@ -58,7 +59,7 @@ def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
 
 
 def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
-    isa = case.isa
+    isa = evidence.isa if case.isa is Isa.NO_AMX else case.isa
     onednn = "AMX" if isa.allows_amx else isa.spec.onednn
     ceilings = {
         **engine_for(case.engine, case.precision).ceilings(isa),

@@ -138,7 +138,7 @@ class ArmHandler:
         self._first_log = self._first_log or announcements + text
         isa = announced_isa(self._first_log)
         evidence = Evidence(
-            isa=arm.case.isa,
+            isa=arm.case.isa.on(read_cpuinfo().flags),
             jail=self._jail,
             amx_permission=amx_permission_held(),
             onednn_isa=isa,

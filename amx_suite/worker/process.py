@@ -38,6 +38,7 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.units import Count, Natural, Seconds
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
+from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.workloads.base import Inputs
 
 #: Variables of these families steer numerics, instruction sets, threads or compilers: a case sets
@@ -177,8 +178,9 @@ class IsaWorker(Child):
         module: str = "amx_suite.worker.handler",
     ) -> None:
         self._isa, self._engine, self._cores = isa, engine, len(cpus)
+        ceiling = isa.on(read_cpuinfo().flags)
         self.environment = child_environment(
-            isa, len(cpus), os.environ, ENGINES[engine].variables(isa)
+            ceiling, len(cpus), os.environ, ENGINES[engine].variables(ceiling)
         )
         super().__init__(
             f"{module}:{'free' if isa.allows_amx else 'jailed'}",

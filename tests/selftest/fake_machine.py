@@ -27,6 +27,7 @@ from amx_suite.host.facts import HostFacts
 from amx_suite.host.limits import Limits
 from amx_suite.host.reasons import Finding, Reason, Support
 from amx_suite.plugin import run, trials
+from amx_suite.worker import process
 
 _SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))
 _FAULTS = {
@@ -69,7 +70,7 @@ def _detect():
     return facts, Support(() if usable else (missing,))
 
 
-def _start_worker(run, isa, engine, label=""):
+def _start_worker(isa, engine, *, cpus, label=""):
     # What a worker knows of its case before ``prepare``.
     return FakeWorker(_WORLD, SimpleNamespace(isa=isa, engine=engine, arm=label, id=label))
 
@@ -84,4 +85,4 @@ run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
 run.Run.start_probe = lambda self, cpus: FakeProber(_WORLD)
-run.Run.start_worker = _start_worker
+process.IsaWorker = _start_worker

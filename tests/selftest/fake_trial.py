@@ -35,7 +35,7 @@ class World:
         self.now = 0.0
         self.free = 64 * GIB
         self.seconds = {
-            "fp32@avx512": 0.9,
+            "fp32@no_amx": 0.9,
             "bf16@avx512_bf16": 1.2,
             "bf16@amx": 0.15,
             "int8@avx512_vnni": 0.48,

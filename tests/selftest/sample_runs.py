@@ -17,7 +17,7 @@ from amx_suite.core.verdict import GateResult, Speedup, Verdict
 SHAPE = Shape(16, 224)
 RESNET = Workload("resnet50", Mode.INFERENCE)
 
-FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.AVX512, SHAPE, 2)
+FP32 = Arm(RESNET, "ipex", Precision.FP32, Isa.NO_AMX, SHAPE, 2)
 BF16 = Arm(RESNET, "ipex", Precision.BF16, Isa.AVX512_BF16, SHAPE, 2)
 AMX = Arm(RESNET, "ipex", Precision.BF16, Isa.AMX, SHAPE, 2)
 

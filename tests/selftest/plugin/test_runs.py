@@ -41,7 +41,7 @@ class TestGoodMachine:
         assert done.returncode == 0, done.stdout
         assert re.search(r" \d+ passed, (\d+ skipped, )?\d+ deselected in", done.stdout)
         assert "AMX speedups" in done.stdout
-        assert "resnet50-inference-ipex b16x224: preparing fp32@avx512 (1 of 5)" in done.stdout
+        assert "resnet50-inference-ipex b16x224: preparing fp32@no_amx (1 of 5)" in done.stdout
 
     def test_ids_read_like_their_cases(self, good):
         assert "test_arm[resnet50-inference-bf16-amx-ipex]" in good[0].stdout
@@ -109,16 +109,22 @@ class TestEngines:
 
 
 class TestWithoutAmx:
-    def test_skipped_with_reason_and_remedy(self, run_suite):
-        done = run_suite("-rs", machine=HIDDEN)
+    def test_other_arms_are_measured(self, run_suite):
+        """A missing instruction set skips its arms, each with the reason and remedy."""
+        done = run_suite("-rps", machine=HIDDEN)
         assert done.returncode == 0
-        assert "no-silicon: No AMX on the fake machine. Buy another." in done.stdout
-        assert "passed" not in done.stdout.splitlines()[-1]
+        assert "3 passed, 6 skipped" in done.stdout
+        for arm in ("fp32-no_amx", "bf16-avx512_bf16", "int8-avx512_vnni"):
+            assert f"::test_arm[gemm-inference-{arm}-ipex]\n" in done.stdout
+        reason = "NOT_APPLICABLE: no-silicon: No AMX on the fake machine. Buy another."
+        assert reason in done.stdout
 
     def test_failed_if_required(self, run_suite):
         done = run_suite(machine=HIDDEN, AMX_SUITE_REQUIRE="1")
         assert done.returncode == 1
         assert "AMX is required: no-silicon" in done.stdout
+        assert "1 error" in done.stdout.splitlines()[-1]
+        assert "preparing" not in done.stdout
 
     def test_wrong_results_fail(self, run_suite):
         done = run_suite(machine={**HIDDEN, "reason": "wrong-result"})
@@ -286,7 +292,7 @@ class TestParametrization:
             "-rP",
         )
         assert "4 passed" in done.stdout
-        for isa in ("avx512", "avx512_vnni", "avx512_bf16", "amx"):
+        for isa in ("no_amx", "avx512_vnni", "avx512_bf16", "amx"):
             assert f"test_it[ipex-{isa}]" in done.stdout
             assert f"under {isa}\n" in done.stdout
 

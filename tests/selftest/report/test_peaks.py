@@ -20,7 +20,7 @@ RATES = {
 @pytest.mark.parametrize(
     ("precision", "isa", "share"),
     [
-        (Precision.FP32, Isa.AVX512, 2.5),
+        (Precision.FP32, Isa.NO_AMX, 2.5),
         (Precision.BF16, Isa.AMX, 0.25),
         (Precision.INT8, Isa.AMX, 0.125),
         (Precision.BF16, Isa.AVX512_BF16, None),

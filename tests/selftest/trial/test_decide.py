@@ -69,11 +69,11 @@ def test_a_fail_recurs_in_fresh_processes(make_session, world):
     assert found.reason.startswith("6.00x [6.00, 6.00] in 12 rounds, below the minimum of 7x")
     assert found.second.pairs == found.speedup.pairs
     prepared = [arm for arm, what in world.log if what == "prepare"]
-    assert prepared.count("bf16@amx") == prepared.count("fp32@avx512") == 2
+    assert prepared.count("bf16@amx") == prepared.count("fp32@no_amx") == 2
     assert prepared.count("int8@amx") == 1
     launches = [round_.launch for round_ in result.measurement.rounds]
     assert launches == [0] * 12 + [1] * 12
-    again = "measured again in fresh processes: fp32@avx512, bf16@amx"
+    again = "measured again in fresh processes: fp32@no_amx, bf16@amx"
     assert again in "".join(result.measurement.notes)
 
 
@@ -109,7 +109,7 @@ def test_unequal_speculation_gives_no_verdict(make_session, world):
     """As before Linux 5.16, where a system-call filter slows a jailed process."""
     free, slowed = "thread vulnerable", "thread force mitigated"
     for arm in world.seconds:
-        jailed = arm == "fp32@avx512"
+        jailed = arm == "fp32@no_amx"
         world.evidence[arm] = {"speculation": {"Store_Bypass": slowed if jailed else free}}
     over_fp32, over_none = make_session([gate(1.0), gate(1.0, Versus.NO_AMX)]).result().gates
     assert (over_fp32.verdict, over_fp32.lack) == (Verdict.INCONCLUSIVE, Lack.EQUALITY)

@@ -49,7 +49,7 @@ def test_gates_of_other_shapes_do_not_apply(make_session):
 
 @pytest.mark.parametrize(
     ("table", "arm", "value"),
-    [("amx_share", "bf16@amx", 0.2), ("permission", "fp32@avx512", True)],
+    [("amx_share", "bf16@amx", 0.2), ("permission", "fp32@no_amx", True)],
     ids=["candidate", "baseline"],
 )
 def test_both_arms_need_evidence(make_session, world, table, arm, value):
@@ -83,8 +83,8 @@ def test_arms_used_before_are_measured_anew(make_session, world):
     session = make_session()
     session.evidence(session.arms[0])
     session.result()
-    assert world.ended == ["fp32@avx512"]
-    assert prepared(world).count("fp32@avx512") == 2
+    assert world.ended == ["fp32@no_amx"]
+    assert prepared(world).count("fp32@no_amx") == 2
     assert len(world.live) == len(session.arms)
 
 
@@ -204,9 +204,9 @@ def test_outputs_are_computed_once(make_session, world):
         session.outputs(session.arms[0])
         session.fp64_outputs()
     asked = [arm for arm, what in world.log if what == "outputs"]
-    assert sorted(asked) == ["fp32@avx512", "fp64@avx512"]
-    assert prepared(world).count("fp32@avx512") == 1, "not from the measured worker"
-    assert world.ended == ["fp64@avx512"]
+    assert sorted(asked) == ["fp32@no_amx", "fp64@no_amx"]
+    assert prepared(world).count("fp32@no_amx") == 1, "not from the measured worker"
+    assert world.ended == ["fp64@no_amx"]
     session.close()
     assert not world.live
 
@@ -217,8 +217,8 @@ def test_arms_make_room_for_fp64_gradients(make_session, world):
     world.log.clear()
     session.fp64_gradients(batch=8)
     assert {arm for arm, what in world.log if what == "release"} == set(world.seconds)
-    assert world.log[-2:] == [("fp64@avx512", "prepare"), ("fp64@avx512", "gradients")]
-    assert world.ended == ["fp64@avx512"]
+    assert world.log[-2:] == [("fp64@no_amx", "prepare"), ("fp64@no_amx", "gradients")]
+    assert world.ended == ["fp64@no_amx"]
 
 
 def test_training_checkpoints_are_saved_when_asked(make_session, world, tmp_path):
@@ -230,6 +230,6 @@ def test_training_checkpoints_are_saved_when_asked(make_session, world, tmp_path
 
 
 def test_memory_on_another_node_is_noted(make_session, world):
-    world.evidence = {"bf16@amx": {"memory_share": 0.9}, "fp32@avx512": {"memory_share": 0.99}}
+    world.evidence = {"bf16@amx": {"memory_share": 0.9}, "fp32@no_amx": {"memory_share": 0.99}}
     notes = make_session([gate(3.0)]).result().measurement.notes
     assert notes == ("bf16@amx: only 90% of its memory lies on its NUMA node",)

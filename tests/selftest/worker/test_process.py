@@ -60,6 +60,22 @@ def test_sigill_of_an_amx_arm_accuses_nobody(start_fake):
     assert not isinstance(caught.value, CeilingIgnoredError)
 
 
+@pytest.mark.parametrize(
+    ("flags", "ceiling"),
+    [
+        (Isa.AMX.spec.cpu_flags, Isa.AVX512_BF16),
+        ((*Isa.AVX512_VNNI.spec.cpu_flags, "gfni"), Isa.AVX512_VNNI),
+        (Isa.AVX512.spec.cpu_flags, Isa.AVX512),
+        (("avx", "avx2", "fma"), Isa.AVX2),
+        ((), Isa.AVX2),
+    ],
+    ids=["sapphire rapids", "ice lake", "skylake", "zen 3", "unknown"],
+)
+def test_without_amx_is_the_best_of_each_cpu(flags, ceiling):
+    assert Isa.NO_AMX.on(frozenset((*flags, "avx2", "fma"))) is ceiling
+    assert Isa.AMX.on(flags) is Isa.AMX
+
+
 @pytest.mark.parametrize("isa", Isa)
 def test_each_ceiling_reaches_each_library(isa):
     chosen = child_environment(isa, 2, {}, ENGINES["ipex"].variables(isa)).chosen
