@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["why_beyond_ceiling", "why_unproven"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
@@ -15,7 +15,8 @@ from amx_suite.engines import engine_for
 from amx_suite.engines.base import Ceiling
 from amx_suite.worker.mkl import mkl_exceeds
 
-#: A recipe may leave some layers in FP32, but not half of the operations.
+#: A recipe may leave some layers in FP32, or where no log sees them, but not half of the
+#: operations.
 _LEAST_TYPE_SHARE = 0.5
 #: A step's log may hold somewhat more than the model's own operations, as where a library pads.
 _MOST_LOGGED = 1.1
@@ -100,7 +101,8 @@ def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> De
     if evidence.amx_share <= least_share:
         return _no_evidence(
             f"{case.arm}: {evidence.amx_share:.0%} of the step's operations were on AMX kernels, "
-            f"more than {least_share:.0%} expected; most operations: {_named(evidence)}",
+            f"more than {least_share:.0%} expected; most operations: "
+            f"{_named(evidence.matrix_kernels)}",
             "check that oneDNN is built with AMX and that nothing lowers its ISA",
         )
     return None
@@ -123,16 +125,29 @@ def _perhaps_amx(case: RunCase, evidence: Evidence) -> Decision | None:
 def _other_precision(case: RunCase, evidence: Evidence) -> Decision | None:
     typed = [use for use in evidence.matrix_kernels if use.data_type]
     wrong = [use for use in typed if use.data_type not in case.precision.spec.operand_types]
-    share = _operations(wrong) / _operations(typed) if typed else 0.0
-    # FP32 allows nothing else: a single product in BF16 makes the baseline another one.
-    if wrong and (case.precision is Precision.FP32 or share > _LEAST_TYPE_SHARE):
+    remedy = (
+        "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
+        "torch.set_float32_matmul_precision) or a recipe that did not convert the model"
+    )
+    if case.precision is Precision.FP32:
+        # It allows nothing else: a single product in BF16 makes the baseline another one.
+        if not wrong:
+            return None
+        share = _operations(wrong) / _operations(typed)
         return _no_evidence(
             f"{case.arm}: {share:.0%} of the logged operations were not in "
-            f"{case.precision}: {', '.join(map(str, wrong[:_NAMED_KERNELS]))}",
-            "look for a default math mode (ONEDNN_DEFAULT_FPMATH_MODE, "
-            "torch.set_float32_matmul_precision) or a recipe that did not convert the model",
+            f"{case.precision}: {_named(wrong)}",
+            remedy,
         )
-    return None
+    right = sum(use.operations for use in typed if use not in wrong)
+    if right > _LEAST_TYPE_SHARE * evidence.operations:
+        return None
+    share = right / max(1, evidence.operations)
+    return _no_evidence(
+        f"{case.arm}: {share:.0%} of the step's operations were logged in {case.precision}, more "
+        f"than {_LEAST_TYPE_SHARE:.0%} expected; logged in others: {_named(wrong)}",
+        remedy,
+    )
 
 
 def _operations(uses: Iterable[KernelUse]) -> int:
@@ -144,5 +159,5 @@ def _no_evidence(reason: str, remedy: str) -> Decision:
     return Decision(Verdict.NO_EVIDENCE, reason, remedy)
 
 
-def _named(evidence: Evidence) -> str:
-    return ", ".join(map(str, evidence.matrix_kernels[:_NAMED_KERNELS])) or "none logged"
+def _named(uses: Sequence[KernelUse]) -> str:
+    return ", ".join(map(str, uses[:_NAMED_KERNELS])) or "none logged"

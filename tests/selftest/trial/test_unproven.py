@@ -125,8 +125,15 @@ BAD = {
     "operations not counted": (AMX, {"operations": 0}, "it is not the log of one step"),
     "no kernel": (AMX, {"kernels": ()}, "most operations: none logged"),
     "no permission": (AMX, {"amx_permission": False}, "without the kernel's tile"),
-    "silently fp32": (BF16, {}, "100% of the logged operations were not in bf16"),
-    "amx on fp32": (AMX, {"kernels": (kernel(data_type="f32"),)}, "were not in bf16"),
+    "silently fp32": (BF16, {}, "0% of the step's operations were logged in bf16.*jit:avx512 f32"),
+    "amx on fp32": (AMX, {"kernels": (kernel(data_type="f32"),)}, "were logged in bf16"),
+    # Known-bad: where nothing is logged BF16 may have been FP32 all the time.
+    "nothing logged": (BF16, {"kernels": ()}, "logged in bf16.*logged in others: none logged"),
+    "half of it logged": (
+        VNNI,
+        {"kernels": (kernel(Family.AVX512_VNNI, "u8", 50),)},
+        "50% of the step's operations were logged in int8",
+    ),
     # A math mode lets FP32 products run as BF16.
     "fp32 as bf16": (
         FP32,
