@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["CpuCycles", "Peaks", "Spread"]
+__all__ = ["CoreCycles", "Peaks", "Spread"]
 
 import msgspec
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.units import Rate, Unit
+from amx_suite.core.units import Rate, Seconds, Unit
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -18,21 +18,16 @@ class Spread(msgspec.Struct, frozen=True):
     high: Rate
 
 
-class CpuCycles(msgspec.Struct, frozen=True):
-    """The best rate of each unit of a CPU per cycle, and the highest frequency seen in hertz."""
+class CoreCycles(msgspec.Struct, frozen=True):
+    """Operations per cycle of each unit of a core, read one right after the other on that CPU.
+
+    ``at_seconds`` is the monotonic clock at the end, ``hertz`` the core's highest frequency.
+    """
 
     cpu: int
-    best: dict[Unit, Rate]
+    per_cycle: dict[Unit, Rate]
     hertz: Rate
-
-    def better_of(self, other: CpuCycles | None) -> CpuCycles:
-        """The better of both in each unit."""
-        if other is None:
-            return self
-        best = {
-            u: max(self.best.get(u, 0.0), other.best.get(u, 0.0)) for u in self.best | other.best
-        }
-        return CpuCycles(self.cpu, best, max(self.hertz, other.hertz))
+    at_seconds: Seconds
 
 
 class Peaks(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
@@ -37,7 +37,7 @@ from amx_suite.report.mismatch import store_mismatch
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from amx_suite.core.peaks import CpuCycles, Peaks
+    from amx_suite.core.peaks import CoreCycles, Peaks
     from amx_suite.plugin.options import Settings
     from amx_suite.plugin.trials import AmxTrial
     from amx_suite.tmul.batch import BatchResult, TileWorker
@@ -101,8 +101,8 @@ def amx_peaks(amx_support: HostView, _amx_run: Run) -> Peaks:
 @pytest.fixture
 def amx_cycles(
     amx_support: HostView, _amx_run: Run
-) -> Iterator[Callable[[float], tuple[CpuCycles, ...]]]:
-    """A function from seconds to the most that each unit of each CPU did per cycle meanwhile."""
+) -> Iterator[Callable[[Sequence[int]], tuple[CoreCycles, ...]]]:
+    """A function from CPUs to what the units of each did per cycle, one CPU after the other."""
     with _amx_run.start_probe(amx_support.facts.allowed_cpus) as probe:
         yield probe.read_cycles
 

@@ -7,16 +7,16 @@ __all__ = ["UnitProbe", "Units", "unit_loops", "units_of_a_core"]
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
 from amx_suite.core.isa import AMX_FLAGS
-from amx_suite.core.peaks import CpuCycles, Peaks, Spread
+from amx_suite.core.peaks import CoreCycles, Peaks, Spread
 from amx_suite.core.quiet import Reading
-from amx_suite.core.units import Count, Seconds, Unit
+from amx_suite.core.units import Count, Unit
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul.instructions import INSTRUCTIONS
@@ -47,9 +47,9 @@ class MeasurePeaks(Request, frozen=True, tag=True):
 
 
 class ReadCycles(Request, frozen=True, tag=True):
-    """Read what each unit does per cycle, on one CPU after the other, for this long."""
+    """Read what each unit does per cycle, once on each of these CPUs, one after the other."""
 
-    seconds: Seconds
+    cpus: tuple[int, ...]
 
 
 class UnitsRead(Reply, Generic[_T], frozen=True, tag=True):
@@ -75,13 +75,12 @@ class UnitProbe(Child):
         """The most that each unit gives on all CPUs at once, from this number of readings."""
         return self.ask(MeasurePeaks(readings), UnitsRead[Peaks]).found
 
-    def read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
-        """The most that each unit of each CPU does per cycle, seen within this time.
+    def read_cycles(self, cpus: Sequence[int]) -> tuple[CoreCycles, ...]:
+        """What the units of each of these CPUs do per cycle now; FMA is read beside each other one.
 
-        A CPU or unit that was always interrupted is missing.
+        A unit that was interrupted is missing, and so is a CPU on which all were.
         """
-        limit = seconds + 60.0
-        return self.ask(ReadCycles(seconds), UnitsRead[tuple[CpuCycles, ...]], seconds=limit).found
+        return self.ask(ReadCycles(tuple(cpus)), UnitsRead[tuple[CoreCycles, ...]]).found
 
 
 class Units:
@@ -101,8 +100,8 @@ class Units:
                 return UnitsRead(self._probe.read()), {}
             case MeasurePeaks(readings):
                 return UnitsRead(self._measure_peaks(readings)), {}
-            case ReadCycles(seconds):
-                return UnitsRead(self._read_cycles(seconds)), {}
+            case ReadCycles(cpus):
+                return UnitsRead(tuple(self._read_cycles(cpus))), {}
 
     @cached_property
     def _probe(self) -> Probe:
@@ -113,7 +112,10 @@ class Units:
 
     @cached_property
     def _cycles(self) -> CycleReader:
-        return CycleReader(units_of_a_core(), chain_loop())
+        """FMA is in the middle, so that each tile unit is read right beside it."""
+        loops = units_of_a_core()
+        order = (Unit.TILE, Unit.FMA, Unit.TILE_INT8)
+        return CycleReader({unit: loops[unit] for unit in order if unit in loops}, chain_loop())
 
     def _measure_peaks(self, readings: int) -> Peaks:
         probe = Probe(self._cpus, unit_loops(), chain_loop)
@@ -122,20 +124,18 @@ class Units:
         rates = {u: Spread(statistics.median(s), min(s), max(s)) for u, s in series.items()}
         return Peaks(self._cpus, rates)
 
-    def _read_cycles(self, seconds: float) -> tuple[CpuCycles, ...]:
+    def _read_cycles(self, cpus: Sequence[int]) -> Iterator[CoreCycles]:
         """One CPU at a time, so that no two of them share a core."""
-        # Calibrating it takes time of its own.
-        reader = self._cycles
-        found: dict[int, CpuCycles] = {}
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for cpu in self._cpus:
+        try:
+            for cpu in cpus:
                 os.sched_setaffinity(0, {cpu})
-                for window in reader.read():
-                    seen = CpuCycles(cpu, {window.unit: window.per_cycle}, window.hertz)
-                    found[cpu] = seen.better_of(found.get(cpu))
-        os.sched_setaffinity(0, self._cpus)
-        return tuple(found[cpu] for cpu in self._cpus if cpu in found)
+                windows = list(self._cycles.read())
+                if windows:
+                    rates = {window.unit: window.per_cycle for window in windows}
+                    hertz = max(window.hertz for window in windows)
+                    yield CoreCycles(cpu, rates, hertz, time.monotonic())
+        finally:
+            os.sched_setaffinity(0, self._cpus)
 
 
 def unit_loops() -> dict[Unit, MakeLoop]:

@@ -1,34 +1,30 @@
 """How fast are this machine's units, and how much of that does a bare matrix product reach?
 
-There is no gate: the share of peak depends on the library. The tests check that every CPU's tile
+There is no gate: the share of peak depends on the library. The tests check that every core's tile
 unit has its full rate, and that no product is faster than the unit that computes it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
 from amx_suite.core.case import Mode, RunCase, Shape, Workload
 from amx_suite.core.isa import Isa
-from amx_suite.core.peaks import CpuCycles, Peaks
+from amx_suite.core.peaks import CoreCycles, Peaks
 from amx_suite.core.precision import Precision
-from amx_suite.core.units import Unit
 from amx_suite.errors import NotApplicableError
-from amx_suite.host.health import ENOUGH, judge_tiles, least_share
+from amx_suite.host.health import watch_tiles
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.outcome import end
 from amx_suite.plugin.run import HostView
-from amx_suite.tmul.probe import slow_ones
 from amx_suite.worker.process import IsaWorker
 from amx_suite.workloads.base import Inputs
 
-pytestmark = [pytest.mark.performance, pytest.mark.level(3)]
+pytestmark = [pytest.mark.performance, pytest.mark.level(2)]
 
-#: A neighbour stays for seconds, so a unit has a minute to be seen without one.
-_MOST_SECONDS, _SECONDS_AT_A_TIME = 60.0, 2.0
 _SLICES = 10
 #: No product is faster than the unit that computes it, beyond the noise of two readings.
 _MOST_OF_PEAK = 1.05
@@ -39,32 +35,17 @@ Record = Callable[[str, object], None]
 def test_every_tile_unit(
     amx_support: HostView,
     amx_settings: Settings,
-    amx_cycles: Callable[[float], tuple[CpuCycles, ...]],
+    amx_cycles: Callable[[Sequence[int]], tuple[CoreCycles, ...]],
     amx_progress: Callable[..., None],
     record_property: Record,
 ) -> None:
-    """Each CPU's tile unit does per cycle what it should, and no less than the others'."""
-    cpus = amx_support.facts.allowed_cpus
-    found: dict[int, CpuCycles] = {}
-    began = time.monotonic()
-    while (passed := time.monotonic() - began) < _MOST_SECONDS:
-        for each in amx_cycles(_SECONDS_AT_A_TIME):
-            found[each.cpu] = each.better_of(found.get(each.cpu))
-        least = least_share(_best(found), cpus)
-        amx_progress(f"tile units: {least:.2f} of theory or more after {passed:.0f} s")
-        if least >= ENOUGH:
-            break
-    for cpu, each in found.items():
-        rates = ", ".join(f"{unit} {rate:.1f}" for unit, rate in each.best.items())
-        record_property(f"amx_per_cycle_cpu{cpu}", f"{rates} at {each.hertz / 1e9:.2f} GHz")
-    verdict = judge_tiles(_best(found), cpus, virtual=amx_support.facts.cpuid.virtual)
-    end(*verdict, strict=amx_settings.strict)
-    slow = slow_ones({cpu: found[cpu].best[Unit.TILE] for cpu in cpus})
-    assert not slow, f"tile rate over the median CPU's: {slow}"
-
-
-def _best(found: dict[int, CpuCycles]) -> dict[int, dict[Unit, float]]:
-    return {cpu: each.best for cpu, each in found.items()}
+    """Each core's tile unit does per cycle what it should."""
+    facts = amx_support.facts
+    show = partial(amx_progress, seldom=True)
+    health = watch_tiles(facts.topology.cores, amx_cycles, show)
+    for cpu, figures in health.figures.items():
+        record_property(f"amx_per_cycle_cpu{cpu}", figures)
+    end(*health.judge(virtual=facts.cpuid.virtual), strict=amx_settings.strict)
 
 
 @pytest.mark.level(4)

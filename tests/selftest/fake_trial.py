@@ -5,7 +5,7 @@ import msgspec
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.gate import Gate, Versus
-from amx_suite.core.peaks import CpuCycles, Peaks, Spread
+from amx_suite.core.peaks import CoreCycles, Peaks, Spread
 from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
@@ -82,9 +82,9 @@ class FakeProber:
     def measure_peaks(self, readings):
         return Peaks((0, 1), {unit: Spread(1e11, 0.9e11, 1.1e11) for unit in Unit})
 
-    def read_cycles(self, seconds):
-        best = {unit: 0.95 * most for unit, most in PER_CYCLE.items()}
-        return tuple(CpuCycles(cpu, best, 3e9) for cpu in (0, 1))
+    def read_cycles(self, cpus):
+        rates = {unit: 0.95 * most for unit, most in PER_CYCLE.items()}
+        return tuple(CoreCycles(cpu, rates, 3e9, 1.0) for cpu in cpus)
 
     def close(self):
         self.world.log.append(("prober", "close"))

@@ -1,44 +1,170 @@
-"""The verdict on tile units: healthy, slow, shared with a neighbour, not read."""
+"""Tile units on simulated cores: healthy, slow, shared with a neighbour, both, in a guest."""
 
 import pytest
 
-from amx_suite.core.units import Unit
+from amx_suite.core.peaks import CoreCycles
+from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.core.verdict import Verdict
-from amx_suite.host.health import judge_tiles, least_share
+from amx_suite.host.health import watch_tiles
+from amx_suite.host.topology import Core
 
 pytestmark = pytest.mark.selftest
 
+#: Three windows of a unit and the chains around them.
+SECONDS_PER_CORE = 0.0042
 
-def units(share, int8=None):
-    return {Unit.TILE: 1024 * share, Unit.TILE_INT8: 2048 * (int8 or share), Unit.FMA: 63.0}
+
+class Machine:
+    """Cores with a clock; ``shares`` maps a CPU to a function from seconds to its units' shares.
+
+    It gives FMA, tiles in BF16 and in INT8, None for an interrupted unit.
+    """
+
+    def __init__(self, count, shares=None, siblings=1, seconds_per_core=SECONDS_PER_CORE):
+        self.cores = [
+            Core((cpu,), tuple(cpu + count * thread for thread in range(siblings)))
+            for cpu in range(count)
+        ]
+        self.shares, self.now, self.taken = shares or {}, 1.0, dict.fromkeys(range(count), 0)
+        self.seconds_per_core = seconds_per_core
+
+    def read(self, cpus):
+        for cpu in cpus:
+            self.now += self.seconds_per_core
+            self.taken[cpu] += 1
+            shares = self.shares.get(cpu, healthy)(self.now)
+            rates = {
+                unit: share * PER_CYCLE[unit]
+                for unit, share in zip((Unit.FMA, Unit.TILE, Unit.TILE_INT8), shares, strict=True)
+                if share is not None
+            }
+            yield CoreCycles(cpu, rates, 2.5e9, self.now)
+
+    def watch(self):
+        return watch_tiles(self.cores, self.read, lambda text: None, lambda: self.now)
+
+    def judge(self, *, virtual=False):
+        return self.watch().judge(virtual=virtual)
+
+
+def healthy(now):
+    return 0.98, 0.95, 0.96
+
+
+def slow(now):
+    return 0.98, 0.41, 0.41
+
+
+def shared(now):
+    return 0.74, 0.41, 0.41
+
+
+def at_times(one, other, times):
+    """``one`` within the given (from, to) seconds, else ``other``."""
+    return lambda now: (one if any(a <= now < b for a, b in times) else other)(now)
 
 
 @pytest.mark.parametrize("virtual", [False, True])
-def test_healthy_units_pass(virtual):
-    verdict, reason, _ = judge_tiles({0: units(0.98), 1: units(0.95)}, [0, 1], virtual=virtual)
+def test_healthy_units_pass_at_once(virtual):
+    machine = Machine(2)
+    verdict, reason, _ = machine.judge(virtual=virtual)
     assert verdict is Verdict.PASS
     assert "0.95 of theory" in reason
+    assert machine.taken == {0: 1, 1: 1}
 
 
-def test_a_slow_unit_fails_on_bare_metal():
-    """Known-bad: FMA of the same core is at its full speed."""
-    verdict, reason, _ = judge_tiles({0: units(0.98), 1: units(0.4)}, [0, 1], virtual=False)
+def test_slow_unit_fails_on_bare_metal():
+    """Known-bad."""
+    verdict, reason, _ = Machine(2, {1: slow}, siblings=2).judge()
     assert verdict is Verdict.FAIL
-    assert "CPU 1 tile 0.40, CPU 1 tile int8 0.40" in reason
+    assert reason.endswith(
+        "CPU 1 (core of CPUs 1, 3) tile 0.41, CPU 1 (core of CPUs 1, 3) tile int8 0.41"
+    )
 
 
-def test_a_slow_unit_in_a_guest_is_inconclusive():
-    verdict, _, remedy = judge_tiles({0: units(0.41)}, [0], virtual=True)
+def test_slow_unit_in_guest_is_inconclusive():
+    verdict, reason, remedy = Machine(2, {0: slow}).judge(virtual=True)
     assert verdict is Verdict.INCONCLUSIVE
+    assert "CPU 0 tile 0.41" in reason
     assert "another guest" in remedy
 
 
 def test_int8_is_judged_by_itself():
-    verdict, reason, _ = judge_tiles({0: units(0.98, int8=0.5)}, [0], virtual=False)
+    verdict, reason, _ = Machine(1, {0: lambda now: (0.98, 0.98, 0.5)}).judge()
     assert verdict is Verdict.FAIL
-    assert reason.endswith("CPU 0 tile int8 0.50")
+    assert reason.endswith(": CPU 0 tile int8 0.50")
 
 
-def test_a_unit_without_reading_fails():
-    assert judge_tiles({0: units(0.98)}, [0, 1], virtual=False)[0] is Verdict.FAIL
-    assert least_share({0: units(0.98)}, [0, 1]) == 0.0
+@pytest.mark.parametrize(
+    "shares",
+    [
+        shared,
+        lambda now: (0.89, 0.41, 0.41),
+        lambda now: (None, 0.41, 0.41),
+        lambda now: (0.98, None, 0.41),
+        # FMA looks well for a moment, which is no proof that nobody was there.
+        at_times(slow, shared, [(20, 29.9)]),
+    ],
+    ids=["always", "hardly", "fma-interrupted", "tile-interrupted", "all-but-ten-seconds"],
+)
+@pytest.mark.parametrize("virtual", [False, True])
+def test_shared_core_fails_nobody(shares, virtual):
+    verdict, reason, _ = Machine(2, {1: shares}).judge(virtual=virtual)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert reason.startswith("the core was shared all the time")
+    assert reason.endswith(": CPU 1")
+
+
+def test_fast_windows_of_shared_core_do_not_count():
+    """Known-bad: beside a slow FMA nothing is known of the frequency that the tiles ran at."""
+    assert Machine(1, {0: lambda now: (0.5, 0.95, 0.95)}).judge()[0] is Verdict.INCONCLUSIVE
+
+
+def test_slow_unit_fails_in_the_neighbours_pauses():
+    shares = at_times(slow, shared, [(5, 5.1), (17, 17.1)])
+    verdict, reason, _ = Machine(1, {0: shares}).judge()
+    assert verdict is Verdict.FAIL
+    assert "CPU 0 tile 0.41" in reason
+
+
+def test_unit_quiet_for_a_moment_passes():
+    """Its neighbour goes after 50 s, and FMA did not always show it."""
+    shares = at_times(healthy, at_times(slow, shared, [(0, 40)]), [(50, 50.05)])
+    machine = Machine(2, {1: shares})
+    assert machine.judge()[0] is Verdict.PASS
+    assert machine.now < 52
+
+
+def test_slow_beside_shared_cores_fails():
+    verdict, reason, _ = Machine(3, {0: shared, 2: slow}).judge()
+    assert verdict is Verdict.FAIL
+    assert "CPU 2 tile 0.41" in reason
+    assert "less than 10 s: CPU 0" in reason
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [(healthy, Verdict.PASS), (slow, Verdict.FAIL), (shared, Verdict.INCONCLUSIVE)],
+)
+@pytest.mark.parametrize("seconds_per_core", [SECONDS_PER_CORE, 0.04], ids=["idle", "loaded"])
+def test_224_cores_are_judged_in_a_minute(shares, expected, seconds_per_core):
+    machine = Machine(224, dict.fromkeys(range(224), shares), seconds_per_core=seconds_per_core)
+    assert machine.judge()[0] is expected
+    assert machine.now < 62
+    assert max(machine.taken.values()) - min(machine.taken.values()) <= 1
+
+
+def test_one_slow_core_among_224_is_found():
+    machine = Machine(224, {100: slow})
+    verdict, reason, _ = machine.judge()
+    assert verdict is Verdict.FAIL
+    assert reason.endswith("CPU 100 tile 0.41, CPU 100 tile int8 0.41")
+    assert machine.taken[99] == 1, "a core that has passed is read no more"
+
+
+def test_figures_of_each_cpu_are_kept():
+    figures = Machine(2, {1: shared}).watch().figures
+    assert figures[0] == (
+        "fma 0.98, tile 0.95, tile int8 0.96 of theory at 2.50 GHz, 1 of 1 readings undisturbed"
+    )
+    assert figures[1].startswith("0 of ")

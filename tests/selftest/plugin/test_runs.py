@@ -137,7 +137,7 @@ class TestBenchmarkOptions:
         done = run_suite("--benchmark-disable", "-rs", machine=SLOW)
         assert done.returncode == 0
         assert "speed is not judged under --benchmark-disable" in done.stdout
-        assert "5 passed, 4 skipped" in done.stdout
+        assert "6 passed, 4 skipped" in done.stdout
 
     def test_skip_starts_no_worker(self, run_suite):
         done = run_suite("--benchmark-skip")
@@ -148,7 +148,7 @@ class TestBenchmarkOptions:
     def test_only_leaves_out_other_tests(self, run_suite, tmp_path):
         other = tmp_path / "test_other.py"
         other.write_text("def test_other(amx_trial):\n    amx_trial.outputs(amx_trial.arms[0])\n")
-        assert "9 passed, 1 skipped" in run_suite("--benchmark-only", other).stdout
+        assert "9 passed, 2 skipped" in run_suite("--benchmark-only", other).stdout
 
     def test_xdist_is_refused(self, run_suite):
         done = run_suite("-n", "1")
@@ -172,7 +172,7 @@ class TestWaivers:
     def test_waived_failures_fail_no_run(self, run_suite, tmp_path):
         done = self.run(run_suite, tmp_path, "9999-12-31")
         assert done.returncode == 0, done.stdout
-        assert "7 passed" in done.stdout
+        assert "8 passed" in done.stdout
         assert "2 waived in" in done.stdout
         assert "below the minimum" in done.stdout
         assert "(waived by lab-2 until 9999-12-31: power cap)" in done.stdout
@@ -190,11 +190,11 @@ class TestQuota:
         done = run_suite("-rs", "--amx-output", "out", machine={"quota": 0.5})
         assert done.returncode == 0, done.stdout
         assert "a CPU quota leaves this process the time of 0.5 CPUs" in done.stdout
-        assert "5 passed, 4 skipped" in done.stdout
+        assert "6 passed, 4 skipped" in done.stdout
         assert "quiet rounds" not in done.stdout
 
     def test_one_cpu_is_timed(self, run_suite):
-        assert "9 passed" in run_suite(machine={"quota": 1.0}).stdout
+        assert "10 passed" in run_suite(machine={"quota": 1.0}).stdout
 
 
 class TestFaults:
@@ -214,7 +214,7 @@ class TestFaults:
         done = run_suite("-rs", machine={"refused": {"int8@amx": "no INT8 in this version"}})
         assert done.returncode == 0, done.stdout
         assert "NOT_APPLICABLE: no INT8 in this version" in done.stdout
-        assert "6 passed, 3 skipped" in done.stdout
+        assert "7 passed, 3 skipped" in done.stdout
 
     def test_arm_beyond_its_ceiling_fails(self, run_suite):
         done = run_suite("-rf", machine={"faults": {"bf16@avx512_bf16 prepare": "beyond"}})
