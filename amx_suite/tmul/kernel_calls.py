@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["current_cpu", "set_signal_stack", "signal_name", "untouched_memory"]
+__all__ = [
+    "current_cpu",
+    "forbid_core_files",
+    "set_signal_stack",
+    "signal_name",
+    "untouched_memory",
+]
 
 import ctypes
 import mmap
@@ -10,6 +16,7 @@ import os
 import signal
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_DUMPABLE = 4
 
 
 class _SignalStack(ctypes.Structure):
@@ -29,6 +36,15 @@ def signal_name(number: int) -> str:
 def current_cpu() -> int:
     """The CPU that this thread runs on now."""
     return int(_libc.sched_getcpu())
+
+
+def forbid_core_files() -> None:
+    """Let the kernel make no core file of this process, until it runs another program.
+
+    RLIMIT_CORE does not hold where core files are piped to a program (core(5)), as they are where
+    systemd or Apport collects them.
+    """
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def set_signal_stack(size: int) -> tuple[object, int]:

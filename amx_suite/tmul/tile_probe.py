@@ -80,19 +80,19 @@ class TileResult(msgspec.Struct, frozen=True):
 
 
 class RunCheck(Request, frozen=True, tag=True):
-    """Run the check of that name on the CPU."""
+    """Run the check of that name on these CPUs at once."""
 
     # More than twice the time of a check, because it may have a control.
     seconds_to_answer: ClassVar[float] = 150.0
 
     check: str
-    cpu: int
+    cpus: tuple[int, ...]
 
 
 class Checked(Reply, frozen=True, tag=True):
-    """How the check ended."""
+    """How the check ended on each CPU."""
 
-    result: TileResult
+    results: tuple[TileResult, ...]
 
 
 def probe_tiles(
@@ -110,8 +110,7 @@ def probe_tiles(
             for cpu in cpus:
                 if [each.status for each in results].count(TileStatus.TIMEOUT) == _MOST_THAT_HANG:
                     break
-                checked = child.ask(RunCheck(MULTIPLICATION, cpu), Checked)
-                results.append(checked.result)
+                results += child.ask(RunCheck(MULTIPLICATION, (cpu,)), Checked).results
     except LostChildError as lost:
         last = "".join(f" ({line})" for line in lost.stderr_tail.splitlines()[-1:])
         why = f"the child ended before it reached this CPU: {lost.what}{last}"

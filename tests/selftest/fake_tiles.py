@@ -11,7 +11,14 @@ from amx_suite.tmul.batch import BatchResult, Mismatch, SoakSlice, TileBatch
 from amx_suite.tmul.checks import Checks
 from amx_suite.tmul.exactness import TileBench
 from amx_suite.tmul.state_checks import Check
-from amx_suite.tmul.tile_probe import MULTIPLICATION, Answered, Questions
+from amx_suite.tmul.tile_probe import (
+    MULTIPLICATION,
+    Answered,
+    Checked,
+    Questions,
+    TileResult,
+    TileStatus,
+)
 from amx_suite.tmul.xcomp import XcompReply
 from amx_suite.worker.jail import refuse_amx
 
@@ -80,11 +87,19 @@ class Hanging(Faulty):
     checks: ClassVar = {MULTIPLICATION: Check(lambda cpu: time.sleep(60 * cpu), seconds=0.2)}
 
 
+class Counting(Faulty):
+    """Says of each CPU on how many the check runs at once."""
+
+    def handle(self, request, arrays):
+        together = f"1 of {len(request.cpus)}"
+        return Checked(tuple(TileResult(c, TileStatus.OK, together) for c in request.cpus)), {}
+
+
 class EndsOn1(Faulty):
     """The child itself ends, not its fork."""
 
     def handle(self, request, arrays):
-        if request.cpu == 1:
+        if request.cpus == (1,):
             sys.exit("no libc here")
         return super().handle(request, arrays)
 
