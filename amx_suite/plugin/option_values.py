@@ -25,8 +25,8 @@ from amx_suite.workloads import WORKLOADS
 #: Takes the text and where it was given (option or variable); raises UsageError.
 Parser = Callable[[str, str], Any]
 
-#: Seconds that one trial may measure, by the level to which it belongs: on two cores levels 2 and 3
-#: then take about 3 and 15 minutes. Level 1 has no trials.
+#: Seconds that one launch of a trial may measure, by the level to which it belongs. Level 1 has no
+#: trials. What a whole level then takes is computed in ``trial.design_time``.
 LEVEL_BUDGET_SECONDS: dict[int, float] = {1: 40.0, 2: 40.0, 3: 150.0, 4: 1800.0}
 
 _TRUE = ("1", "true", "yes", "on")
