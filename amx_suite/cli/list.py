@@ -1,4 +1,4 @@
-"""``amx-suite list``: every run case with its gates and needs."""
+"""``amx-suite list``: every run case with its gates and needs; how long each level takes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import msgspec
 
 from amx_suite.engines import ENGINES
 from amx_suite.gates.loader import gates_that_fit, load_gates
-from amx_suite.plugin.options import Settings, add_options
-from amx_suite.report.listing import listing
+from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, Settings, add_options
+from amx_suite.plugin.time_left import run_time
+from amx_suite.report.listing import LevelRow, listing
 from amx_suite.report.table import terminal_width
 from amx_suite.workloads import WORKLOADS
 
-#: The options that change a run case or its gates.
-_OPTIONS = ("gates", "cores", "seed", "weights")
+#: The options that change a run case, its gates or how long a level takes.
+_OPTIONS = ("gates", "cores", "seed", "weights", "budget", "soak")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_options(parser.add_argument, "", _OPTIONS)
+
+
+def _level_row(settings: Settings, level: int, engine: str) -> LevelRow:
+    chosen = msgspec.structs.replace(settings, level=level, engines=(engine,))
+    return LevelRow(level, engine, settings.instance.cores, run_time(chosen))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,6 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
         ENGINES,
         WORKLOADS,
         gates,
+        [
+            _level_row(settings, level, engine)
+            for level in LEVEL_BUDGET_SECONDS
+            for engine in ENGINES
+        ],
         fitting=set(gates_that_fit(gates)),
         cores=settings.instance.cores,
         seed=settings.seed,

@@ -6,7 +6,7 @@ __all__ = ["RUN", "SETTINGS", "HostView", "Run"]
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.selection import is_timed, level_of, trials_of
+from amx_suite.plugin.time_left import run_time, time_left
 from amx_suite.plugin.trials import AmxTrial, Trials
 from amx_suite.trial.calibrate import (
     DEFAULT_SECONDS,
@@ -51,6 +52,7 @@ from amx_suite.workloads.base import Inputs
 if TYPE_CHECKING:
     from pytest_benchmark.session import BenchmarkSession
 
+    from amx_suite.trial.design_time import DesignTime
     from amx_suite.worker.process import IsaWorker
     from amx_suite.worker.unit_probe import UnitProbe
 
@@ -152,7 +154,7 @@ class Run:
     @cached_property
     def trials(self) -> Trials:
         """The trials that tests have asked for."""
-        return Trials(self._open_trial, self.progress)
+        return Trials(self._open_trial, self.progress, self._time_left)
 
     @property
     def benchmarks(self) -> BenchmarkSession | None:
@@ -200,7 +202,7 @@ class Run:
         return [
             *header_lines(self.host.facts, self.host.support),
             _quiet_line(self.calibration),
-            _run_line(self.settings),
+            _run_line(self.settings, timed=not self.why_not_timed),
         ]
 
     @property
@@ -294,6 +296,17 @@ class Run:
                 self.progress.show(f"the quiet reference was not stored: {error}", keep=True)
         return found
 
+    def _time_left(
+        self, items: Sequence[pytest.Item], again: Collection[Trial], most_again_seconds: float
+    ) -> DesignTime:
+        return time_left(
+            items,
+            again,
+            self.settings,
+            timed=not self.why_not_timed,
+            most_again_seconds=most_again_seconds,
+        )
+
     def _open_trial(self, trial: Trial) -> AmxTrial:
         settings = self.settings
         return AmxTrial(
@@ -328,7 +341,7 @@ def _quiet_line(calibration: Calibration | None) -> str:
     )
 
 
-def _run_line(settings: Settings) -> str:
+def _run_line(settings: Settings, *, timed: bool) -> str:
     others = [
         name
         for name, engine in ENGINES.items()
@@ -337,7 +350,8 @@ def _run_line(settings: Settings) -> str:
     more = f" (also available: {', '.join(others)})" if others else ""
     trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
     return (
-        f"amx run: level {settings.level}, engines: {', '.join(settings.engines) or 'none'}{more}, "
+        f"amx run: level {settings.level}, by design {run_time(settings, timed=timed)}, "
+        f"engines: {', '.join(settings.engines) or 'none'}{more}, "
         f"instance: {settings.instance}, seed {settings.seed}, "
         f"trials: {', '.join(trials) or 'none'}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
+    "engine_of",
     "is_ours",
     "is_timed",
     "level_of",
@@ -144,6 +145,15 @@ def trial_of(item: pytest.Item) -> Trial | None:
     callspec = getattr(item, "callspec", None)
     trial = callspec.params.get("amx_trial") if callspec else None
     return trial if isinstance(trial, Trial) else None
+
+
+def engine_of(item: pytest.Item) -> str:
+    """The engine that a test is about, empty if it is about none."""
+    trial = trial_of(item)
+    if trial is not None:
+        return trial.arms[0].engine
+    callspec = getattr(item, "callspec", None)
+    return (callspec.params.get("amx_engine") if callspec else None) or ""
 
 
 def is_ours(test: pytest.Item | pytest.Metafunc) -> bool:

@@ -36,7 +36,7 @@ class ProgressLine:
         """Show the text in place of the one before.
 
         ``keep`` makes it a line that stays. In a log file each text has its own line, and
-        ``seldom`` leaves out those that follow the last one too soon.
+        ``seldom`` leaves out those that follow the last one too soon; kept lines do not count.
         """
         terminal = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is None or terminal.verbosity < 0:
@@ -45,7 +45,8 @@ class ProgressLine:
             if terminal.isatty and not keep:
                 terminal.rewrite(text, erase=True)
             elif not seldom or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-                self._last_line = time.monotonic()
+                if not keep:
+                    self._last_line = time.monotonic()
                 terminal.ensure_newline()
                 terminal.write_line(text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["MOST_SECONDS", "AmxTrial", "Trials"]
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
@@ -22,11 +22,17 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import GateResult, Lack
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.plugin.selection import trial_of
 from amx_suite.plugin.terminal import ProgressLine
+from amx_suite.trial.design_time import DesignTime
 from amx_suite.trial.session import TrialSession
 
 #: Seconds for all second measurements of a run; one that has begun is finished.
 MOST_SECONDS = 600.0
+
+#: The design time of tests that are still to run. Of the trials named only the second measurement
+#: is left, and the seconds limit all of these.
+TimeLeft = Callable[[Sequence[pytest.Item], Collection[Trial], float], DesignTime]
 
 
 class AmxTrial(TrialSession):
@@ -84,11 +90,17 @@ class AmxTrial(TrialSession):
 
 
 class Trials:
-    """The trials that tests asked for: one is open at a time, all results are kept."""
+    """The trials that tests asked for: one is open at a time, all results are kept.
 
-    def __init__(self, make: Callable[[Trial], AmxTrial], progress: ProgressLine) -> None:
+    ``progress`` shows the time left when a trial begins.
+    """
+
+    def __init__(
+        self, make: Callable[[Trial], AmxTrial], progress: ProgressLine, time_left: TimeLeft
+    ) -> None:
         self._make = make
         self._progress = progress
+        self._time_left = time_left
         self._made: dict[Trial, AmxTrial] = {}
         self._open: AmxTrial | None = None
         self._waiting: dict[Trial, set[str]] = {}
@@ -117,9 +129,12 @@ class Trials:
 
     def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
         """Run a test of the trial; report it, or put it at the end of the run."""
-        waiting = self._waiting.setdefault(trial, set())
+        if trial not in self._waiting:
+            self._waiting[trial] = set()
+            self._announce(item, trial, MOST_SECONDS)
+        waiting = self._waiting[trial]
         if item.nodeid in waiting:
-            self._finalize(trial)
+            self._finalize(item, trial)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         made = self._made.get(trial)
@@ -137,13 +152,31 @@ class Trials:
                 item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    def _finalize(self, trial: Trial) -> None:
+    def _announce(self, item: pytest.Item, trial: Trial, most_again: float) -> None:
+        """Say which trial begins with this test, and how long it and all after it take."""
+        items = item.session.items
+        # A test that runs again stands in the list twice.
+        left = items[len(items) - 1 - items[::-1].index(item) :]
+        again = [other for other, names in self._waiting.items() if names]
+        time_left = self._time_left(left, again, most_again)
+        name, tail = f"{trial.name} {trial.shape}", f"about {time_left} left"
+        if trial in again:
+            number = f"second measurement {again.index(trial) + 1} of {len(again)}"
+            tail += f"; none begins later than {MOST_SECONDS / 60:g} min after the first"
+        else:
+            trials = {trial_of(each) for each in items} - {None}
+            number = f"trial {len(self._waiting)} of {len(trials)}"
+        self._progress.show(f"{number}: {name}, {tail}", keep=True)
+
+    def _finalize(self, item: pytest.Item, trial: Trial) -> None:
         """Drop the first measurement, so that the next test measures again, if time is left."""
         if self._made[trial].is_final:
             return
         if self._second_began is None:
             self._second_began = time.monotonic()
-        if time.monotonic() - self._second_began < MOST_SECONDS:
+        time_left = MOST_SECONDS - (time.monotonic() - self._second_began)
+        if time_left > 0:
+            self._announce(item, trial, time_left)
             dropped = self._made.pop(trial)
             if self._open is dropped:
                 self.close()

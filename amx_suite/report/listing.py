@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CaseRow", "Listing", "listing"]
+__all__ = ["CaseRow", "LevelRow", "Listing", "listing"]
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -15,6 +15,7 @@ from amx_suite.core.trial import Trial, arms_of
 from amx_suite.engines.base import Engine
 from amx_suite.report.table import Column, Table
 from amx_suite.trial.decide import gates_of
+from amx_suite.trial.design_time import DesignTime
 from amx_suite.workloads.base import ModelWorkload
 
 
@@ -34,8 +35,17 @@ class CaseRow(msgspec.Struct, frozen=True):
     engine_unavailable: str | None
 
 
+class LevelRow(msgspec.Struct, frozen=True):
+    """How long a level takes by design with one engine, on this number of cores."""
+
+    level: int
+    engine: str
+    cores: int
+    time: DesignTime
+
+
 class Listing(msgspec.Struct, frozen=True):
-    """All cases and gates.
+    """All cases and gates, and the design times of all levels.
 
     ``idle_gates`` are the ids of gates that judge no case, as after a slip in a shape, and
     ``gates_elsewhere`` those of gates for other CPUs than this machine's. ``lacks``
@@ -48,6 +58,7 @@ class Listing(msgspec.Struct, frozen=True):
     idle_gates: tuple[str, ...]
     gates_elsewhere: tuple[str, ...]
     lacks: tuple[str, ...]
+    levels: tuple[LevelRow, ...]
 
     def terminal(self, *, width: int) -> str:
         """The cases as a table, then what they need and what else there is to know."""
@@ -75,6 +86,10 @@ class Listing(msgspec.Struct, frozen=True):
                 for gate in self.idle_gates
             ),
             *(f"gate {gate}: for a CPU with other features" for gate in self.gates_elsewhere),
+            *(
+                f"level {row.level}, engine {row.engine}, cores {row.cores}: by design {row.time}"
+                for row in self.levels
+            ),
         ]
         return table.terminal(width=width) + "".join(f"{line}\n" for line in lines)
 
@@ -83,6 +98,7 @@ def listing(
     engines: Mapping[str, Engine],
     workloads: Mapping[str, ModelWorkload],
     gates: Sequence[Gate],
+    levels: Sequence[LevelRow],
     *,
     fitting: Collection[Gate],
     cores: int,
@@ -149,4 +165,6 @@ def listing(
     ]
     cases.sort(key=lambda case: case.level)
     elsewhere = tuple(gate.id for gate in gates if gate not in fitting)
-    return Listing(tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks))
+    return Listing(
+        tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks), tuple(levels)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,23 @@ def test_list_has_every_case_and_gate(capsys: pytest.CaptureFixture[str]) -> Non
     assert "amx_tile" not in fp32["cpu_flags"]
     assert listing["idle_gates"] == []
     assert len(listing["gates"]) == len(load_gates(None))
+
+
+def test_list_has_every_levels_design_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--cores", "1", "--json"]) == 0
+    levels = json.loads(capsys.readouterr().out)["levels"]
+    assert [(row["level"], row["engine"]) for row in levels] == [
+        (level, engine) for level in (1, 2, 3, 4) for engine in ENGINES
+    ]
+    assert all(0 < row["time"]["quiet_seconds"] < row["time"]["most_seconds"] for row in levels)
+    assert cli.main(["list", "--cores", "1", "--budget", "5"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        len(re.findall(r"^level \d, engine \w+, cores 1: by design \d+ to", out, re.MULTILINE))
+        == 12
+    )
+    assert "level 3, engine eager, cores 1: by design" in out
+    assert "(in part by figures of ipex)" in out
 
 
 def test_list_says_what_an_engine_lacks(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from amx_suite import cli
@@ -15,9 +17,11 @@ from amx_suite.cli.entry import COMMANDS
 from amx_suite.core.precision import Precision
 from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
+from amx_suite.host.instance import Instance
 from amx_suite.host.reasons import Reason
 from amx_suite.plugin import fixtures
-from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS
+from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS, Settings
+from amx_suite.plugin.time_left import run_time
 from amx_suite.workloads import WORKLOADS
 from amx_suite.workloads.operators import build_operator
 
@@ -158,6 +162,19 @@ def test_shapes_stand_at_their_levels() -> None:
         for (mode, level), shape in workload.shapes.items():
             cells = " ".join(row(PAGES["docs/options.md"], str(level)))
             assert str(shape) in cells, f"{workload.name} {mode}"
+
+
+@pytest.mark.parametrize("level", LEVEL_BUDGET_SECONDS)
+def test_design_times_are_those_computed(level: int) -> None:
+    settings = msgspec.structs.replace(
+        Settings.read(argparse.Namespace(), environ={}),
+        level=level,
+        engines=("ipex",),
+        instance=Instance((0, 1)),
+    )
+    assert row(PAGES["docs/options.md"], str(level))[1] == str(run_time(settings))
+    if level == 3:
+        assert f"{run_time(settings)} by design" in PAGES["README.md"].replace("\n", " ")
 
 
 def test_minima_are_those_of_the_table() -> None:

@@ -97,6 +97,9 @@ class TestMeasuredAgain:
         assert done.returncode == 0, done.stdout
         assert done.stdout.count("gemm-inference-ipex: not quiet enough") == 1
         assert "11 passed" in done.stdout
+        again = "second measurement 1 of 1: gemm-inference-ipex b16x128, about"
+        assert done.stdout.count(again) == 1
+        assert "left; none begins later than 10 min after the first" in done.stdout
         assert {gate["verdict"] for gate in gates_of(tmp_path)} == {"PASS"}
         assert len(json.loads((tmp_path / "out.json").read_text())["benchmarks"]) == 9
 
@@ -112,6 +115,7 @@ class TestMeasuredAgain:
         done = run_busy(readings=1800, second_seconds=0)
         assert re.search(r"6 passed, .*4 inconclusive", done.stdout), done.stdout
         assert done.stdout.count("preparing bf16@amx ") == 1
+        assert "second measurement" not in done.stdout
 
 
 class TestInconclusive:
