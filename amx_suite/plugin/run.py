@@ -202,8 +202,15 @@ class Run:
         return [
             *header_lines(self.host.facts, self.host.support),
             _quiet_line(self.calibration),
-            _run_line(self.settings, timed=not self.why_not_timed),
+            _run_line(self.settings, self._design_time),
         ]
+
+    @property
+    def _design_time(self) -> DesignTime | None:
+        """How long the run takes by design; None where AMX is not usable, so that nothing runs."""
+        if not self.host.support.usable:
+            return None
+        return run_time(self.settings, timed=not self.why_not_timed)
 
     @property
     def _cpus(self) -> tuple[int, ...]:
@@ -341,16 +348,17 @@ def _quiet_line(calibration: Calibration | None) -> str:
     )
 
 
-def _run_line(settings: Settings, *, timed: bool) -> str:
+def _run_line(settings: Settings, design_time: DesignTime | None) -> str:
     others = [
         name
         for name, engine in ENGINES.items()
         if name not in settings.engines and engine.why_unavailable() is None
     ]
+    takes = "" if design_time is None else f"by design {design_time}, "
     more = f" (also available: {', '.join(others)})" if others else ""
     trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
     return (
-        f"amx run: level {settings.level}, by design {run_time(settings, timed=timed)}, "
+        f"amx run: level {settings.level}, {takes}"
         f"engines: {', '.join(settings.engines) or 'none'}{more}, "
         f"instance: {settings.instance}, seed {settings.seed}, "
         f"trials: {', '.join(trials) or 'none'}"

@@ -104,11 +104,13 @@ class Trials:
         self._made: dict[Trial, AmxTrial] = {}
         self._open: AmxTrial | None = None
         self._waiting: dict[Trial, set[str]] = {}
+        self._item: pytest.Item | None = None
         self._second_began: float | None = None
 
     def open(self, trial: Trial) -> AmxTrial:
         """The trial, the one before it closed; its workers start when something is asked of it."""
         if trial not in self._made:
+            self._announce(trial, MOST_SECONDS)
             self._made[trial] = self._make(trial)
         found = self._made[trial]
         if self._open is not found:
@@ -129,12 +131,10 @@ class Trials:
 
     def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
         """Run a test of the trial; report it, or put it at the end of the run."""
-        if trial not in self._waiting:
-            self._waiting[trial] = set()
-            self._announce(item, trial, MOST_SECONDS)
-        waiting = self._waiting[trial]
+        self._item = item
+        waiting = self._waiting.setdefault(trial, set())
         if item.nodeid in waiting:
-            self._finalize(item, trial)
+            self._finalize(trial)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         made = self._made.get(trial)
@@ -152,11 +152,13 @@ class Trials:
                 item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    def _announce(self, item: pytest.Item, trial: Trial, most_again: float) -> None:
-        """Say which trial begins with this test, and how long it and all after it take."""
-        items = item.session.items
+    def _announce(self, trial: Trial, most_again: float) -> None:
+        """Say which trial begins with the present test, and how long it and all after it take."""
+        if self._item is None:
+            return
+        items = self._item.session.items
         # A test that runs again stands in the list twice.
-        left = items[len(items) - 1 - items[::-1].index(item) :]
+        left = items[len(items) - 1 - items[::-1].index(self._item) :]
         again = [other for other, names in self._waiting.items() if names]
         time_left = self._time_left(left, again, most_again)
         name, tail = f"{trial.name} {trial.shape}", f"about {time_left} left"
@@ -165,10 +167,10 @@ class Trials:
             tail += f"; none begins later than {MOST_SECONDS / 60:g} min after the first"
         else:
             trials = {trial_of(each) for each in items} - {None}
-            number = f"trial {len(self._waiting)} of {len(trials)}"
+            number = f"trial {len(self._made) + 1} of {len(trials)}"
         self._progress.show(f"{number}: {name}, {tail}", keep=True)
 
-    def _finalize(self, item: pytest.Item, trial: Trial) -> None:
+    def _finalize(self, trial: Trial) -> None:
         """Drop the first measurement, so that the next test measures again, if time is left."""
         if self._made[trial].is_final:
             return
@@ -176,7 +178,7 @@ class Trials:
             self._second_began = time.monotonic()
         time_left = MOST_SECONDS - (time.monotonic() - self._second_began)
         if time_left > 0:
-            self._announce(item, trial, time_left)
+            self._announce(trial, time_left)
             dropped = self._made.pop(trial)
             if self._open is dropped:
                 self.close()

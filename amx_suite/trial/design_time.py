@@ -32,7 +32,7 @@ from amx_suite.workloads import WORKLOADS
 
 _TABLE = Path(__file__).with_name("design_time.toml")
 
-#: Steps of a warm-up: those of a prepared arm whose step is longer than in the table.
+#: Steps of a warm-up, by which a longer step than in the table makes the preparation longer.
 _WARMUP_STEPS = 3
 
 _Seconds = Annotated[float, Meta(ge=0, lt=1e6)]
@@ -166,21 +166,11 @@ def whole_level(
     level: int, budgets: Mapping[Trial, float], engines: Iterable[str], figures: Figures
 ) -> list[Part]:
     """The parts of a level, with these trials and their budgets, and these engines."""
-
-    def names(*, engine: bool, workload: bool) -> frozenset[str]:
-        return frozenset(
-            row.test
-            for row in figures.test
-            if row.level <= level and bool(row.engine) is engine and bool(row.workload) is workload
-        )
-
+    tests = frozenset(row.test for row in figures.test if row.level <= level)
     return [
-        Part(tests=names(engine=False, workload=False)),
-        *(Part(engine, tests=names(engine=True, workload=False)) for engine in engines),
-        *(
-            Part(trial.arms[0].engine, trial, budget, names(engine=True, workload=True))
-            for trial, budget in budgets.items()
-        ),
+        Part(tests=tests),
+        *(Part(engine, tests=tests) for engine in engines),
+        *(Part(t.arms[0].engine, t, budget, tests) for t, budget in budgets.items()),
     ]
 
 
@@ -233,14 +223,14 @@ def _trial_seconds(part: Part, row: TrialFigures, figures: Figures) -> tuple[Spa
     assert trial is not None
     prepare = evidence = round_ = _NOTHING
     reading = READING_SECONDS * len(trial.units)
+    scale = _step_scale(trial, row, figures)
     for arm in trial.arms:
         engine = ENGINES.get(arm.engine)
         if engine is not None and engine.why_not(arm.workload.mode, arm.precision) is not None:
             continue
         known = row.of_arm(arm)
-        step = known.step.times(_step_scale(trial, row, figures))
-        longer = max(0.0, step.most - known.step.most) * _WARMUP_STEPS
-        prepare += known.prepare + Span(longer, longer)
+        step = known.step.times(scale)
+        prepare += known.prepare + known.step.times(_WARMUP_STEPS * max(0.0, scale - 1.0))
         evidence += figures.evidence + step
         round_ += Span(_slice(step.quiet) + reading, _slice(step.most) + reading)
     if part.budget_seconds is None:

@@ -71,6 +71,11 @@ class TestHeader:
         header = run_suite("--collect-only", "--amx-level", "3", "--amx-cores", "1").stdout
         assert re.search(r"amx run: level 3, by design \d+ to \d+ min, engines: ipex", header)
 
+    def test_says_nothing_without_amx(self, run_suite):
+        done = run_suite(machine={"usable": False})
+        assert "amx run: level 2, engines: ipex" in done.stdout
+        assert trials_begun(done.stdout) == []
+
     def test_shorter_if_not_timed(self, run_suite):
         texts = [
             run_suite("--collect-only", "--amx-level", "3", *more).stdout

@@ -113,7 +113,7 @@ class TestByHand:
         """The warm-up's steps are longer, too."""
         large = Trial.of(RESNET, "ipex", Shape(64, 224), cores=2)
         assert time_of(part(large, budget=1800.0)).quiet_seconds == pytest.approx(
-            50 + 5 * 3 * 1.5 + 12 * 5 * 1.06 + 5 * 2
+            50 + 5 * 3 * 0.75 + 12 * 5 * 1.06 + 5 * 2
         )
 
     def test_other_tests_of_the_level(self):
