@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_trial import RESNET, SHAPE, full_trial
+from fake_trial import RESNET, SHAPE, World, full_trial, gate, make_session
 
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.trial import Trial
+from amx_suite.core.units import Unit
 from amx_suite.trial.design_time import Figures, Part, design_time, load_figures, whole_level
 from amx_suite.workloads import WORKLOADS
 
@@ -121,6 +122,43 @@ class TestByHand:
         assert whole(2, from_start=True) == timed
         assert whole(3, from_start=True).quiet_seconds == pytest.approx(timed.quiet_seconds + 6)
         assert whole(4, from_start=True).most_seconds == pytest.approx(timed.most_seconds + 8 + 105)
+
+
+class TestAgainstTheRealTrial:
+    """The session itself on a fake clock: steps of 0.15 s, two a slice, and 5 s to prepare."""
+
+    FIGURES = msgspec.toml.decode(
+        TABLE.replace("[0.25, 0.5]", "[0.15, 0.15]").replace("[10, 20]", "[5, 5]").encode(),
+        type=Figures,
+    )
+
+    def seconds(self, world, *gates):
+        session = make_session(world, gates, budget_seconds=100.0)
+        session.result()
+        return world.now
+
+    @pytest.fixture
+    def world(self):
+        world = World()
+        world.seconds = dict.fromkeys(world.seconds, 0.15)
+        return world
+
+    @pytest.fixture
+    def design(self):
+        return time_of(part(budget=100.0), figures=self.FIGURES, again=0.0)
+
+    def test_quiet_trial(self, world, design):
+        """Its evidence takes no time on the fake clock."""
+        evidence = 5 * (1 + 0.15)
+        assert self.seconds(world) + evidence == pytest.approx(design.quiet_seconds, abs=0.1)
+
+    def test_failing_trial_takes_no_longer(self, world, design):
+        taken = self.seconds(world, gate(2.0))
+        assert design.quiet_seconds < taken < design.most_seconds
+
+    def test_busy_trial_takes_its_budget(self, world, design):
+        world.rates[Unit.TILE] = 400.0
+        assert 100.0 + 5 * 5 <= self.seconds(world, gate(2.0)) < design.most_seconds
 
 
 class TestWithoutFigures:
