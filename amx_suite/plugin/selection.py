@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from amx_suite.core.case import Mode, Workload
+from amx_suite.core.case import Mode, RunCase, Workload
 from amx_suite.core.trial import Trial, ceilings
 from amx_suite.engines import ENGINES
 from amx_suite.trial.decide import gates_of
@@ -148,12 +148,16 @@ def trial_of(item: pytest.Item) -> Trial | None:
 
 
 def engine_of(item: pytest.Item) -> str:
-    """The engine that a test is about, empty if it is about none."""
-    trial = trial_of(item)
-    if trial is not None:
-        return trial.arms[0].engine
+    """The engine that a test is about, by its trial, run case or name; empty without one."""
     callspec = getattr(item, "callspec", None)
-    return (callspec.params.get("amx_engine") if callspec else None) or ""
+    for name, value in callspec.params.items() if callspec else ():
+        if isinstance(value, Trial):
+            return value.arms[0].engine
+        if isinstance(value, RunCase):
+            return value.engine
+        if name == "amx_engine":
+            return value or ""
+    return ""
 
 
 def is_ours(test: pytest.Item | pytest.Metafunc) -> bool:

@@ -2,12 +2,16 @@
 
 import argparse
 import re
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from fake_trial import full_trial
 
+from amx_suite.core.precision import Precision
 from amx_suite.host.instance import Instance
 from amx_suite.plugin.options import Settings
+from amx_suite.plugin.selection import engine_of
 from amx_suite.plugin.time_left import run_time
 
 pytestmark = pytest.mark.selftest
@@ -64,6 +68,22 @@ class TestDesignTime:
     def test_users_soak_counts(self):
         long, short = (designed(level=4, soak_seconds=float(s)) for s in (1000, 600))
         assert long.quiet_seconds - short.quiet_seconds == pytest.approx(400)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "engine"),
+    [
+        ({"amx_trial": full_trial()}, "ipex"),
+        ({"precision": Precision.BF16, "amx_engine": "eager"}, "eager"),
+        ({"amx_engine": None}, ""),
+        ({"any_name": full_trial().arms[1]}, "ipex"),
+        ({"size": 256}, ""),
+    ],
+)
+def test_engine_of_a_test(parameters, engine):
+    callspec = SimpleNamespace(params=parameters)
+    assert engine_of(SimpleNamespace(callspec=callspec)) == engine
+    assert engine_of(SimpleNamespace()) == ""
 
 
 class TestHeader:
