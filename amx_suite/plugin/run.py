@@ -206,11 +206,11 @@ class Run:
         ]
 
     @property
-    def _design_time(self) -> DesignTime | None:
-        """How long the run takes by design; None where AMX is not usable, so that nothing runs."""
-        if not self.host.support.usable:
-            return None
-        return run_time(self.settings, timed=not self.why_not_timed)
+    def _design_time(self) -> DesignTime:
+        """How long the run takes by design."""
+        return run_time(
+            self.settings, timed=not self.why_not_timed, with_amx=self.host.support.usable
+        )
 
     @property
     def _cpus(self) -> tuple[int, ...]:
@@ -311,6 +311,7 @@ class Run:
             again,
             self.settings,
             timed=not self.why_not_timed,
+            with_amx=self.host.support.usable,
             most_again_seconds=most_again_seconds,
         )
 
@@ -348,17 +349,16 @@ def _quiet_line(calibration: Calibration | None) -> str:
     )
 
 
-def _run_line(settings: Settings, design_time: DesignTime | None) -> str:
+def _run_line(settings: Settings, design_time: DesignTime) -> str:
     others = [
         name
         for name, engine in ENGINES.items()
         if name not in settings.engines and engine.why_unavailable() is None
     ]
-    takes = "" if design_time is None else f"by design {design_time}, "
     more = f" (also available: {', '.join(others)})" if others else ""
     trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
     return (
-        f"amx run: level {settings.level}, {takes}"
+        f"amx run: level {settings.level}, by design {design_time}, "
         f"engines: {', '.join(settings.engines) or 'none'}{more}, "
         f"instance: {settings.instance}, seed {settings.seed}, "
         f"trials: {', '.join(trials) or 'none'}"

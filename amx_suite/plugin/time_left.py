@@ -16,8 +16,11 @@ from amx_suite.plugin.trials import MOST_SECONDS
 from amx_suite.trial.design_time import DesignTime, Part, design_time, load_figures, whole_level
 
 
-def run_time(settings: Settings, *, timed: bool = True) -> DesignTime:
-    """The design time of a whole run of the level, engines, cores and budget chosen."""
+def run_time(settings: Settings, *, timed: bool = True, with_amx: bool = True) -> DesignTime:
+    """The design time of a whole run of the level, engines, cores and budget chosen.
+
+    Without AMX that of what needs none.
+    """
     figures = load_figures()
     parts = whole_level(
         settings.level,
@@ -33,6 +36,7 @@ def run_time(settings: Settings, *, timed: bool = True) -> DesignTime:
         soak_seconds=settings.soak_seconds,
         most_again_seconds=MOST_SECONDS,
         from_start=True,
+        with_amx=with_amx,
     )
 
 
@@ -42,6 +46,7 @@ def time_left(
     settings: Settings,
     *,
     timed: bool,
+    with_amx: bool,
     most_again_seconds: float,
 ) -> DesignTime:
     """The design time of these tests, which are those that a run has still to do.
@@ -68,4 +73,5 @@ def time_left(
         soak_seconds=settings.soak_seconds,
         most_again_seconds=most_again_seconds,
         from_start=False,
+        with_amx=with_amx,
     )

@@ -165,6 +165,4 @@ def listing(
     ]
     cases.sort(key=lambda case: case.level)
     elsewhere = tuple(gate.id for gate in gates if gate not in fitting)
-    return Listing(
-        tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks), tuple(levels)
-    )
+    return Listing(tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks), tuple(levels))

@@ -87,6 +87,7 @@ class TestFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: str = ""
     workload: str = ""
     soak: bool = False
+    needs_amx: bool = False
 
 
 class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +105,7 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own = [row for row in rows if row.engine == trial.arms[0].engine]
         return next(iter(own or rows), None)
 
-    def of_tests(self, part: Part) -> list[TestFigures]:
+    def of_tests(self, part: Part, *, with_amx: bool) -> list[TestFigures]:
         """The rows of the part's tests, each its own or that of another engine."""
         workload = "" if part.trial is None else str(part.trial.workload)
         rows = [
@@ -113,6 +114,7 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if row.test in part.tests
             and row.workload == workload
             and bool(row.engine) is bool(part.engine)
+            and (with_amx or not row.needs_amx)
         ]
         found: dict[str, TestFigures] = {}
         for row in rows:
@@ -181,8 +183,9 @@ def design_time(
     soak_seconds: float,
     most_again_seconds: float,
     from_start: bool,
+    with_amx: bool,
 ) -> DesignTime:
-    """The time that these parts take.
+    """The time that these parts take; without AMX that of the arms and tests which need none.
 
     ``soak_seconds`` is the user's; ``most_again_seconds`` limits all second measurements, of which
     one that has begun is finished. ``from_start`` counts the start of the run, too, and the first
@@ -200,12 +203,12 @@ def design_time(
             if row is None:
                 unknown.append(part.trial.name)
                 continue
-            first, second = _trial_seconds(part, row, figures)
+            first, second = _trial_seconds(part, row, figures, with_amx=with_amx)
             total += first
             again += [second] if second else []
             scale = _test_scale(part.trial, row, figures)
             borrowed |= dict.fromkeys({row.engine} - {part.engine})
-        for test in figures.of_tests(part):
+        for test in figures.of_tests(part, with_amx=with_amx):
             total += test.seconds.times(scale)
             total += Span(soak_seconds, soak_seconds) if test.soak else _NOTHING
             borrowed |= dict.fromkeys({test.engine} - {part.engine})
@@ -217,7 +220,9 @@ def design_time(
     return DesignTime(total.quiet, total.most, tuple(borrowed), tuple(unknown))
 
 
-def _trial_seconds(part: Part, row: TrialFigures, figures: Figures) -> tuple[Span, float]:
+def _trial_seconds(
+    part: Part, row: TrialFigures, figures: Figures, *, with_amx: bool
+) -> tuple[Span, float]:
     """What the trial takes, and the most of its second measurement, 0 if it is not timed."""
     trial = part.trial
     assert trial is not None
@@ -225,6 +230,8 @@ def _trial_seconds(part: Part, row: TrialFigures, figures: Figures) -> tuple[Spa
     reading = READING_SECONDS * len(trial.units)
     scale = _step_scale(trial, row, figures)
     for arm in trial.arms:
+        if arm.isa.allows_amx and not with_amx:
+            continue
         engine = ENGINES.get(arm.engine)
         if engine is not None and engine.why_not(arm.workload.mode, arm.precision) is not None:
             continue

@@ -80,6 +80,7 @@ class TrialSession:
         self._rounds: list[Round] = []
         self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}
+        self._losses: dict[tuple[Arm, int, int], Any] = {}
         self._started = ""
         self._result: TrialResult | None = None
         self._failure: BaseException | None = None
@@ -139,9 +140,12 @@ class TrialSession:
             self._outputs[case.id] = self._pool.worker(case).outputs()
         return self._outputs[case.id]
 
-    def losses(self, case: Arm, *, steps: int, batch: int) -> Any:
-        """The arm's losses over the first training steps."""
-        return self._pool.worker(case).losses(steps=steps, batch=batch)
+    def losses(self, case: Arm, *, steps: int, batch: int, again: bool = False) -> Any:
+        """The arm's losses over the first training steps; computed once, or ``again``."""
+        key = case, steps, batch
+        if again or key not in self._losses:
+            self._losses[key] = self._pool.worker(case).losses(steps=steps, batch=batch)
+        return self._losses[key]
 
     def gradients(self, case: Arm, *, batch: int) -> dict[str, Any]:
         """The arm's gradients in the first training step."""

@@ -92,8 +92,8 @@ def test_vanished_test_is_named(run_suite, baseline):
 
 def test_skipped_test_is_named_with_reason(run_suite, baseline):
     done = run_suite("--benchmark-compare", machine={"usable": False})
-    assert done.stdout.count("in the baseline, not in this run") == 9
-    assert re.search(r"vs-fp32\]: skipped: no-silicon: No AMX", done.stdout)
+    assert done.stdout.count("in the baseline, not in this run") == 6
+    assert re.search(r"vs-fp32\]: skipped: .*no-silicon: No AMX", done.stdout)
 
 
 def test_other_machine_finds_no_baseline(run_suite, baseline):

@@ -31,10 +31,13 @@ RECORDED = [
 BEGINS = re.compile(r"trial (\d) of (\d): (\S+) \S+, about (\d+) to (\d+) min left")
 
 
-def designed(**chosen):
+def designed(*, with_amx=True, **chosen):
     settings = Settings.read(argparse.Namespace(), environ={})
     chosen.setdefault("engines", ("ipex",))
-    return run_time(msgspec.structs.replace(settings, instance=Instance((0, 1)), **chosen))
+    return run_time(
+        msgspec.structs.replace(settings, instance=Instance((0, 1)), **chosen),
+        with_amx=with_amx,
+    )
 
 
 def trials_begun(stdout):
@@ -91,10 +94,13 @@ class TestHeader:
         header = run_suite("--collect-only", "--amx-level", "3", "--amx-cores", "1").stdout
         assert re.search(r"amx run: level 3, by design \d+ to \d+ min, engines: ipex", header)
 
-    def test_says_nothing_without_amx(self, run_suite):
+    def test_shorter_without_amx(self, run_suite):
+        """Arms and tests that need AMX take no time where it is not usable."""
         done = run_suite(machine={"usable": False})
-        assert "amx run: level 2, engines: ipex" in done.stdout
-        assert trials_begun(done.stdout) == []
+        assert re.search(r"amx run: level 2, by design \d+ to \d+ min, engines: ipex", done.stdout)
+        without, whole = designed(level=3, with_amx=False), designed(level=3)
+        assert without.quiet_seconds < whole.quiet_seconds
+        assert without.most_seconds < whole.most_seconds
 
     def test_shorter_if_not_timed(self, run_suite):
         texts = [

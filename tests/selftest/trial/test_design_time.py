@@ -52,9 +52,14 @@ FIRST_LAUNCH = 5 * 20 + 150 + 2.8
 ONCE = FIRST_LAUNCH + 5 * (2 + 0.5)
 
 
-def time_of(*parts, figures=FIGURES, again=600.0, from_start=False):
+def time_of(*parts, figures=FIGURES, again=600.0, from_start=False, with_amx=True):
     return design_time(
-        parts, figures, soak_seconds=100.0, most_again_seconds=again, from_start=from_start
+        parts,
+        figures,
+        soak_seconds=100.0,
+        most_again_seconds=again,
+        from_start=from_start,
+        with_amx=with_amx,
     )
 
 
