@@ -24,9 +24,14 @@ class Severity(StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """One thing that was seen, as a sentence with its figures; ``remedy`` says what to do.
 
-    Both are plain text that ends without a full stop, as lists join them; ``remedy`` may be empty.
+    Both are plain text without a full stop at the end; ``remedy`` may be empty.
     """
 
     severity: Severity
     sentence: str
     remedy: str = ""
+
+    def __str__(self) -> str:
+        """All of it in one line."""
+        remedy = f"; what to do: {self.remedy}" if self.remedy else ""
+        return f"{self.severity.capitalize()}: {self.sentence}{remedy}"
