@@ -106,6 +106,21 @@ class HealthChange(msgspec.Struct, frozen=True):
         """What a counter of seconds rose by, over the time between the readings; 0 if unknown."""
         return self.rises(name).get(key, 0.0) / self.seconds if self.seconds else 0.0
 
+    @property
+    def others(self) -> float | None:
+        """How many CPUs other processes used on average, None if unknown."""
+        known = (self.before.own_seconds, self.after.own_seconds, self.after.busy_seconds)
+        if not self.seconds or None in known:
+            return None
+        return max(0.0, self.rise("busy_seconds") - self.rise("own_seconds")) / self.seconds
+
+    @property
+    def stolen(self) -> float | None:
+        """The share of the wanted CPU time that the hypervisor gave to others, None if unknown."""
+        stolen = self.rise("steal_seconds")
+        wanted = stolen + self.rise("busy_seconds")
+        return stolen / wanted if wanted and self.after.steal_seconds is not None else None
+
     def mean_watts(self) -> dict[str, float]:
         """The mean power of each RAPL zone whose counter cannot have begun again more than once."""
         first, last = self.before, self.after

@@ -16,6 +16,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from amx_suite.core.finding import Finding, Severity
+from amx_suite.core.health import Health, Identity
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 
@@ -34,7 +36,8 @@ class ExitCode(IntEnum):
 
     #: A bad option, file or folder: nothing ran.
     USAGE = 2
-    #: A check failed, a gate got worse, a stored fault recurred, or the suite itself crashed.
+    #: A check failed, the hardware reports errors, a gate got worse, a stored fault recurred, or
+    #: the suite itself crashed.
     FAILED = 1
     #: AMX is not usable here.
     NOT_USABLE = 3
@@ -97,7 +100,9 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     ``amx_reason`` is the doctor's sentence with its remedy where AMX is not usable, else empty.
     ``checks`` are conformance tests only, never the suite's selftests. ``interrupted`` says that
-    the run ended early, as by Ctrl-C.
+    the run ended early, as by Ctrl-C. ``health_before`` and ``health_after`` are the machine's
+    state before the first and after the last test, None where it was not read, and ``findings`` are
+    what it says about the run. ``identity`` names the machine.
     """
 
     level: int
@@ -110,11 +115,19 @@ class RunSummary(msgspec.Struct, frozen=True):
     started: str
     elapsed_seconds: float
     interrupted: bool = False
+    health_before: Health | None = None
+    health_after: Health | None = None
+    findings: tuple[Finding, ...] = ()
+    identity: Identity = Identity()
     schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:
         """The checks with this outcome."""
         return tuple(check for check in self.checks if check.outcome is outcome)
+
+    def findings_of(self, *severities: Severity) -> tuple[Finding, ...]:
+        """The findings of these severities."""
+        return tuple(finding for finding in self.findings if finding.severity in severities)
 
     @property
     def unmeasured(self) -> bool:
@@ -140,8 +153,11 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     @property
     def qualification(self) -> Qualification:
-        """Whether the machine qualifies. Not having measured is never QUALIFIED."""
-        if self.checks_that(CheckOutcome.FAILED):
+        """Whether the machine qualifies.
+
+        Not having measured is never QUALIFIED, nor is a machine whose hardware reports errors.
+        """
+        if self.checks_that(CheckOutcome.FAILED) or self.findings_of(Severity.ERROR):
             return Qualification.NOT_QUALIFIED
         if not self.amx_usable:
             return Qualification.NOT_USABLE

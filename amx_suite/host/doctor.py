@@ -13,6 +13,7 @@ import msgspec
 from amx_suite.errors import UsageError
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits, machine_id
+from amx_suite.host.health_rules import judge_health
 from amx_suite.host.instance import choose_instance
 from amx_suite.host.reasons import Support
 from amx_suite.tmul.tile_probe import TileStatus
@@ -30,6 +31,7 @@ def render_json(facts: HostFacts, support: Support) -> str:
         "explanation": support.explanation,
         "machine_id": machine_id(host_traits(facts)),
         "findings": support.findings,
+        "health": judge_health(facts.health),
         "facts": facts,
         "schema_version": SCHEMA_VERSION,
     }
@@ -101,6 +103,8 @@ def _observed(facts: HostFacts) -> Iterator[tuple[str, str]]:
         yield "tile run", "not tried" if tiles is None else f"right on {right} of {len(tiles)} CPUs"
     for name, value in sorted(facts.environment.items()):
         yield "environment", f"{name}={value}"
+    for found in judge_health(facts.health):
+        yield "health", str(found)
     yield "machine id", machine_id(host_traits(facts))
 
 

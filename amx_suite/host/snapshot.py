@@ -126,7 +126,7 @@ def _own(texts: Texts) -> float | None:
 def _pressure(texts: Texts) -> dict[str, float]:
     return {
         f"{Path(path).name} {kind}": int(total) / 1e6
-        for path, text in texts.items()
+        for path, text in sorted(texts.items())
         for kind, total in re.findall(r"^(some|full) .*total=(\d+)", text, re.MULTILINE)
     }
 

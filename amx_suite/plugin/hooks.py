@@ -112,6 +112,12 @@ class RunHooks:
             baseline.check_loaded(self._run.benchmarks)
             self._run.take_machine(session.items)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Read the machine's health before the first and after the last test."""
+        with self._run.watch_health():
+            return (yield)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
@@ -172,7 +178,7 @@ class RunHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """End all workers and write the summary."""
+        """Write the summary."""
         self._run.finish(exitstatus)
 
     @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,7 @@ __all__ = ["RUN", "SETTINGS", "HostView", "Run"]
 
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from amx_suite.core.health import Health
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Reference
@@ -30,8 +31,10 @@ from amx_suite.host.doctor import header_lines
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.health import theory_of
+from amx_suite.host.health_rules import judge_health, why_not_judged
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.reasons import Support
+from amx_suite.host.snapshot import read_health, read_identity
 from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
@@ -102,6 +105,7 @@ class Run:
         self.interrupted = False
         self.notes: dict[str, None] = {}
         self._writes_summary = self.settings.output is not None and not qualifying
+        self._health_after: Health | None = None
         self._lock = MachineLock()
         self._began = time.monotonic()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -249,19 +253,31 @@ class Run:
         """Release the machine's lock if this run holds it."""
         self._lock.release()
 
+    @contextlib.contextmanager
+    def watch_health(self) -> Iterator[None]:
+        """Read the machine's health before and after all tests, and end the workers."""
+        # Detection reads it; without pytest's header it has not happened yet.
+        _ = self.host
+        try:
+            yield
+        finally:
+            # First, so that the workers' CPU time counts as ours.
+            self.trials.close()
+            self._health_after = read_health()
+
     def finish(self, exitstatus: int) -> None:
-        """End the workers and write ``summary.md`` where the user asked for results.
+        """Write ``summary.md`` where the user asked for results.
 
         A refused run leaves the files of the run before it.
         """
         from amx_suite.report.markdown import render_markdown
 
-        self.trials.close()
         if self._writes_summary and exitstatus != pytest.ExitCode.USAGE_ERROR:
             write_atomically(self.folder / "summary.md", render_markdown(self.summary()))
 
     def summary(self) -> RunSummary:
         """The run so far."""
+        before = self.host.facts.health
         return RunSummary(
             level=self.settings.level,
             engines=self.settings.engines,
@@ -273,6 +289,10 @@ class Run:
             started=self._started,
             elapsed_seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
+            health_before=before,
+            health_after=self._health_after,
+            findings=(*judge_health(before, self._health_after), *why_not_judged(before)),
+            identity=read_identity(),
         )
 
     def baseline_lines(self) -> tuple[str, ...]:

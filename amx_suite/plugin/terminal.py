@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from amx_suite.core.finding import Severity
 from amx_suite.plugin.outcome import one_line
 from amx_suite.report.explain import explained
 
@@ -82,6 +83,10 @@ def write_summary(
     tables = [line for trial in summary.trials for line in _result_lines(trial)]
     _write_section(terminal, "AMX speedups", tables)
     _write_section(terminal, "AMX baseline", baseline)
+    # A run of selftests alone says nothing about the machine.
+    judged = summary.checks or summary.trials
+    alarms = summary.findings_of(Severity.ERROR, Severity.WARNING) if judged else ()
+    _write_section(terminal, "host health", [str(finding) for finding in alarms])
     _write_section(terminal, "inconclusive", _tests(terminal, "inconclusive"))
     _write_section(terminal, "known defect", _tests(terminal, "known defect"))
     _write_section(terminal, "waived", _tests(terminal, "waived"))

@@ -6,6 +6,7 @@ __all__ = ["closing_lines"]
 
 from collections.abc import Sequence
 
+from amx_suite.core.finding import Severity
 from amx_suite.core.run import CheckOutcome, Qualification, RunSummary
 from amx_suite.core.verdict import GateResult, Verdict
 
@@ -35,13 +36,16 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
         steps = steps or ["run it again when the machine is quiet"]
     else:
         details = _listed(summary, CheckOutcome.FAILED)
+        if summary.findings_of(Severity.ERROR):
+            headline = f"the hardware reports errors; {headline}"
         if not summary.amx_usable:
             details.append(f"  AMX is not usable here: {summary.amx_reason}")
         if summary.interrupted:
             details.append("  The run ended early, so more checks may fail.")
-        steps = [r.remedy for r in gates if r.verdict.is_failure and r.remedy] or [
-            "run a failed check alone, with pytest and its id, to see its whole message"
-        ]
+        steps = [r.remedy for r in gates if r.verdict.is_failure and r.remedy]
+        if summary.checks_that(CheckOutcome.FAILED) and not steps:
+            steps = ["run a failed check alone, with pytest and its id, to see its whole message"]
+    details += [f"  {f}" for f in summary.findings_of(Severity.ERROR, Severity.WARNING)]
     known = _listed(summary, CheckOutcome.KNOWN_DEFECT)
     if known:
         details += ["  Warning: known defects of a library, failures in a --strict run:", *known]

@@ -12,6 +12,7 @@ from amx_suite.core.run import CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.closing import closing_lines
 from amx_suite.report.explain import explained, largest_kernels
+from amx_suite.report.health import health_lines
 from amx_suite.report.rows import gate_table, speed_table
 from amx_suite.report.table import bullets, plain
 
@@ -37,6 +38,7 @@ def render_markdown(summary: RunSummary) -> str:
     sections = {
         "Run": [bullets(_run(summary, arms))],
         "Host": [bullets(summary.host)],
+        "Host health": [bullets(health_lines(summary))],
         "Speed": [*speed, _ABOUT_SPEED] if speed else [],
         "Gates": [gate_table(gates).markdown()],
         "Where the time went": _explanations(trials),

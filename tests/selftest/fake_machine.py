@@ -4,10 +4,11 @@ The host has AMX, the workers are fakes and only engine ``ipex`` is available, s
 end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine: ``engines`` are the
 available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``usable`` false hides AMX
 for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds
-is taken in turn) and its evidence, ``refused`` says why the engine does not have an arm, ``faults``
-maps "ARM STEP" to ``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of
-readings for which the tile unit is busy, and ``second_seconds`` limits second measurements. Budgets
-run out by the machine's clock. The machine's lock is in the run's folder.
+is taken in turn) and its evidence, ``before`` and ``after`` are its health, ``refused`` says why
+the engine does not have an arm, ``faults`` maps "ARM STEP" to ``died``, ``beyond`` (its ceiling) or
+``interrupt``, ``busy`` is the number of readings for which the tile unit is busy, and
+``second_seconds`` limits second measurements. Budgets run out by the machine's clock. The machine's
+lock is in the run's folder.
 """
 
 import functools
@@ -17,8 +18,10 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 from fake_trial import FAKE_TOPOLOGY, FakeProber, FakeWorker, World
 
+from amx_suite.core.health import Health, Identity
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
@@ -56,6 +59,10 @@ _WORLD = _world()
 _HASTE = 100
 
 
+def _health(moment):
+    return msgspec.convert({"cpus": 2, "turbo": True} | _SCRIPT.get(moment, {}), Health)
+
+
 def _detect():
     usable = _SCRIPT.get("usable", True)
     reason = Reason(_SCRIPT.get("reason", "no-silicon"))
@@ -66,6 +73,7 @@ def _detect():
         kernel_release=_SCRIPT.get("kernel", "fake"),
         topology=FAKE_TOPOLOGY,
         limits=Limits(cpus=_SCRIPT.get("quota")),
+        health=_health("before"),
     )
     return facts, Support(() if usable else (missing,))
 
@@ -84,5 +92,7 @@ run.AmxTrial = functools.partial(trials.AmxTrial, clock=lambda: _WORLD.now / _HA
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
+run.read_health = lambda: _health("after")
+run.read_identity = lambda: Identity(host_name="fake")
 run.Run.start_probe = lambda self, cpus: FakeProber(_WORLD)
 process.IsaWorker = _start_worker

@@ -6,7 +6,9 @@ import msgspec
 
 from amx_suite.core.case import Arm, Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
+from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.health import Health
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import ArmFacts, Environment, Measurement, Round, Slice
 from amx_suite.core.precision import Precision
@@ -122,6 +124,18 @@ def summary(
 
 
 NO_AMX = "the hypervisor hides AMX (hypervisor_mask): pass the CPU's AMX flags to the guest"
+
+FAULT = Finding(Severity.ERROR, "uncorrected memory errors (1)", "have the module replaced")
+HOT = Finding(Severity.WARNING, "the CPUs were hot", "check the fans")
+SLOW_GOVERNOR = Finding(Severity.NOTE, "the governor is powersave", "use performance")
+
+
+def with_health(run: RunSummary, *findings: Finding) -> RunSummary:
+    """The run on a machine whose health was read, with these findings."""
+    before = Health(cpus=2, uptime_seconds=10.0, busy_seconds=1.0, own_seconds=0.0, turbo=True)
+    after = msgspec.structs.replace(before, uptime_seconds=110.0, busy_seconds=21.0)
+    return msgspec.structs.replace(run, health_before=before, health_after=after, findings=findings)
+
 
 #: One run of each answer.
 QUALIFIED = summary(PASSED, SKIPPED, trials=(trial_result(gate_result()),))

@@ -105,6 +105,11 @@ def test_exit_code_follows_the_summary(
     assert f"amx-suite: {summary.qualification}: " in capsys.readouterr().out
 
 
+def test_faulty_hardware_fails_where_all_passed(run: Run, output: Path) -> None:
+    assert run(FakePytest(0, runs.with_health(runs.QUALIFIED, runs.FAULT))) == 1
+    assert str(runs.FAULT) in (output / "summary.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("ended", "code"),
     [

@@ -8,15 +8,20 @@ import msgspec
 import pytest
 from recorded_hosts import RecordedHost, host, hosts
 
+from amx_suite.core.health import Health
 from amx_suite.host.doctor import header_lines, render_json, render_text
 from amx_suite.host.facts import HostFacts
+from amx_suite.host.fingerprint import host_traits, machine_id
 from amx_suite.host.limits import Limits
 from amx_suite.host.support import judge
 
 pytestmark = pytest.mark.selftest
 
 #: Scripts read these.
-KEYS = ["usable", "reason", "explanation", "machine_id", "findings", "facts", "schema_version"]
+KEYS = [
+    *("usable", "reason", "explanation", "machine_id", "findings", "health", "facts"),
+    "schema_version",
+]
 
 every_host = pytest.mark.parametrize("recorded", hosts(), ids=lambda each: each.name)
 
@@ -64,6 +69,20 @@ def test_the_header_names_the_host() -> None:
     assert "family 6 model 167" in machine
     assert "KVM guest" in machine
     assert "2 CPUs on 2 cores" in machine
+
+
+def test_standing_findings_are_shown() -> None:
+    facts = host("sapphire-rapids").facts
+    assert "health  " not in render_text(facts, judge(facts)), "nothing was read"
+    health = Health(turbo=False, huge_pages="never", uncorrected_errors={"mc0": 1})
+    changed = msgspec.structs.replace(facts, health=health)
+    text = render_text(changed, judge(changed))
+    assert "  health       Error: uncorrected memory errors since the machine started (1)" in text
+    assert "  health       Note: turbo is switched off: " in text
+    assert "  health       Note: transparent huge pages are switched off: " in text
+    found = json.loads(render_json(changed, judge(changed)))["health"]
+    assert [finding["severity"] for finding in found] == ["error", "note", "note"]
+    assert machine_id(host_traits(changed)) == machine_id(host_traits(facts))
 
 
 def test_what_is_not_used_has_its_reason() -> None:

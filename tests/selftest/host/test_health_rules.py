@@ -133,9 +133,9 @@ DURING = {
         "other processes used 0.50 of 4 CPUs on average",
     ),
     "waited for a CPU": (
-        {"proc/pressure/cpu": trees.pressure(some=16.0)},
+        {"proc/pressure/cpu": trees.pressure(some=31.0)},
         Severity.WARNING,
-        "tasks waited for a CPU in 25% of the time (cpu some of PSI)",
+        "tasks waited for a CPU in 50% of the time (cpu some of PSI)",
     ),
     "waited for memory": (
         {"proc/pressure/memory": trees.pressure(some=4.0)},
@@ -238,7 +238,7 @@ def test_every_rule_is_in_the_tables(tmp_path: Path) -> None:
         # Throttling is counted here, so this interrupt says nothing more.
         _interrupts("TRM", 9),
         {"proc/stat": trees.stat(user=14000 + 600, steal=100)},
-        {"proc/pressure/cpu": trees.pressure(some=5.0)},
+        {"proc/pressure/cpu": trees.pressure(some=15.0)},
         {"proc/pressure/io": trees.pressure(some=60.0, full=3.0)},
         {"proc/vmstat": "numa_pages_migrated 900\npswpin 5\npswpout 6\n"},
         {"proc/meminfo": _SWAP.format(8388608 - 1024)},
@@ -269,7 +269,7 @@ def test_cpu_that_comes_online_counts_once(tmp_path: Path) -> None:
     fewer = trees.stat().replace("cpu3 1 0 1 1 0 0 0 0 0 0\n", "")
     hot = {f"{_CPU}/cpu3/thermal_throttle/core_throttle_count": "900"}
     (found,) = _run(tmp_path, hot, {"proc/stat": fewer})
-    assert "changed during the run: online CPUs from 3 to 4" in found.sentence
+    assert "changed during the run: CPUs online from 3 to 4" in found.sentence
 
 
 def test_moves_are_part_of_the_note(tmp_path: Path) -> None:

@@ -185,6 +185,39 @@ class TestWaivers:
         assert "expired on 2020-01-01" in done.stdout
 
 
+class TestHealth:
+    def test_both_readings_and_findings_are_kept(self, run_suite, tmp_path):
+        machine = {
+            "before": {"uptime_seconds": 60.0, "corrected_errors": {"mc0": 1}, "turbo": False},
+            "after": {"uptime_seconds": 120.0, "corrected_errors": {"mc0": 3}, "turbo": False},
+        }
+        options = ("--benchmark-json", "out.json", "--amx-output", "out")
+        done = run_suite(*options, machine=machine)
+        assert done.returncode == 0, done.stdout
+        assert "Warning: corrected memory errors during the run (2, mc0)" in done.stdout
+        assert "turbo is switched off" not in done.stdout, "notes are for the report"
+        kept = json.loads((tmp_path / "out.json").read_text())["amx_suite"]
+        assert kept["health_before"]["corrected_errors"] == {"mc0": 1}
+        assert kept["health_after"]["corrected_errors"] == {"mc0": 3}
+        severities = [finding["severity"] for finding in kept["findings"]]
+        assert severities == ["warning", "note", "note"]
+        assert kept["identity"]["host_name"] == "fake"
+        page = (tmp_path / "out" / "summary.md").read_text()
+        assert "- Note: turbo is switched off" in page
+        assert page.count("not read, so not judged: ") == 1
+
+    def test_selftests_alone_judge_no_machine(self, run_suite, tmp_path):
+        test = tmp_path / "test_own.py"
+        test.write_text("import pytest\n@pytest.mark.selftest\ndef test_own(): pass\n")
+        machine = {"after": {"machine_checks": 1}}
+        assert "host health" not in run_suite(tests=test, machine=machine).stdout
+
+    def test_interrupted_run_is_read_again(self, run_suite):
+        faults = {"int8@amx prove": "interrupt"}
+        done = run_suite(machine={"faults": faults, "after": {"machine_checks": 1}})
+        assert "Error: machine check exceptions since the machine started" in done.stdout
+
+
 class TestQuota:
     def test_below_one_cpu_times_nothing(self, run_suite):
         done = run_suite("-rs", "--amx-output", "out", machine={"quota": 0.5})

@@ -73,3 +73,21 @@ def test_known_defect_warns_and_qualifies() -> None:
     lines = closing_lines(runs.summary(runs.PASSED, defect, level=1))
     assert lines[0].startswith("QUALIFIED: ")
     assert "  test_e: oneDNN 1234" in lines
+
+
+def test_faulty_hardware_does_not_qualify() -> None:
+    faulty = runs.with_health(runs.QUALIFIED, runs.FAULT)
+    assert faulty.qualification.exit_code == 1
+    first, *lines = closing_lines(faulty)
+    assert first.startswith("NOT QUALIFIED: the hardware reports errors; checks: 1 passed")
+    assert f"  {runs.FAULT}" in lines
+    assert not [line for line in lines if "run a failed check" in line]
+    hidden = runs.with_health(runs.NOT_USABLE, runs.FAULT)
+    assert hidden.qualification.exit_code == 1, "a fault comes before a machine without AMX"
+
+
+def test_warning_about_machine_is_named() -> None:
+    first, *lines = closing_lines(runs.with_health(runs.QUALIFIED, runs.HOT, runs.SLOW_GOVERNOR))
+    assert first.startswith("QUALIFIED: ")
+    assert "  Warning: the CPUs were hot; what to do: check the fans" in lines
+    assert not [line for line in lines if "powersave" in line], "notes are in the report only"

@@ -32,7 +32,7 @@ def section(text: str, name: str) -> str:
 def test_every_run_has_all_sections(summary: RunSummary) -> None:
     text = render_markdown(summary)
     assert f"**{summary.qualification}: " in text
-    assert text.count("\n## ") == 14
+    assert text.count("\n## ") == 15
     assert "\n\n\n" not in text
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
@@ -92,3 +92,13 @@ def test_trials_share_one_environment_section() -> None:
     assert text.count("torch 2.8.0") == 1
     assert "workers: 0, 1" in text
     assert "workers: 2, 3" in text
+
+
+def test_health_has_its_section() -> None:
+    run = runs.with_health(runs.QUALIFIED, runs.HOT, runs.SLOW_GOVERNOR)
+    text = section(render_markdown(run), "Host health")
+    assert "- Warning: the CPUs were hot; what to do: check the fans" in text
+    assert "- Note: the governor is powersave; what to do: use performance" in text
+    assert "- Before the run: CPUs online 2; turbo on" in text
+    assert "- Over the run (100 s, on average): other processes used 0.20 of 2 CPUs" in text
+    assert section(render_markdown(runs.QUALIFIED), "Host health").strip() == "None."
