@@ -344,7 +344,8 @@ _RULES = (
         Severity.NOTE,
         _preference,
         "the processor saves power at the cost of frequency",
-        "`cpupower set --epp performance`, or choose a performance profile in the firmware",
+        "write performance to /sys/devices/system/cpu/cpu*/cpufreq/energy_performance_preference, "
+        "or choose such a profile in the firmware",
     ),
     _Rule(
         Severity.NOTE,
@@ -369,6 +370,6 @@ _RULES = (
         Severity.NOTE,
         _no_huge_pages,
         "large matrices then miss the TLB often",
-        "`echo madvise > /sys/kernel/mm/transparent_hugepage/enabled`",
+        "`echo always > /sys/kernel/mm/transparent_hugepage/enabled`",
     ),
 )

@@ -18,6 +18,7 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
 from amx_suite.host.instance import Instance
+from amx_suite.host.health_rules import _RULES
 from amx_suite.host.reasons import Reason
 from amx_suite.plugin import fixtures
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS, Settings
@@ -34,8 +35,10 @@ PAGES = {
 }
 each_page = pytest.mark.parametrize("page", PAGES)
 
-#: Options of pip, docker, wsl and of the scripts in benchmarks/.
-OTHERS_OPTIONS = {"no-index", "find-links", "no-deps", "security-opt", "update", "load", "slower"}
+#: Options of pip, docker, wsl, rasdaemon and of the scripts in benchmarks/.
+OTHERS_OPTIONS = {
+    *("no-index", "find-links", "no-deps", "security-opt", "update", "load", "slower", "errors")
+}
 
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -193,6 +196,11 @@ def test_minima_are_those_of_the_table() -> None:
 def test_every_reason_has_its_row() -> None:
     for reason in Reason:
         row(PAGES["docs/troubleshooting.md"], f"`{reason}`")
+
+
+def test_every_rule_of_health_has_its_row() -> None:
+    for rule in _RULES:
+        assert f" | {rule.why} | " in PAGES["docs/troubleshooting.md"]
 
 
 def test_every_fixture_has_its_row() -> None:
