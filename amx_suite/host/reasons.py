@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Finding", "Reason", "Support"]
+__all__ = ["Reason", "Support", "SupportFinding"]
 
 from enum import StrEnum
 from typing import Self
@@ -119,8 +119,8 @@ class Reason(StrEnum):
 _DEFECTS = (Reason.FIRST_USE_FAILS, Reason.WRONG_RESULT)
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that keeps AMX from being used, or a note."""
+class SupportFinding(msgspec.Struct, frozen=True):
+    """One thing that keeps AMX from being used, or a note, with its code."""
 
     reason: Reason
     message: str
@@ -131,7 +131,7 @@ class Finding(msgspec.Struct, frozen=True):
 class Support(msgspec.Struct, frozen=True):
     """All findings: AMX can be used if none is blocking, and otherwise the first is the cause."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[SupportFinding, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -139,7 +139,7 @@ class Support(msgspec.Struct, frozen=True):
         return self.root_cause is None
 
     @property
-    def root_cause(self) -> Finding | None:
+    def root_cause(self) -> SupportFinding | None:
         """The finding to act on first; None where AMX is usable."""
         return next((finding for finding in self.findings if finding.blocking), None)
 

@@ -120,7 +120,8 @@ def _cpus(texts: Texts) -> int | None:
 def _own(texts: Texts) -> float | None:
     # The name, in parentheses, may hold blanks; utime, stime, cutime and cstime are 14 to 17.
     words = _first(texts).rpartition(")")[2].split()[11:15]
-    return sum(map(int, words)) / _TICKS_PER_SECOND if len(words) == 4 else None
+    whole = len(words) == 4 and all(word.isdecimal() for word in words)
+    return sum(map(int, words)) / _TICKS_PER_SECOND if whole else None
 
 
 def _pressure(texts: Texts) -> dict[str, float]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from amx_suite.host.facts import LIBRARY_CEILINGS, HostFacts, collect
 from amx_suite.host.permission import Answer
-from amx_suite.host.reasons import Finding, Reason, Support
+from amx_suite.host.reasons import Reason, Support, SupportFinding
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
 
 #: Errors that a system-call filter may return instead of the kernel. Sources: the default profiles
@@ -38,7 +38,7 @@ def detect() -> tuple[HostFacts, Support]:
 
 def judge(facts: HostFacts) -> Support:
     """Decide whether AMX can be used on the observed host; a pure function."""
-    found: list[Finding] = []
+    found: list[SupportFinding] = []
     for stage in (_platform, _processor, _kernel, _filtered, _permission, _first_use):
         found = list(stage(facts))
         if found:
@@ -49,11 +49,11 @@ def judge(facts: HostFacts) -> Support:
     return Support((*found, *_notes(facts)))
 
 
-def _found(reason: Reason, message: str) -> Finding:
-    return Finding(reason, message, reason.remedy, reason.blocking)
+def _found(reason: Reason, message: str) -> SupportFinding:
+    return SupportFinding(reason, message, reason.remedy, reason.blocking)
 
 
-def _platform(facts: HostFacts) -> Iterator[Finding]:
+def _platform(facts: HostFacts) -> Iterator[SupportFinding]:
     if facts.system != "linux":
         yield _found(Reason.NOT_LINUX, f"This is {facts.system}; AMX is supported on Linux only.")
     elif facts.machine != "x86_64":
@@ -65,7 +65,7 @@ def _platform(facts: HostFacts) -> Iterator[Finding]:
         yield _found(Reason.CPUID_UNREADABLE, f"CPUID could not be read: {why}.")
 
 
-def _processor(facts: HostFacts) -> Iterator[Finding]:
+def _processor(facts: HostFacts) -> Iterator[SupportFinding]:
     cpuid = facts.cpuid
     features = cpuid.amx_features
     if "AMX-TILE" not in features:
@@ -103,7 +103,7 @@ def _processor(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _kernel(facts: HostFacts) -> Iterator[Finding]:
+def _kernel(facts: HostFacts) -> Iterator[SupportFinding]:
     permission = facts.permission
     supported = permission.supported if permission else Answer()
     stand_in = [name for name in facts.runtimes if name in _STAND_IN_KERNELS]
@@ -134,7 +134,7 @@ def _kernel(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _filtered(facts: HostFacts) -> Iterator[Finding]:
+def _filtered(facts: HostFacts) -> Iterator[SupportFinding]:
     permission = facts.permission
     if permission is None:
         return
@@ -148,7 +148,7 @@ def _filtered(facts: HostFacts) -> Iterator[Finding]:
             return
 
 
-def _permission(facts: HostFacts) -> Iterator[Finding]:
+def _permission(facts: HostFacts) -> Iterator[SupportFinding]:
     permission = facts.permission
     if permission is None:
         yield _found(Reason.PERMISSION_UNKNOWN, "The kernel was not asked for the tile permission.")
@@ -178,7 +178,7 @@ def _permission(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _first_use(facts: HostFacts) -> Iterator[Finding]:
+def _first_use(facts: HostFacts) -> Iterator[SupportFinding]:
     tiles = {cpu: TileResult(cpu, TileStatus.NOT_RUN) for cpu in facts.allowed_cpus}
     tiles |= {tile.cpu: tile for tile in facts.tiles or ()}
     failed = [tile for tile in tiles.values() if tile.status in _FAILED]
@@ -196,7 +196,7 @@ def _first_use(facts: HostFacts) -> Iterator[Finding]:
         yield _found(Reason.FIRST_USE_UNTRIED, f"No tile instruction was run on {where}.")
 
 
-def _notes(facts: HostFacts) -> Iterator[Finding]:
+def _notes(facts: HostFacts) -> Iterator[SupportFinding]:
     cpuid = facts.cpuid
     extra = [name for name in cpuid.amx_features if name not in _BASE_TYPES]
     if extra:

@@ -28,7 +28,7 @@ from amx_suite.errors import CeilingIgnoredError, LostChildError
 from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.limits import Limits
-from amx_suite.host.reasons import Finding, Reason, Support
+from amx_suite.host.reasons import Reason, Support, SupportFinding
 from amx_suite.plugin import run, trials
 from amx_suite.worker import process
 
@@ -66,7 +66,7 @@ def _health(moment):
 def _detect():
     usable = _SCRIPT.get("usable", True)
     reason = Reason(_SCRIPT.get("reason", "no-silicon"))
-    missing = Finding(reason, "No AMX on the fake machine.", "Buy another.")
+    missing = SupportFinding(reason, "No AMX on the fake machine.", "Buy another.")
     facts = HostFacts(
         system="linux",
         machine="x86_64",

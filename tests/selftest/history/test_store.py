@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import sample_runs as runs
 import stored_runs
 
 from amx_suite.errors import ResultsFileError
@@ -48,6 +49,22 @@ def former_fields(content):
 
 def test_unknown_fields_do_no_harm(written):
     assert load_run(changed(written, former_fields)).rows
+
+
+def test_health_is_read_back(tmp_path):
+    run = runs.with_health(stored_runs.summary([stored_runs.LEVEL] * 12), runs.HOT, runs.FAULT)
+    assert load_run(stored_runs.write(tmp_path / "run.json", run)).summary == run
+
+
+def without_health(content):
+    """What the suite wrote before it read the machine's health."""
+    for key in ("health_before", "health_after", "findings", "identity"):
+        del content["amx_suite"][key]
+
+
+def test_file_without_health_is_read(written):
+    run = load_run(changed(written, without_health)).summary
+    assert (run.health_before, run.findings) == (None, ())
 
 
 def zero_seconds(content):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import health_trees as trees
@@ -77,6 +79,9 @@ def test_nothing_is_there(tmp_path: Path) -> None:
 
 def test_garbage_is_none(tmp_path: Path) -> None:
     found = trees.write(tmp_path, dict.fromkeys(trees.server(), "what?"))
+    assert trees.write(tmp_path / "own", {"proc/self/stat": "1 (x) " + "a " * 50}) == Health(
+        quota_seconds=0.0
+    )
     assert found == Health(
         quota_seconds=0.0,
         governors={"what?": 4},
@@ -183,6 +188,10 @@ def test_energy_counter_that_began_again(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_read() -> None:
     first = read_health()
-    second = read_health()
-    assert HealthChange(first, second).seconds >= 0
+    # A grandchild that uses CPU time, as workers' compilers do.
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run(["sh", "-c", '"$0" -c "$1"; exit 0', sys.executable, burn], check=True)
+    change = HealthChange(first, read_health())
+    assert change.seconds >= 0
+    assert change.rise("own_seconds") >= 0.2
     assert read_identity() == read_identity()
