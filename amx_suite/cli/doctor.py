@@ -8,6 +8,7 @@ import argparse
 
 from amx_suite.core.run import exit_code
 from amx_suite.host.doctor import render_json, render_text
+from amx_suite.host.snapshot import read_health
 from amx_suite.host.support import detect
 
 
@@ -21,5 +22,5 @@ def run(arguments: argparse.Namespace) -> int:
     """Detect the host and print what was found."""
     facts, support = detect()
     render = render_json if arguments.json else render_text
-    print(render(facts, support).rstrip("\n"))
+    print(render(facts, support, read_health()).rstrip("\n"))
     return exit_code(not_usable=not support.usable)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from amx_suite.core.health import Health
 from amx_suite.errors import UsageError
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits, machine_id
@@ -23,7 +24,7 @@ from amx_suite.tmul.xcomp import QUESTIONS, XTILECFG, XTILEDATA
 SCHEMA_VERSION = 1
 
 
-def render_json(facts: HostFacts, support: Support) -> str:
+def render_json(facts: HostFacts, support: Support, health: Health) -> str:
     """The report as indented JSON; ``facts`` reads back as HostFacts."""
     report = {
         "usable": support.usable,
@@ -31,14 +32,14 @@ def render_json(facts: HostFacts, support: Support) -> str:
         "explanation": support.explanation,
         "machine_id": machine_id(host_traits(facts)),
         "findings": support.findings,
-        "health": judge_health(facts.health),
+        "health": {"findings": judge_health(health), "reading": health},
         "facts": facts,
         "schema_version": SCHEMA_VERSION,
     }
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
-def render_text(facts: HostFacts, support: Support) -> str:
+def render_text(facts: HostFacts, support: Support, health: Health) -> str:
     """The verdict, every finding with its code and remedy, then the main facts."""
     verdict = "usable on this machine." if support.usable else "not usable on this machine: "
     lines = [f"AMX is {verdict}{support.reason or ''}", ""]
@@ -49,7 +50,8 @@ def render_text(facts: HostFacts, support: Support) -> str:
             lines += _wrap(f"    What to do: {finding.remedy}", 4)
         lines.append("")
     lines.append("Observed:")
-    for label, value in _observed(facts):
+    observed = [*_observed(facts), *(("health", str(found)) for found in judge_health(health))]
+    for label, value in observed:
         lines += _wrap(f"  {label:<13}{value}", 15)
     return "\n".join(lines)
 
@@ -103,8 +105,6 @@ def _observed(facts: HostFacts) -> Iterator[tuple[str, str]]:
         yield "tile run", "not tried" if tiles is None else f"right on {right} of {len(tiles)} CPUs"
     for name, value in sorted(facts.environment.items()):
         yield "environment", f"{name}={value}"
-    for found in judge_health(facts.health):
-        yield "health", str(found)
     yield "machine id", machine_id(host_traits(facts))
 
 

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from amx_suite.core.health import Health
 from amx_suite.host.cpuid import Cpuid, read_cpuid
 from amx_suite.host.cpuinfo import CpuInfo, read_cpuinfo
 from amx_suite.host.limits import Limits, read_limits
 from amx_suite.host.permission import Permission, ask_permission
-from amx_suite.host.snapshot import read_health
 from amx_suite.host.topology import Topology, read_topology
 from amx_suite.tmul.tile_probe import TileResult, probe_tiles
 
@@ -39,8 +37,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
     ``system`` is ``sys.platform`` and ``machine`` the kernel's name of the architecture.
     ``runtimes`` names containers and kernels that only stand in for Linux. ``permission`` is None
-    on other systems, and ``tiles`` is None where no tile instruction was run. ``health`` decides
-    nothing about AMX and is no part of the fingerprint.
+    on other systems, and ``tiles`` is None where no tile instruction was run.
     """
 
     system: str
@@ -54,7 +51,6 @@ class HostFacts(msgspec.Struct, frozen=True):
     permission: Permission | None = None
     tiles: tuple[TileResult, ...] | None = None
     environment: dict[str, str] = {}
-    health: Health = Health()
 
     @property
     def is_x86_64_linux(self) -> bool:
@@ -113,7 +109,6 @@ def collect() -> HostFacts:
         limits=read_limits() if system == "linux" else Limits(),
         runtimes=tuple(runtime_hints()),
         environment={name: os.environ[name] for name in LIBRARY_CEILINGS if name in os.environ},
-        health=read_health() if system == "linux" else Health(),
     )
     if not facts.is_x86_64_linux:
         return facts

@@ -6,7 +6,7 @@ percent, which is what its gates can tell.
 
 from __future__ import annotations
 
-__all__ = ["judge_health", "settings_of", "why_not_judged"]
+__all__ = ["judge_health", "judge_run", "settings_of"]
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,8 +57,16 @@ class _Rule(NamedTuple):
     remedy: str
 
 
+def judge_run(before: Health, after: Health | None) -> tuple[Finding, ...]:
+    """The findings of a run between two readings, the worst first; at the end what was not read.
+
+    Without ``after``, as in a run that broke down, those of the first reading.
+    """
+    return (*judge_health(before, after), *_not_read(before))
+
+
 def judge_health(before: Health, after: Health | None = None) -> tuple[Finding, ...]:
-    """The findings of a reading, or of a run between two readings, the worst first."""
+    """The findings of a reading, or of the change between two readings, the worst first."""
     change = HealthChange(before, after or before)
     found = [
         Finding(rule.severity, f"{seen}: {rule.why}", rule.remedy)
@@ -74,28 +82,23 @@ def settings_of(health: Health) -> dict[str, str]:
     return {label: _shown(value) for label, value in values.items() if value is not None}
 
 
-def why_not_judged(health: Health) -> tuple[Finding, ...]:
+def _not_read(health: Health) -> tuple[Finding, ...]:
     """One note that names everything that could not be read, and why; none if all could be."""
     fields: dict[str, list[str]] = {}
     for name, label in LABELS.items():
         fields.setdefault(label, []).append(name)
-    missing = [
-        label for label, names in fields.items() if all(getattr(health, n) is None for n in names)
-    ]
-    closed = [label for label in missing if any(n in health.unreadable for n in fields[label])]
-    absent = [label for label in missing if label not in closed]
-    words = [
-        f"{', '.join(labels)} ({why})"
-        for labels, why in (
-            (absent, "this kernel does not show it, as is usual in a guest"),
-            (closed, "this user may not read it"),
-        )
-        if labels
-    ]
-    if not words:
-        return ()
+    absent: list[str] = []
+    closed: list[str] = []
+    for label, names in fields.items():
+        if all(getattr(health, name) is None for name in names):
+            (closed if set(names) & set(health.unreadable) else absent).append(label)
+    words = []
+    if absent:
+        words.append(f"{', '.join(absent)} (this kernel does not show it, as is usual in a guest)")
+    if closed:
+        words.append(f"{', '.join(closed)} (this user may not read it)")
     sentence = f"not read, so not judged: {'; '.join(words)}"
-    return (Finding(Severity.NOTE, sentence, _REMEDY_UNREAD),)
+    return (Finding(Severity.NOTE, sentence, _REMEDY_UNREAD),) if words else ()
 
 
 def _since_start(name: str, what: str, note: str = "") -> Callable[[HealthChange], str]:

@@ -31,7 +31,7 @@ from amx_suite.host.doctor import header_lines
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.health import theory_of
-from amx_suite.host.health_rules import judge_health, why_not_judged
+from amx_suite.host.health_rules import judge_run
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.reasons import Support
 from amx_suite.host.snapshot import read_health, read_identity
@@ -105,6 +105,7 @@ class Run:
         self.interrupted = False
         self.notes: dict[str, None] = {}
         self._writes_summary = self.settings.output is not None and not qualifying
+        self._health_before: Health | None = None
         self._health_after: Health | None = None
         self._lock = MachineLock()
         self._began = time.monotonic()
@@ -256,8 +257,8 @@ class Run:
     @contextlib.contextmanager
     def watch_health(self) -> Iterator[None]:
         """Read the machine's health before and after all tests, and end the workers."""
-        # Detection reads it; without pytest's header it has not happened yet.
-        _ = self.host
+        # Here the machine is ours: waiting for another run to end is no part of this one.
+        self._health_before = read_health()
         try:
             yield
         finally:
@@ -277,7 +278,7 @@ class Run:
 
     def summary(self) -> RunSummary:
         """The run so far."""
-        before = self.host.facts.health
+        before = self._health_before
         return RunSummary(
             level=self.settings.level,
             engines=self.settings.engines,
@@ -291,7 +292,7 @@ class Run:
             interrupted=self.interrupted,
             health_before=before,
             health_after=self._health_after,
-            findings=(*judge_health(before, self._health_after), *why_not_judged(before)),
+            findings=() if before is None else judge_run(before, self._health_after),
             identity=read_identity(),
         )
 

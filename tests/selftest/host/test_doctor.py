@@ -11,7 +11,6 @@ from recorded_hosts import RecordedHost, host, hosts
 from amx_suite.core.health import Health
 from amx_suite.host.doctor import header_lines, render_json, render_text
 from amx_suite.host.facts import HostFacts
-from amx_suite.host.fingerprint import host_traits, machine_id
 from amx_suite.host.limits import Limits
 from amx_suite.host.support import judge
 
@@ -29,7 +28,7 @@ every_host = pytest.mark.parametrize("recorded", hosts(), ids=lambda each: each.
 @every_host
 def test_text_header_and_json_agree(recorded: RecordedHost) -> None:
     support = judge(recorded.facts)
-    text = render_text(recorded.facts, support)
+    text = render_text(recorded.facts, support, Health())
     verdict, machine = header_lines(recorded.facts, support)
     if support.usable:
         assert text.startswith("AMX is usable on this machine.\n")
@@ -44,7 +43,7 @@ def test_text_header_and_json_agree(recorded: RecordedHost) -> None:
         assert f"{kind}[{finding.reason}] {finding.message}" in unwrapped
         assert finding.remedy in unwrapped
     assert all(len(line) <= 100 for line in text.splitlines())
-    document = json.loads(render_json(recorded.facts, support))
+    document = json.loads(render_json(recorded.facts, support, Health()))
     assert list(document) == KEYS
     assert document["schema_version"] == 1
     assert document["usable"] is support.usable
@@ -54,7 +53,7 @@ def test_text_header_and_json_agree(recorded: RecordedHost) -> None:
 
 def test_the_text_shows_the_facts() -> None:
     facts = host("os-not-enabled").facts
-    text = render_text(facts, judge(facts))
+    text = render_text(facts, judge(facts), Health())
     assert "XCR0         0x2e7 (XTILECFG off, XTILEDATA off)" in text
     assert "AMX features AMX-TILE, AMX-BF16, AMX-INT8" in text
     assert "request EOPNOTSUPP" in text
@@ -73,16 +72,16 @@ def test_the_header_names_the_host() -> None:
 
 def test_standing_findings_are_shown() -> None:
     facts = host("sapphire-rapids").facts
-    assert "health  " not in render_text(facts, judge(facts)), "nothing was read"
+    support = judge(facts)
     health = Health(turbo=False, huge_pages="never", uncorrected_errors={"mc0": 1})
-    changed = msgspec.structs.replace(facts, health=health)
-    text = render_text(changed, judge(changed))
+    text = render_text(facts, support, health)
     assert "  health       Error: uncorrected memory errors since the machine started (1)" in text
     assert "  health       Note: turbo is switched off: " in text
     assert "  health       Note: transparent huge pages are switched off: " in text
-    found = json.loads(render_json(changed, judge(changed)))["health"]
-    assert [finding["severity"] for finding in found] == ["error", "note", "note"]
-    assert machine_id(host_traits(changed)) == machine_id(host_traits(facts))
+    found = json.loads(render_json(facts, support, health))["health"]
+    assert [finding["severity"] for finding in found["findings"]] == ["error", "note", "note"]
+    assert found["reading"]["uncorrected_errors"] == {"mc0": 1}
+    assert "  health  " not in render_text(facts, support, Health()), "nothing was read"
 
 
 def test_what_is_not_used_has_its_reason() -> None:
@@ -93,13 +92,13 @@ def test_what_is_not_used_has_its_reason() -> None:
     )
     limits = Limits(cpus=1.5, memory_bytes=4 << 30, memory_nodes=(99,))
     changed = msgspec.structs.replace(facts, topology=topology, limits=limits)
-    text = " ".join(render_text(changed, judge(changed)).split())
+    text = " ".join(render_text(changed, judge(changed), Health()).split())
     assert f"4 of {used + 4} online CPUs, by affinity or a cpuset" in text
     assert "2 CPUs, which are offline" in text
     assert "NUMA nodes 8 for computing, as they have memory only" in text
     assert "more than the time of 1.5 CPUs, by the CPU quota" in text
     assert "more than 4.0 GiB of memory, by a control group" in text
     assert "the memory of NUMA nodes 0" in text
-    plain = render_text(facts, judge(facts))
+    plain = render_text(facts, judge(facts), Health())
     assert "not used" not in plain
     assert "instance     " in plain

@@ -11,7 +11,7 @@ import pytest
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.health import Health
 from amx_suite.host import health_rules
-from amx_suite.host.health_rules import judge_health, why_not_judged
+from amx_suite.host.health_rules import judge_health, judge_run
 
 pytestmark = pytest.mark.selftest
 
@@ -194,7 +194,7 @@ def _run(root: Path, changes: trees.Tree, before: trees.Tree | None = None) -> t
 def test_good_server_has_no_finding(tmp_path: Path) -> None:
     assert judge_health(trees.write(tmp_path, trees.server())) == ()
     assert _run(tmp_path, {}) == ()
-    assert why_not_judged(trees.write(tmp_path / "all", trees.server())) == ()
+    assert judge_run(trees.write(tmp_path / "all", trees.server()), None) == ()
 
 
 @pytest.mark.parametrize(("files", "severity", "words"), STANDING.values(), ids=STANDING)
@@ -292,7 +292,7 @@ def test_worst_finding_comes_first(tmp_path: Path) -> None:
 
 
 def test_unread_is_said_in_one_note(tmp_path: Path) -> None:
-    (note,) = why_not_judged(trees.write(tmp_path, trees.guest()))
+    (note,) = judge_run(trees.write(tmp_path, trees.guest()), None)
     assert note.severity is Severity.NOTE
     assert note.sentence.startswith(
         "not read, so not judged: memory errors (EDAC), machine checks,"
@@ -305,11 +305,11 @@ def test_unread_is_said_in_one_note(tmp_path: Path) -> None:
 def test_unread_names_what_needs_root(tmp_path: Path) -> None:
     tree = trees.server()
     tree |= {name: "" for name in tree if name.endswith("energy_uj")}
-    (note,) = why_not_judged(trees.write(tmp_path, tree))
+    (note,) = judge_run(trees.write(tmp_path, tree), None)
     assert note.sentence == "not read, so not judged: energy (RAPL) (this user may not read it)"
 
 
 def test_empty_reading_judges_nothing() -> None:
     assert judge_health(Health(), Health()) == ()
-    (note,) = why_not_judged(Health())
+    (note,) = judge_run(Health(), None)
     assert "CPU times" in note.sentence
