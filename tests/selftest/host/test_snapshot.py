@@ -99,6 +99,14 @@ def test_closed_file_is_told_from_none(tmp_path: Path) -> None:
     assert found.unreadable == ("energy_joules",)
 
 
+def test_hidden_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert "huge_pages" in read_health(tmp_path).unreadable
+
+
 def test_file_goes_away_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = trees.write(tmp_path, trees.server())
     real = snapshot.text_of
