@@ -10,7 +10,7 @@ with a test.
 
 from __future__ import annotations
 
-__all__ = ["AssemblyError", "assemble"]
+__all__ = ["AssemblyError", "assemble", "assemble_timed"]
 
 import ctypes
 import functools
@@ -30,7 +30,10 @@ _TILE_FEATURES = ("amx-tile", "amx-bf16", "amx-int8", "amx-fp16", "amx-complex")
 #: State that every call of inline assembly on x86 may change.
 _ALWAYS_CLOBBERED = ("memory", "dirflag", "fpsr", "flags")
 
-_ARGUMENT_TYPES: dict[str, Any] = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
+_TYPES: dict[str, Any] = {"void": None, "ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
+
+#: Leaves it in rax. LFENCE lets what comes before end first (Intel SDM volume 2, RDTSC).
+_READ_COUNTER = ("lfence", "rdtsc", "shl rdx, 32", "or rax, rdx", "lfence")
 
 
 class AssemblyError(AmxSuiteError):
@@ -50,19 +53,59 @@ def assemble(
     ``features`` are LLVM's names of what they use beyond plain x86-64. The same code is assembled
     once per process. Raises AssemblyError.
     """
-    body = "\\0A".join(instructions)
-    constraints = ["r"] * len(arguments)
-    constraints += [f"~{{{register}}}" for register in (*clobbers, *_ALWAYS_CLOBBERED)]
-    values = ", ".join(f"{kind} %a{index}" for index, kind in enumerate(arguments))
-    engine = _loaded(
-        f"define void @code({values}) {{\n"
-        f'  call void asm sideeffect inteldialect "{body}", "{",".join(constraints)}"({values})\n'
-        "  ret void\n"
-        "}\n",
-        features,
+    body = f"  {_asm(instructions, arguments, clobbers)}\n  ret void\n"
+    return _callable("void", body, arguments, features)
+
+
+def assemble_timed(
+    instructions: Iterable[str],
+    arguments: Sequence[str] = (),
+    clobbers: Sequence[str] = (),
+    features: tuple[str, ...] = _TILE_FEATURES,
+) -> Callable[..., int]:
+    """As ``assemble``, but returns the ticks of the time-stamp counter that the instructions took.
+
+    The counter is read right before and after them, so that no work of Python counts.
+    """
+    now = _asm(_READ_COUNTER, (), ("rdx",), result="rax")
+    body = (
+        f"  %start = {now}\n"
+        f"  {_asm(instructions, arguments, clobbers)}\n"
+        f"  %end = {now}\n"
+        "  %ticks = sub i64 %end, %start\n"
+        "  ret i64 %ticks\n"
     )
-    types = [_ARGUMENT_TYPES[kind] for kind in arguments]
-    code = ctypes.CFUNCTYPE(None, *types)(engine.get_function_address("code"))
+    return _callable("i64", body, arguments, features)
+
+
+def _asm(
+    instructions: Iterable[str],
+    arguments: Sequence[str],
+    clobbers: Sequence[str],
+    result: str = "",
+) -> str:
+    """LLVM's call of inline assembly; its value is the register ``result`` if that is given."""
+    body = "\\0A".join(instructions)
+    constraints = [f"={{{result}}}"] * bool(result) + ["r"] * len(arguments)
+    constraints += [f"~{{{register}}}" for register in (*clobbers, *_ALWAYS_CLOBBERED)]
+    kind = "i64" if result else "void"
+    return (
+        f'call {kind} asm sideeffect inteldialect "{body}", "{",".join(constraints)}"'
+        f"({_parameters(arguments)})"
+    )
+
+
+def _parameters(arguments: Sequence[str]) -> str:
+    return ", ".join(f"{kind} %a{index}" for index, kind in enumerate(arguments))
+
+
+def _callable(
+    returns: str, body: str, arguments: Sequence[str], features: tuple[str, ...]
+) -> Callable[..., Any]:
+    ir = f"define {returns} @code({_parameters(arguments)}) {{\n{body}}}\n"
+    engine = _loaded(ir, features)
+    types = [_TYPES[kind] for kind in (returns, *arguments)]
+    code = ctypes.CFUNCTYPE(*types)(engine.get_function_address("code"))
     # The engine owns the memory at the address.
     code.engine = engine  # type: ignore[attr-defined]
     return code

@@ -1,28 +1,50 @@
 """Loops that keep one unit of a core busy: the tile unit, the FMA units, memory reads.
 
-Each runs at least one pass and drops its results. An instruction that the CPU lacks or the kernel
-refuses ends the process by SIGILL.
+Each runs at least one pass, drops its results and says how long that took. An instruction that the
+CPU lacks or the kernel refuses ends the process by SIGILL.
+
+The time is that of the time-stamp counter, read next to the loop: reading a clock in Python takes
+some microseconds more, and among many threads milliseconds, because a thread must wait for Python's
+lock first (docs/measured.md).
 """
 
 from __future__ import annotations
 
-__all__ = ["AVX2", "AVX512", "Vectors", "chain_loop", "fma_loop", "stream_loop", "throughput_loop"]
+__all__ = [
+    "AVX2",
+    "AVX512",
+    "Vectors",
+    "chain_loop",
+    "fma_loop",
+    "stream_bytes",
+    "stream_loop",
+    "throughput_loop",
+]
 
+import functools
+import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from amx_suite.tmul.config import MAX_ROW_BYTES, MAX_ROWS, TILE_BYTES, TILES, tile_config
 from amx_suite.tmul.instructions import TileInstruction
-from amx_suite.tmul.jit import assemble
+from amx_suite.tmul.jit import assemble_timed
 from amx_suite.tmul.probe import Loop
 
 #: Additions in one pass of ``chain_loop``; the loop's own two instructions run in parallel.
 _ADDS = 64
 #: ``stream_loop`` reads a buffer of its own: larger than a core's share of any last-level cache,
-#: and small beside the memory of an arm.
-_STREAM_BYTES = 64 << 20
+#: and small beside the memory of an arm. All together are bounded. On 224 CPUs 9 MiB are left for
+#: each, more than a core's second-level cache and share of the last one (2 and 4 MB on Granite
+#: Rapids).
+_STREAM_BYTES, _ALL_STREAM_BYTES = 64 << 20, 2 << 30
 _STREAM_LOADS = 8
+#: Long beside what Python adds to it, and short enough to be undisturbed in one of the tries.
+_COUNTER_SECONDS, _COUNTER_TRIES = 0.005, 10
+_ALONE = threading.Lock()
 
 
 class Vectors(NamedTuple):
@@ -69,11 +91,11 @@ def throughput_loop(instruction: TileInstruction) -> Loop:
         "tilerelease",
     )
     clobbers = ("rax", "rcx", *(f"tmm{each}" for each in range(TILES)))
-    multiply = assemble(instructions, ("ptr", "ptr", "i64"), clobbers)
+    multiply = assemble_timed(instructions, ("ptr", "ptr", "i64"), clobbers)
     config = tile_config([(MAX_ROWS, MAX_ROW_BYTES)] * TILES)
     operands = bytes(4 * TILE_BYTES)
     work = len(dots) * instruction.operations(MAX_ROWS, MAX_ROW_BYTES, MAX_ROW_BYTES)
-    return Loop(lambda passes: multiply(config, operands, passes), work)
+    return Loop(_in_seconds(lambda passes: multiply(config, operands, passes)), work)
 
 
 def fma_loop(vectors: Vectors) -> Loop:
@@ -96,8 +118,8 @@ def fma_loop(vectors: Vectors) -> Loop:
         "jnz 2b",
         "vzeroupper",
     )
-    run = assemble(instructions, ("i64",), ("rax", *sums, *factors), vectors.flags)
-    return Loop(run, 2 * vectors.sums * (vectors.register_bytes // 4))
+    run = assemble_timed(instructions, ("i64",), ("rax", *sums, *factors), vectors.flags)
+    return Loop(_in_seconds(run), 2 * vectors.sums * (vectors.register_bytes // 4))
 
 
 def chain_loop() -> Loop:
@@ -105,6 +127,10 @@ def chain_loop() -> Loop:
 
     An addition of two registers takes one cycle on every x86-64 core, so this loop counts cycles.
     """
+    return Loop(_in_seconds(_chain()), _ADDS)
+
+
+def _chain() -> Callable[[int], int]:
     instructions = (
         "mov rax, $0",
         "xor ecx, ecx",
@@ -116,11 +142,49 @@ def chain_loop() -> Loop:
         "dec rax",
         "jnz 2b",
     )
-    return Loop(assemble(instructions, ("i64",), ("rax", "rcx", "rdx"), ()), _ADDS)
+    return assemble_timed(instructions, ("i64",), ("rax", "rcx", "rdx"), ())
 
 
-def stream_loop(vectors: Vectors) -> Loop:
-    """Reads from memory, from beginning to end in each pass."""
+def _in_seconds(run: Callable[[int], int]) -> Callable[[int], float]:
+    """The loop with its time in seconds instead of ticks."""
+    # Loops are made on many threads at once, and among them Python's clock would be read too late.
+    with _ALONE:
+        seconds_per_tick = _seconds_per_tick()
+    return lambda passes: run(passes) * seconds_per_tick
+
+
+@functools.cache
+def _seconds_per_tick() -> float:
+    """Of the time-stamp counter, by the monotonic clock: the least of several tries.
+
+    Every CPU with AVX2 has a counter of constant rate (Intel SDM volume 3, "Invariant TSC"). If a
+    guest is moved to a host with another, only frequencies and rates per second become wrong: a
+    rate per cycle is a ratio of two times that are read within a millisecond.
+    """
+    run = _chain()
+    passes, seconds = 1, 0.0
+    while seconds < _COUNTER_SECONDS:
+        passes *= 2
+        seconds, _ = _both_times(run, passes)
+    tries = (_both_times(run, passes) for _ in range(_COUNTER_TRIES))
+    return min(seconds / ticks for seconds, ticks in tries)
+
+
+def _both_times(run: Callable[[int], int], passes: int) -> tuple[float, int]:
+    """Seconds by the monotonic clock, and ticks within them."""
+    start = time.perf_counter()
+    ticks = run(passes)
+    return time.perf_counter() - start, ticks
+
+
+def stream_bytes(loops: int) -> int:
+    """The size of the buffer of each of so many ``stream_loop``."""
+    block = _STREAM_LOADS * AVX512.register_bytes
+    return min(_STREAM_BYTES, _ALL_STREAM_BYTES // loops // block * block)
+
+
+def stream_loop(vectors: Vectors, size: int) -> Loop:
+    """Reads from memory: ``size`` bytes (``stream_bytes``) from beginning to end in each pass."""
     kind = vectors.register
     targets = tuple(f"{kind}{each}" for each in range(_STREAM_LOADS))
     instructions = (
@@ -137,13 +201,12 @@ def stream_loop(vectors: Vectors) -> Loop:
         "jnz 2b",
         "vzeroupper",
     )
-    read = assemble(instructions, ("ptr", "i64"), ("rax", "rcx", *targets), vectors.flags)
+    read = assemble_timed(instructions, ("ptr", "i64"), ("rax", "rcx", *targets), vectors.flags)
     # Written to: untouched pages would all be one page of zeros, which is in the first cache.
-    buffer = np.ones(_STREAM_BYTES, np.uint8)
-    blocks = _STREAM_BYTES // (_STREAM_LOADS * vectors.register_bytes)
+    buffer = np.ones(size, np.uint8)
+    blocks = size // (_STREAM_LOADS * vectors.register_bytes)
 
-    def run(passes: int) -> None:
-        for _ in range(passes):
-            read(buffer.ctypes.data, blocks)
+    def run(passes: int) -> int:
+        return sum(read(buffer.ctypes.data, blocks) for _ in range(passes))
 
-    return Loop(run, _STREAM_BYTES)
+    return Loop(_in_seconds(run), size)

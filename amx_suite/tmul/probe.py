@@ -23,9 +23,8 @@ __all__ = [
 import os
 import statistics
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple, TypeVar
 
 from amx_suite.core.quiet import Reading
@@ -59,9 +58,12 @@ _T = TypeVar("_T")
 
 
 class Loop(NamedTuple):
-    """A loop of one unit: ``run(passes)`` does ``passes * work`` operations or bytes."""
+    """A loop of one unit: ``run(passes)`` does ``passes * work`` operations or bytes.
 
-    run: Callable[[int], object]
+    It returns the seconds that this took.
+    """
+
+    run: Callable[[int], float]
     work: float
 
 
@@ -97,7 +99,7 @@ class CycleReader:
         """One window of the unit."""
         loop, passes = self._loops[unit], self._passes[unit]
         before = self._hertz()
-        seconds = _seconds_of(loop, passes)
+        seconds = loop.run(passes)
         after = self._hertz()
         hertz = max(before, after)
         # An interrupted chain would make a slow unit look fast.
@@ -111,11 +113,13 @@ class CycleReader:
 
     def _hertz(self) -> float:
         passes = self._chain_passes
-        return passes * self._chain.work / _seconds_of(self._chain, passes)
+        return passes * self._chain.work / self._chain.run(passes)
 
 
 class Probe:
-    """Takes readings of the given units on the given CPUs. Between readings no thread runs.
+    """Takes readings of the given units on the given CPUs, with a thread on each.
+
+    Between readings no thread runs; they end with the process or when nobody holds the probe.
 
     ``make_chain`` makes the loop that counts a core's cycles. The passes of a reading are counted
     once, at the start, so that every reading does the same work.
@@ -124,7 +128,9 @@ class Probe:
     def __init__(
         self, cpus: Sequence[int], loops: Mapping[Unit, MakeLoop], make_chain: MakeLoop
     ) -> None:
-        self._cpus = tuple(cpus)
+        self._threads = [ThreadPoolExecutor(1) for _ in cpus]
+        # Of the calling thread only.
+        self._on_each_cpu(lambda index: os.sched_setaffinity(0, {cpus[index]}))
         self._loops = {unit: self._made_by(make) for unit, make in loops.items()}
         self._memory_passes = 0
         if Unit.MEMORY in loops:
@@ -133,8 +139,12 @@ class Probe:
         self._cycles = self._on_each_cpu(lambda index: self._reader(index, make_chain()))
 
     def read(self) -> Reading:
-        """One reading; takes about ``READING_SECONDS`` a unit, longer where a CPU is contended."""
-        return Reading({unit: min(self._rates(unit)) for unit in self._loops})
+        """One reading; takes about ``READING_SECONDS`` a unit, longer where a CPU is contended.
+
+        INT8 is left out: it uses the same unit as BF16, so one of them tells whether it is busy.
+        """
+        units = (unit for unit in self._loops if unit is not Unit.TILE_INT8)
+        return Reading({unit: min(self._rates(unit)) for unit in units})
 
     def read_sums(self) -> dict[Unit, float]:
         """Operations or bytes a second of each unit, summed over the CPUs."""
@@ -150,26 +160,22 @@ class Probe:
 
     def _rates(self, unit: Unit, *, by_cycle: bool = True) -> list[float]:
         """The unit's rate on each CPU, all at once."""
-        together = threading.Barrier(len(self._cpus), timeout=_SECONDS_TO_MEET)
+        together = threading.Barrier(len(self._threads), timeout=_SECONDS_TO_MEET)
 
         def rate(index: int) -> float:
             together.wait()
             if unit is Unit.MEMORY:
                 loop, passes = self._loops[unit][index], self._memory_passes
-                return passes * loop.work / _seconds_of(loop, passes)
+                return passes * loop.work / loop.run(passes)
             return _mean([self._cycles[index].window(unit) for _ in range(_WINDOWS)], by_cycle)
 
         return self._on_each_cpu(rate)
 
     def _on_each_cpu(self, work: Callable[[int], _T]) -> list[_T]:
-        """``work(index)`` on a thread pinned to each CPU, all at once; its error is raised here."""
-
-        def pinned(index: int) -> _T:
-            os.sched_setaffinity(0, {self._cpus[index]})  # of the calling thread only
-            return work(index)
-
-        with ThreadPoolExecutor(len(self._cpus)) as threads:
-            return list(threads.map(pinned, range(len(self._cpus))))
+        """``work(index)`` on each CPU's thread, all at once; its error is raised here."""
+        tasks = [thread.submit(work, index) for index, thread in enumerate(self._threads)]
+        wait(tasks)
+        return [task.result() for task in tasks]
 
 
 def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
@@ -186,17 +192,11 @@ def _mean(windows: Sequence[Window], by_cycle: bool) -> float:
 def _passes_to_fill(loop: Loop, seconds: float) -> int:
     """Passes that take ``seconds`` at the fastest speed seen."""
     passes = 1
-    while (fastest := _seconds_of(loop, passes)) < _LEAST_TRY_SECONDS:
+    while (fastest := loop.run(passes)) < _LEAST_TRY_SECONDS:
         passes *= 2
     tries = min(_TRIES, 1 + int(_TRIES * _LEAST_TRY_SECONDS / fastest))
-    fastest = min(fastest, *(_seconds_of(loop, passes) for _ in range(tries)))
+    fastest = min(fastest, *(loop.run(passes) for _ in range(tries)))
     return max(1, round(passes * seconds / fastest))
-
-
-def _seconds_of(loop: Loop, passes: int) -> float:
-    start = time.perf_counter()
-    loop.run(passes)
-    return time.perf_counter() - start
 
 
 def slow_ones(rates: Mapping[int, float]) -> dict[int, float]:

@@ -25,6 +25,7 @@ from amx_suite.tmul.loops import (
     AVX512,
     chain_loop,
     fma_loop,
+    stream_bytes,
     stream_loop,
     throughput_loop,
 )
@@ -105,10 +106,7 @@ class Units:
 
     @cached_property
     def _probe(self) -> Probe:
-        """INT8 uses the same unit as BF16, so one of them tells whether it is busy."""
-        loops = unit_loops()
-        loops.pop(Unit.TILE_INT8, None)
-        return Probe(self._cpus, loops, chain_loop)
+        return Probe(self._cpus, unit_loops(len(self._cpus)), chain_loop)
 
     @cached_property
     def _cycles(self) -> CycleReader:
@@ -118,8 +116,7 @@ class Units:
         return CycleReader({unit: loops[unit] for unit in order if unit in loops}, chain_loop())
 
     def _measure_peaks(self, readings: int) -> Peaks:
-        probe = Probe(self._cpus, unit_loops(), chain_loop)
-        found = [probe.read_sums() for _ in range(readings)]
+        found = [self._probe.read_sums() for _ in range(readings)]
         series = {unit: [reading[unit] for reading in found] for unit in found[0]}
         rates = {u: Spread(statistics.median(s), min(s), max(s)) for u, s in series.items()}
         return Peaks(self._cpus, rates)
@@ -138,9 +135,10 @@ class Units:
             os.sched_setaffinity(0, self._cpus)
 
 
-def unit_loops() -> dict[Unit, MakeLoop]:
+def unit_loops(cpus: int = 1) -> dict[Unit, MakeLoop]:
     """A loop for each unit that the CPU has and the kernel permits to this process.
 
+    All of them run on so many ``cpus``, whose loops of memory share a bounded space.
     Raises NotApplicableError where there is none: nothing would tell quiet from busy.
     """
     flags = set(read_cpuinfo().flags)
@@ -152,7 +150,7 @@ def unit_loops() -> dict[Unit, MakeLoop]:
             "CPU that has them"
         )
     loops: dict[Unit, MakeLoop] = {
-        Unit.MEMORY: partial(stream_loop, widest),
+        Unit.MEMORY: partial(stream_loop, widest, stream_bytes(cpus)),
         Unit.FMA: partial(fma_loop, widest),
     }
     if flags.issuperset(AMX_FLAGS) and request_tiles().value is not None:

@@ -55,6 +55,16 @@ def test_code_reaches_its_arguments_and_stays_loaded():
     assert target.value == source.value
 
 
+def test_timed_code_runs_and_counts_its_ticks():
+    lines = ("mov rax, $1", "2:", "dec rax", "jnz 2b", "mov [$0], $1")
+    count = jit.assemble_timed(lines, ("ptr", "i64"), ("rax",))
+    target = ctypes.c_int64(0)
+    few = min(count(ctypes.byref(target), 1_000) for _ in range(100))
+    many = min(count(ctypes.byref(target), 1_000_000) for _ in range(20))
+    assert target.value == 1_000_000
+    assert 0 < 20 * few < many
+
+
 def test_another_architecture_is_an_assembly_error(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(jit.AssemblyError, match="this machine is aarch64"):

@@ -66,12 +66,7 @@ def test_throughput_loop_runs_its_iterations():
 
 def _rate(loop, passes, runs=5):
     """Operations or bytes a second, in the fastest of the runs."""
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        loop.run(passes)
-        seconds.append(time.perf_counter() - start)
-    return passes * loop.work / min(seconds)
+    return passes * loop.work / min(loop.run(passes) for _ in range(runs))
 
 
 @pytest.fixture(params=[loops.AVX512, loops.AVX2], ids=["avx512", "avx2"])
@@ -92,4 +87,24 @@ def test_fma_loop_takes_the_time_of_its_passes(vectors):
 
 
 def test_stream_loop_is_no_faster_than_memory(vectors):
-    assert 0.2e9 < _rate(loops.stream_loop(vectors), 1) < 1e12
+    assert 0.2e9 < _rate(loops.stream_loop(vectors, loops.stream_bytes(1)), 1) < 1e12
+
+
+def test_loops_tell_the_time_that_passes():
+    """By the monotonic clock around them, which takes longer: never less."""
+    chain = loops.chain_loop()
+    shares = []
+    for _ in range(20):
+        start = time.perf_counter()
+        seconds = chain.run(200_000)
+        shares.append(seconds / (time.perf_counter() - start))
+    assert 0.9 < max(shares) < 1.001
+
+
+def test_memory_buffers_stay_within_their_bound():
+    """Without allocating them; a second-level cache has 2 MiB."""
+    sizes = {cpus: loops.stream_bytes(cpus) for cpus in (1, 2, 32, 33, 56, 224)}
+    assert sizes[1] == sizes[32] == 64 << 20
+    assert all(cpus * size <= 2 << 30 for cpus, size in sizes.items())
+    assert 8 << 20 < sizes[224] < sizes[33]
+    assert all(size % (8 * 64) == 0 for size in sizes.values()), "each pass reads all of it"
