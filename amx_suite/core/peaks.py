@@ -21,12 +21,12 @@ class Spread(msgspec.Struct, frozen=True):
 class CoreCycles(msgspec.Struct, frozen=True):
     """Operations per cycle of each unit of a core, read one right after the other on that CPU.
 
-    ``at_seconds`` is the monotonic clock at the end, ``hertz`` the core's highest frequency.
+    ``hertz`` is the core's frequency beside each unit, ``at_seconds`` the monotonic clock then.
     """
 
     cpu: int
     per_cycle: dict[Unit, Rate]
-    hertz: Rate
+    hertz: dict[Unit, Rate]
     at_seconds: Seconds
 
 

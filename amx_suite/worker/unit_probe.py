@@ -32,6 +32,10 @@ from amx_suite.tmul.loops import (
 from amx_suite.tmul.probe import CycleReader, Loop, MakeLoop, Probe
 from amx_suite.tmul.xcomp import request_tiles
 
+#: A core that was idle takes some milliseconds to reach its frequency, and until then the chains
+#: around a loop disagree.
+_SECONDS_ON_A_CPU = 0.05
+
 _T = TypeVar("_T")
 
 
@@ -48,7 +52,7 @@ class MeasurePeaks(Request, frozen=True, tag=True):
 
 
 class ReadCycles(Request, frozen=True, tag=True):
-    """Read what each unit does per cycle, once on each of these CPUs, one after the other."""
+    """Read what each unit does per cycle, on one of these CPUs after the other."""
 
     cpus: tuple[int, ...]
 
@@ -77,9 +81,9 @@ class UnitProbe(Child):
         return self.ask(MeasurePeaks(readings), UnitsRead[Peaks]).found
 
     def read_cycles(self, cpus: Sequence[int]) -> tuple[CoreCycles, ...]:
-        """What the units of each of these CPUs do per cycle now; FMA is read beside each other one.
+        """What the units of each of these CPUs do per cycle now, read several times in 0.05 s.
 
-        A unit that was interrupted is missing, and so is a CPU on which all were.
+        FMA is read beside each other unit. A unit that was interrupted is missing.
         """
         return self.ask(ReadCycles(tuple(cpus)), UnitsRead[tuple[CoreCycles, ...]]).found
 
@@ -126,11 +130,11 @@ class Units:
         try:
             for cpu in cpus:
                 os.sched_setaffinity(0, {cpu})
-                windows = list(self._cycles.read())
-                if windows:
+                end = time.monotonic() + _SECONDS_ON_A_CPU
+                while (now := time.monotonic()) < end:
+                    windows = list(self._cycles.read())
                     rates = {window.unit: window.per_cycle for window in windows}
-                    hertz = max(window.hertz for window in windows)
-                    yield CoreCycles(cpu, rates, hertz, time.monotonic())
+                    yield CoreCycles(cpu, rates, {each.unit: each.hertz for each in windows}, now)
         finally:
             os.sched_setaffinity(0, self._cpus)
 

@@ -84,7 +84,7 @@ class FakeProber:
 
     def read_cycles(self, cpus):
         rates = {unit: 0.95 * most for unit, most in PER_CYCLE.items()}
-        return tuple(CoreCycles(cpu, rates, 3e9, 1.0) for cpu in cpus)
+        return tuple(CoreCycles(cpu, rates, dict.fromkeys(rates, 3e9), 1.0) for cpu in cpus)
 
     def close(self):
         self.world.log.append(("prober", "close"))
