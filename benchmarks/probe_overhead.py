@@ -37,13 +37,15 @@ def main() -> int:
     # One pass through memory takes milliseconds, so another loop stands in for it.
     loops[Unit.MEMORY] = loops[Unit.FMA]
     probe = Probe(cpus, {unit: _short(make) for unit, make in loops.items()}, _short(chain_loop))
-    costs = []
+    costs, busy = [], []
     for _ in range(readings):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         probe.read()
         costs.append(time.perf_counter() - start)
+        busy.append(time.process_time() - cpu_start)
         time.sleep(0.02)  # as between slices: the threads sleep
     _print(f"a reading on {len(cpus)} CPUs", costs)
+    _print("of that, CPU time of all threads", busy)
     print(f"the median is {statistics.median(costs) / _SLICE_SECONDS:.2%} of a slice of 0.3 s")
     with ThreadPoolExecutor(len(cpus)) as threads:
         added = [each for found in threads.map(_added_by_clock, cpus) for each in found]

