@@ -51,6 +51,14 @@ class KernelUse(msgspec.Struct, frozen=True):
     data_type: str = ""
     operations: Natural = 0
 
+    @property
+    def names_kernel(self) -> bool:
+        """Whether the log says which implementation ran.
+
+        MKL's log names a routine only, and oneDNN's lines of microkernels and GEMM calls nothing.
+        """
+        return bool(self.implementation) and not self.implementation.startswith("mkl:")
+
     def __str__(self) -> str:
         return " ".join(filter(None, (self.kind, self.implementation, self.data_type)))
 

@@ -9,6 +9,7 @@ __all__ = [
     "ExitCode",
     "Qualification",
     "RunSummary",
+    "Sign",
     "exit_code",
 ]
 
@@ -69,12 +70,27 @@ class CheckOutcome(StrEnum):
     WAIVED = "waived"
 
 
+class Sign(StrEnum):
+    """What a failing test notes, as a property, for the question which layer is to blame."""
+
+    #: ``passed`` or ``failed``: the same check where the kernel refuses AMX.
+    WITHOUT_AMX = "amx_without_amx"
+    #: Numbers of the CPUs on which the check was wrong, and of all on which it was tried.
+    CPUS_WRONG = "amx_cpus_wrong"
+    CPUS_TRIED = "amx_cpus_tried"
+
+
 class Check(msgspec.Struct, frozen=True):
-    """One conformance test: its id, its outcome, and the reason in one line, empty if it passed."""
+    """One conformance test: its id, its outcome, and the reason in one line, empty if it passed.
+
+    ``question`` is its marker, such as ``instruction``; ``signs`` are by ``Sign``.
+    """
 
     test_id: str
     outcome: CheckOutcome
     reason: str = ""
+    question: str = ""
+    signs: dict[str, str] = {}
 
 
 class Qualification(StrEnum):

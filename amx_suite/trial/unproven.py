@@ -1,13 +1,13 @@
-"""Whether the evidence proves that an arm ran what its case says."""
+"""Whether the evidence proves that an arm, or an operator, ran what it says."""
 
 from __future__ import annotations
 
-__all__ = ["why_beyond_ceiling", "why_unproven"]
+__all__ = ["judge_operator", "why_beyond_ceiling", "why_unproven"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from amx_suite.core.case import RunCase
-from amx_suite.core.evidence import Evidence, Jail, KernelUse
+from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Decision, Verdict
@@ -22,6 +22,7 @@ _LEAST_TYPE_SHARE = 0.5
 _MOST_LOGGED = 1.1
 _NAMED_KERNELS = 3
 _MKL = "mkl"
+_CHECK_ONEDNN = "check that oneDNN is built with AMX and that nothing lowers its ISA"
 
 
 def why_unproven(
@@ -56,6 +57,31 @@ def why_beyond_ceiling(case: RunCase, what: str) -> Decision:
         f"{case.arm}: {case.engine} ignores its ceiling of {case.isa}: {what}",
         f"report it to {case.engine}: it executes tile instructions though the kernel refuses it "
         "the permission; until that is mended, no arm without AMX can be measured with it",
+    )
+
+
+def judge_operator(what: str, precision: Precision, kernels: Iterable[KernelUse]) -> Decision:
+    """Whether an operator that may use AMX did so, by the logs of all its examples.
+
+    PASS with one product on an AMX kernel, NO_EVIDENCE if all were on others, and NOT_APPLICABLE if
+    no log names a kernel of its products. A quantization recipe chooses what it quantizes, so that
+    products it left in FP32 do not count. ``what`` names the operator.
+    """
+    products = [use for use in kernels if use.kind in Evidence.MATRIX_KINDS and use.names_kernel]
+    if precision.spec.is_quantized:
+        products = [use for use in products if use.data_type in precision.spec.operand_types]
+    if not products:
+        return Decision(
+            Verdict.NOT_APPLICABLE,
+            f"the numbers of {what} are right, but it ran no {precision.upper()} kernel of a "
+            "library whose log names it, so it says nothing of AMX",
+        )
+    if any(use.family is Family.AMX for use in products):
+        return Decision(Verdict.PASS, "")
+    return _no_evidence(
+        f"the numbers of {what} are right, but none of its {len(products)} products with a named "
+        f"kernel was on AMX, in any shape; it ran: {_named(products)}",
+        _CHECK_ONEDNN,
     )
 
 
@@ -103,7 +129,7 @@ def _too_little_amx(case: RunCase, evidence: Evidence, least_share: float) -> De
             f"{case.arm}: {evidence.amx_share:.0%} of the step's operations were on AMX kernels, "
             f"more than {least_share:.0%} expected; most operations: "
             f"{_named(evidence.matrix_kernels)}",
-            "check that oneDNN is built with AMX and that nothing lowers its ISA",
+            _CHECK_ONEDNN,
         )
     return None
 
@@ -159,5 +185,5 @@ def _no_evidence(reason: str, remedy: str) -> Decision:
     return Decision(Verdict.NO_EVIDENCE, reason, remedy)
 
 
-def _named(uses: Sequence[KernelUse]) -> str:
-    return ", ".join(map(str, uses[:_NAMED_KERNELS])) or "none logged"
+def _named(uses: Iterable[KernelUse]) -> str:
+    return ", ".join(list(dict.fromkeys(map(str, uses)))[:_NAMED_KERNELS]) or "none logged"

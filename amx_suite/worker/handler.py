@@ -17,7 +17,7 @@ import msgspec
 
 from amx_suite.child.channel import ArrayMap, Reply
 from amx_suite.core.case import Mode, Shape
-from amx_suite.core.evidence import Evidence, Jail
+from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.isa import AMX_FLAGS, Isa
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import installed
@@ -96,7 +96,7 @@ class ArmHandler:
             case process.Release():
                 self._release()
             case process.Operate():
-                return process.Done(), _operate(request, arrays)
+                return _operate(request, arrays)
         return process.Done(), {}
 
     def _prepare(self, request: process.Prepare) -> process.Prepared:
@@ -142,7 +142,7 @@ class ArmHandler:
             jail=self._jail,
             amx_permission=amx_permission_held(),
             onednn_isa=isa,
-            kernels=add_up((*onednn_kernels(text), *mkl_kernels(text, arm.case.cores))),
+            kernels=_kernels(text, arm.case.cores),
             operations=arm.operations,
             step_milliseconds=milliseconds,
             read_back={
@@ -194,7 +194,7 @@ def _as(arm: Arm | None, kind: type[_A]) -> _A:
     )
 
 
-def _operate(request: process.Operate, arrays: ArrayMap) -> ArrayMap:
+def _operate(request: process.Operate, arrays: ArrayMap) -> tuple[process.Operated, ArrayMap]:
     _set_up(request.isa, request.cores)
     import torch
 
@@ -202,11 +202,26 @@ def _operate(request: process.Operate, arrays: ArrayMap) -> ArrayMap:
     engine = engine_for(request.engine, precision)
     engine.require(Mode.INFERENCE, precision)
     built = build_operator(request.operator, precision, arrays, request.settings)
+    output: list[Any] = []
     with torch.no_grad():
         # INT8 is calibrated on the measured input itself, so that the error is the operator's and
         # not the calibration's.
         forward = engine.prepare_inference(built.module, built.inputs, precision, [built.inputs])
-        return {"output": to_array(forward(*built.inputs), precision)}
+
+        def run() -> None:
+            output.append(forward(*built.inputs))
+
+        if request.isa.allows_amx:
+            kernels = _kernels(kernel_log(run), request.cores)
+        else:
+            # The jail proves more than a log could.
+            run()
+            kernels = ()
+    return process.Operated(kernels), {"output": to_array(output[0], precision)}
+
+
+def _kernels(text: str, threads: int) -> tuple[KernelUse, ...]:
+    return add_up((*onednn_kernels(text), *mkl_kernels(text, threads)))
 
 
 def _set_up(isa: Isa, threads: int) -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "IsaWorker",
     "Losses",
     "Operate",
+    "Operated",
     "Outputs",
     "Prepare",
     "Prepared",
@@ -32,7 +33,7 @@ import msgspec
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
 from amx_suite.core.case import RunCase
-from amx_suite.core.evidence import Evidence
+from amx_suite.core.evidence import Evidence, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.core.units import Count, Natural, Seconds
@@ -106,7 +107,7 @@ class Checkpoint(_Request, frozen=True, tag=True):
 
 
 class Operate(_Request, frozen=True, tag=True):
-    """Run an operator on the request's arrays; send the array ``output``."""
+    """Run an operator once on the request's arrays; answered by ``Operated``."""
 
     isa: Isa
     engine: str
@@ -149,6 +150,16 @@ class Proof(Reply, frozen=True, tag=True):
 
     evidence: Evidence
     peak_bytes: Natural
+
+
+class Operated(Reply, frozen=True, tag=True):
+    """The array ``output`` comes with this reply.
+
+    ``kernels`` are those in the logs of that one forward pass; without AMX in the ceiling no log is
+    taken.
+    """
+
+    kernels: tuple[KernelUse, ...] = ()
 
 
 class Done(Reply, frozen=True, tag=True):
@@ -240,11 +251,21 @@ class IsaWorker(Child):
         self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
     ) -> Any:
         """Run one operator of ``workloads.operators`` on the arrays; returns its output."""
-        request = Operate(self._isa, self._engine, self._cores, operator, precision, settings)
-        return self._arrays(request, arrays)["output"]
+        return self.prove_operator(operator, precision, arrays, **settings)[0]
 
-    def _arrays(self, request: ArmRequest, arrays: ArrayMap | None = None) -> ArrayMap:
-        return self.exchange(request, Done, arrays)[1]
+    def prove_operator(
+        self, operator: str, precision: Precision, arrays: ArrayMap, **settings: int
+    ) -> tuple[Any, tuple[KernelUse, ...]]:
+        """As ``operate``; returns the output and the kernels that the logs hold.
+
+        Without AMX in its ceiling the worker takes no log: its jail proves what did not run.
+        """
+        request = Operate(self._isa, self._engine, self._cores, operator, precision, settings)
+        reply, sent = self.exchange(request, Operated, arrays)
+        return sent["output"], reply.kernels
+
+    def _arrays(self, request: ArmRequest) -> ArrayMap:
+        return self.exchange(request, Done)[1]
 
 
 class ChildEnvironment(msgspec.Struct, frozen=True):

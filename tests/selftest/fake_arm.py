@@ -25,7 +25,7 @@ class FakeArm:
             case process.TakeSlice(iterations):
                 return process.SliceTaken(0.25 * iterations, iterations), {}
             case process.Operate(operator=command, settings=settings):
-                return process.Done(), {"output": _answer(command, settings)}
+                return process.Operated(), {"output": _answer(command, settings)}
 
 
 def _answer(command, settings):

@@ -6,9 +6,10 @@ available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``usabl
 for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds
 is taken in turn) and its evidence, ``before`` and ``after`` are its health, ``refused`` says why
 the engine does not have an arm, ``faults`` maps "ARM STEP" to ``died``, ``beyond`` (its ceiling) or
-``interrupt``, ``busy`` is the number of readings for which the tile unit is busy, and
-``second_seconds`` limits second measurements. Budgets run out by the machine's clock. The machine's
-lock is in the run's folder.
+``interrupt``, ``busy`` is the number of readings for which the tile unit is busy,
+``second_seconds`` limits second measurements, ``kernel_of`` names the implementation of each
+operator, and under ``wrong`` ceilings operators are wrong. Budgets run out by the machine's clock.
+The machine's lock is in the run's folder.
 """
 
 import functools
@@ -21,6 +22,7 @@ from types import SimpleNamespace
 import msgspec
 from fake_trial import FAKE_TOPOLOGY, FakeProber, FakeWorker, World
 
+from amx_suite.core.evidence import KernelUse
 from amx_suite.core.health import Health, Identity
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.engines import ENGINES
@@ -31,6 +33,7 @@ from amx_suite.host.limits import Limits
 from amx_suite.host.reasons import Reason, Support, SupportFinding
 from amx_suite.plugin import run, trials
 from amx_suite.worker import process
+from amx_suite.worker.onednn import family_of
 
 _SCRIPT = json.loads(os.environ.get("FAKE_MACHINE", "{}"))
 _FAULTS = {
@@ -51,6 +54,9 @@ def _world():
     world.rates[Unit.TILE] = itertools.chain(spell, itertools.repeat(1000.0)).__next__
     for where, fault in _SCRIPT.get("faults", {}).items():
         world.faults[tuple(where.split(" ", 1))] = _FAULTS[fault]
+    if kernel := _SCRIPT.get("kernel_of"):
+        world.operator_kernels = (KernelUse("matmul", kernel, family_of(kernel), 1, 0.1, "bf16"),)
+    world.wrong_ceilings = _SCRIPT.get("wrong", ())
     return world
 
 

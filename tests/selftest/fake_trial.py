@@ -1,7 +1,9 @@
 """A fake machine: a clock, memory, workers whose speed is given, and trials on it."""
 
 import msgspec
+import numpy as np
 
+from amx_suite.accuracy.judgements import rounded
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.gate import Gate, Versus
@@ -28,7 +30,8 @@ class World:
 
     Keys are arms such as ``bf16@amx``, or ``eager:bf16@amx`` for one engine only. ``amx_share`` and
     ``permission`` need only the arms whose evidence is not as it should be, and ``evidence`` holds
-    other fields of it.
+    other fields of it. ``operator_kernels`` are in the log of each operator, whose result is wrong
+    under ``wrong_ceilings``.
     """
 
     def __init__(self):
@@ -45,6 +48,8 @@ class World:
         self.amx_share = {}
         self.permission = {}
         self.evidence = {}
+        self.operator_kernels = ()
+        self.wrong_ceilings = ()
         self.throttled = lambda: 0.0
         self.refused = {}
         self.faults = {}
@@ -120,6 +125,18 @@ class FakeWorker:
         seconds = self.world.speed(self.case) * iterations
         self.world.now += seconds
         return SliceTaken(seconds, iterations)
+
+    def operate(self, operator, precision, arrays, **settings):
+        """A linear layer, whatever the operator."""
+        output = arrays["x"].astype(np.float64) @ arrays["weight"].T + arrays["bias"]
+        if precision is Precision.FP64:
+            return output
+        rough = rounded(output, 8) if precision is Precision.BF16 else output.astype(np.float32)
+        return rough + np.float32(self.case.isa in self.world.wrong_ceilings)
+
+    def prove_operator(self, operator, precision, arrays, **settings):
+        output = self.operate(operator, precision, arrays, **settings)
+        return output, self.world.operator_kernels
 
     def prove(self):
         self._do("prove")

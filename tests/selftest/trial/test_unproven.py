@@ -10,7 +10,8 @@ from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
-from amx_suite.trial.unproven import why_unproven
+from amx_suite.core.verdict import Verdict
+from amx_suite.trial.unproven import judge_operator, why_unproven
 
 pytestmark = pytest.mark.selftest
 
@@ -177,3 +178,29 @@ def test_time_outside_primitives_is_unseen():
     spent = kernels[0].milliseconds
     assert proof(AMX, kernels, step_milliseconds=2 * spent).unseen_share == pytest.approx(0.5)
     assert proof(AMX, kernels, step_milliseconds=spent / 2).unseen_share == 0
+
+
+MKL_CALL = KernelUse("matmul", "mkl:gemm_bf16bf16f32", Family.UNNAMED, 24, 1.0, "bf16")
+MICROKERNEL = KernelUse("brgemm", "", Family.UNNAMED, 60, 1.0, "bf16")
+GEMM_CALL = KernelUse("matmul", "gemm:jit:bf16", Family.UNNAMED, 1, 1.0, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("precision", "kernels", "verdict"),
+    [
+        (Precision.BF16, [], Verdict.NOT_APPLICABLE),
+        (Precision.BF16, [MKL_CALL, MICROKERNEL], Verdict.NOT_APPLICABLE),
+        (Precision.BF16, [kernel(Family.AVX512, kind="reorder")], Verdict.NOT_APPLICABLE),
+        # The recipe did not quantize this one.
+        (Precision.INT8, [fp32_kernel(9)], Verdict.NOT_APPLICABLE),
+        # Autocast must not leave it in FP32.
+        (Precision.BF16, [fp32_kernel(9)], Verdict.NO_EVIDENCE),
+        (Precision.BF16, [kernel(Family.AVX512_BF16)], Verdict.NO_EVIDENCE),
+        (Precision.BF16, [GEMM_CALL], Verdict.NO_EVIDENCE),
+        (Precision.INT8, [kernel(Family.AVX512_VNNI, "u8")], Verdict.NO_EVIDENCE),
+        (Precision.BF16, [kernel(Family.AVX512_BF16), MKL_CALL, kernel()], Verdict.PASS),
+        (Precision.INT8, [kernel(data_type="s8")], Verdict.PASS),
+    ],
+)
+def test_operator_passes_with_amx_kernel(precision, kernels, verdict):
+    assert judge_operator("it", precision, kernels).verdict is verdict

@@ -3,6 +3,7 @@
 import gc
 import itertools
 
+import numpy as np
 import pytest
 from run_cases import case_of
 
@@ -144,6 +145,20 @@ class TestHandler:
         assert (first["logits"] == again["logits"]).all()
         taken, _ = child.handle(TakeSlice(2), {})
         assert (taken.iterations, taken.seconds > 0) == (2, True)
+
+    @pytest.mark.parametrize("isa", [Isa.AVX512, Isa.AMX])
+    def test_operators_are_logged_where_amx_may_run(self, monkeypatch, isa):
+        def log(run):
+            run()
+            return "onednn_verbose,v1,primitive,exec,cpu,matmul,brg:amx,u,src:bf16,,,2x3:3x2,1\n"
+
+        monkeypatch.setattr(handler, "kernel_log", log)
+        monkeypatch.setattr(handler, "read_cpuinfo", lambda: CpuInfo(flags=Isa.AMX.spec.cpu_flags))
+        x, weight = np.ones((2, 3), np.float32), np.full((4, 3), 2, np.float32)
+        request = Operate(isa, "eager", 1, "linear", Precision.FP32, {})
+        reply, arrays = ArmHandler(Jail.HELD).handle(request, {"x": x, "weight": weight})
+        assert (arrays["output"] == np.full((2, 4), 6)).all()
+        assert [use.kind for use in reply.kernels] == (["matmul"] if isa.allows_amx else [])
 
     @pytest.mark.parametrize("request_", [Losses(1, 1), Checkpoint("x")])
     def test_inference_has_nothing_of_training(self, child, request_):

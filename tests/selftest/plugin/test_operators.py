@@ -1,0 +1,62 @@
+"""Operator tests on a fake machine: right and wrong numbers, with and without kernels on AMX."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.selftest
+
+OPERATORS = Path(__file__).resolve().parents[3] / "tests" / "correctness" / "test_operators.py"
+AMX, AVX512, MKL = "brg_matmul:avx10_1_512_amx", "brg_matmul:avx512_core_bf16", "mkl:sgemm"
+WRONG_WITH_AMX, WRONG = ("amx",), ("amx", "avx512_bf16")
+
+
+@pytest.fixture
+def run(run_suite, tmp_path):
+    def run(*, kernel="", wrong=(), precision="bf16"):
+        return run_suite(
+            *("-rfs", "-k", f"whole_numbers and linear and {precision}", "--junitxml", "junit.xml"),
+            machine={"kernel_of": kernel, "wrong": wrong},
+            tests=OPERATORS,
+        )
+
+    return run
+
+
+def test_kernel_on_amx_passes(run):
+    done = run(kernel=AMX)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("kernel", ["", MKL])
+def test_right_without_named_kernel_is_skipped(run, kernel):
+    done = run(kernel=kernel)
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
+    assert "NOT_APPLICABLE: the numbers of linear in BF16 are right, but it ran no" in done.stdout
+
+
+def test_right_on_other_kernels_fails(run):
+    done = run(kernel=AVX512)
+    assert done.returncode == 1, done.stdout
+    assert "NO_EVIDENCE: the numbers of linear in BF16 are right" in done.stdout
+    assert f"it ran: matmul {AVX512} bf16" in done.stdout
+
+
+def test_fp32_needs_no_amx(run):
+    assert "1 passed" in run(kernel=AVX512, precision="fp32").stdout
+
+
+@pytest.mark.parametrize(
+    ("kernel", "wrong", "sign"), [(AMX, WRONG_WITH_AMX, "passed"), ("", WRONG, "failed")]
+)
+def test_wrong_numbers_fail_and_leave_sign(run, tmp_path, kernel, wrong, sign):
+    done = run(kernel=kernel, wrong=wrong)
+    assert done.returncode == 1, done.stdout
+    assert "elements that differ fails" in done.stdout
+    found = re.findall(
+        r'name="amx_without_amx" value="(\w+)"', (tmp_path / "junit.xml").read_text()
+    )
+    assert set(found) == {sign}
