@@ -71,7 +71,10 @@ class CheckOutcome(StrEnum):
 
 
 class Sign(StrEnum):
-    """What a failing test notes, as a property, for the question which layer is to blame."""
+    """What a failing test notes, as a property, for the question which layer is to blame.
+
+    A property has the sign's ``value``: xdist sends plain text only.
+    """
 
     #: ``passed`` or ``failed``: the same check where the kernel refuses AMX.
     WITHOUT_AMX = "amx_without_amx"

@@ -143,6 +143,7 @@ class RunHooks:
         report = yield
         strict = self._run.settings.strict
         outcome.classify(report, call, self._run.find_waiver, strict=strict)
+        outcome.note_peer(item, report, self._run.checks)
         row = getattr(item, "funcargs", {}).get("benchmark")
         if row is not None and not report.passed:
             row.has_error = True

@@ -95,7 +95,7 @@ class OperatorCheck:
             outcome = "failed"
         except AmxSuiteError:
             return  # what could not be tried says nothing
-        self._note(Sign.WITHOUT_AMX, outcome)
+        self._note(Sign.WITHOUT_AMX.value, outcome)
 
     def end(self) -> None:
         """After all examples, which were right: end the test unless one of them was on AMX."""

@@ -7,25 +7,27 @@ __all__ = [
     "end",
     "errors_end_test",
     "keep",
+    "note_peer",
     "one_line",
     "own_outcome",
     "record",
+    "record_cpus",
     "why_not_usable",
 ]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 
 from amx_suite.accuracy.known_defects import known_defect
-from amx_suite.core.run import Check, CheckOutcome
+from amx_suite.core.run import Check, CheckOutcome, Sign
 from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
-from amx_suite.plugin.selection import CONFORMANCE_MARKERS
+from amx_suite.plugin.selection import CONFORMANCE_MARKERS, arm_of, trial_of
 from amx_suite.trial.unproven import why_beyond_ceiling
 
 
@@ -47,6 +49,15 @@ def record(result: GateResult, add: Callable[[str, object], None]) -> None:
         if result.speedup.low is not None:
             add("amx_speedup_low", f"{result.speedup.low:.4f}")
             add("amx_speedup_high", f"{result.speedup.high:.4f}")
+
+
+def record_cpus(
+    wrong: Iterable[int], tried: Iterable[int], add: Callable[[str, object], None]
+) -> None:
+    """Add on which CPUs a check was wrong, of those on which it was tried, if it was on any."""
+    if cpus := sorted(set(wrong)):
+        add(Sign.CPUS_WRONG.value, " ".join(map(str, cpus)))
+        add(Sign.CPUS_TRIED.value, " ".join(map(str, sorted(set(tried)))))
 
 
 def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
@@ -104,6 +115,27 @@ def classify(
             _mark(report, CheckOutcome.WAIVED, f"WAIVED: {one_line(report)} ({waiver})")
 
 
+def note_peer(item: pytest.Item, report: pytest.TestReport, checks: Mapping[str, Check]) -> None:
+    """Add to a failed test of an arm how it ends for the arm of that precision without AMX.
+
+    Trials begin with the arms without AMX, so the peer's test is over.
+    """
+    arm, trial = arm_of(item), trial_of(item)
+    if not report.failed or arm is None or trial is None:
+        return
+    outcome = CheckOutcome.FAILED
+    if arm.isa.allows_amx:
+        alike = (a for a in trial.arms if a.precision is arm.precision and not a.isa.allows_amx)
+        ids = (report.nodeid.replace(arm.name, peer.name) for peer in alike)
+        found = next((checks[test_id] for test_id in ids if test_id in checks), None)
+        if found is None or found.outcome not in (CheckOutcome.FAILED, CheckOutcome.PASSED):
+            return
+        outcome = found.outcome
+    # junit.xml has the properties of the item, which the report holds a copy of.
+    for properties in (item.user_properties, report.user_properties):
+        properties.append((Sign.WITHOUT_AMX.value, outcome.value))
+
+
 def _mark(report: pytest.TestReport, outcome: CheckOutcome, reason: str) -> None:
     path, line, _ = report.location
     report.outcome = "skipped"
@@ -150,9 +182,13 @@ def keep(report: pytest.TestReport, checks: dict[str, Check]) -> None:
 
     A test's call counts, and a phase that failed or skipped it.
     """
-    if not any(marker in report.keywords for marker in CONFORMANCE_MARKERS):
+    question = next((name for name in CONFORMANCE_MARKERS if name in report.keywords), None)
+    if question is None:
         return
     earlier = checks.get(report.nodeid)
     failed = earlier is not None and earlier.outcome is CheckOutcome.FAILED
     if (report.when == "call" or not report.passed) and not failed:
-        checks[report.nodeid] = Check(report.nodeid, _outcome(report), one_line(report))
+        noted = {name: str(value) for name, value in report.user_properties if name in set(Sign)}
+        checks[report.nodeid] = Check(
+            report.nodeid, _outcome(report), one_line(report), question, noted
+        )

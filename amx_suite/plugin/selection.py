@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
+    "arm_of",
     "engine_of",
     "is_ours",
     "is_timed",
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from amx_suite.core.case import Mode, RunCase, Workload
+from amx_suite.core.case import Arm, Mode, RunCase, Workload
 from amx_suite.core.trial import Trial, ceilings
 from amx_suite.engines import ENGINES
 from amx_suite.trial.decide import gates_of
@@ -142,8 +143,7 @@ def _no_engine(width: int) -> list[Any]:
 
 def trial_of(item: pytest.Item) -> Trial | None:
     """The trial that a test is about, None if it is about none."""
-    callspec = getattr(item, "callspec", None)
-    trial = callspec.params.get("amx_trial") if callspec else None
+    trial = _parameter(item, "amx_trial")
     return trial if isinstance(trial, Trial) else None
 
 
@@ -158,6 +158,17 @@ def engine_of(item: pytest.Item) -> str:
         if name == "amx_engine":
             return value or ""
     return ""
+
+
+def arm_of(item: pytest.Item) -> Arm | None:
+    """The arm that a test is about, None if it is about none or all of a trial's."""
+    arm = _parameter(item, "amx_arm")
+    return arm if isinstance(arm, Arm) else None
+
+
+def _parameter(item: pytest.Item, name: str) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(name) if callspec else None
 
 
 def is_ours(test: pytest.Item | pytest.Metafunc) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from amx_suite.core.finding import Severity
 from amx_suite.core.run import CheckOutcome, Qualification, RunSummary
 from amx_suite.core.verdict import GateResult, Verdict
+from amx_suite.report.blame import blame
 
 #: The terminal shows this many checks of one outcome; the report has all of them.
 _MOST_SHOWN = 10
@@ -69,8 +70,11 @@ def _counts(summary: RunSummary, gates: Sequence[GateResult]) -> str:
 
 
 def _listed(summary: RunSummary, outcome: CheckOutcome) -> list[str]:
-    checks = summary.checks_that(outcome)
-    lines = [f"  {c.test_id}: {c.reason or 'no reason given'}" for c in checks[:_MOST_SHOWN]]
+    checks, lines = summary.checks_that(outcome), []
+    for check in checks[:_MOST_SHOWN]:
+        lines.append(f"  {check.test_id}: {check.reason or 'no reason given'}")
+        if outcome is CheckOutcome.FAILED:
+            lines.append(f"    To blame: {blame(check, summary)}")
     if len(checks) > _MOST_SHOWN:
         lines.append(f"  and {len(checks) - _MOST_SHOWN} more")
     return lines

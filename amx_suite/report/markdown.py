@@ -10,6 +10,7 @@ from amx_suite.core.evidence import Evidence
 from amx_suite.core.measurement import ArmFacts, Measurement
 from amx_suite.core.run import CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
+from amx_suite.report.blame import blame
 from amx_suite.report.closing import closing_lines
 from amx_suite.report.explain import explained, largest_kernels
 from amx_suite.report.health import health_lines
@@ -117,7 +118,10 @@ def _grouped(summary: RunSummary, outcome: CheckOutcome) -> list[str]:
     """Checks by reason, so that two hundred skips for one cause are one paragraph."""
     groups: dict[str, list[str]] = {}
     for check in summary.checks_that(outcome):
-        groups.setdefault(check.reason or "no reason given", []).append(check.test_id)
+        reason = check.reason or "no reason given"
+        if outcome is CheckOutcome.FAILED:
+            reason += f"; to blame: {blame(check, summary)}"
+        groups.setdefault(reason, []).append(check.test_id)
     return [
         f"{plain(reason)} ({len(names)}):\n\n{bullets(names)}" for reason, names in groups.items()
     ]

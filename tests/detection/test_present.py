@@ -6,6 +6,7 @@ to check.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from amx_suite.host import presence
 from amx_suite.host.cpuid import Cpuid
 from amx_suite.host.permission import amx_permission_held, ask_permission
-from amx_suite.tmul.tile_probe import probe_tiles
+from amx_suite.plugin.outcome import record_cpus
+from amx_suite.tmul.tile_probe import TileStatus, probe_tiles
 
 if TYPE_CHECKING:
     from amx_suite.plugin.run import HostView
@@ -70,9 +72,14 @@ def test_kernel_grants_the_permission_to_who_asks(amx_support: HostView) -> None
     assert amx_permission_held() == held_here, "the child's request changed this process"
 
 
-def test_tile_instruction_is_right_on_every_cpu(amx_support: HostView) -> None:
+def test_tile_instruction_is_right_on_every_cpu(
+    amx_support: HostView, record_property: Callable[[str, object], None]
+) -> None:
     cpus = amx_support.facts.allowed_cpus
-    faults = presence.tile_faults(probe_tiles(cpus), cpus)
+    results = probe_tiles(cpus)
+    wrong = [result.cpu for result in results if result.status is not TileStatus.OK]
+    record_cpus(wrong, cpus, record_property)
+    faults = presence.tile_faults(results, cpus)
     assert not faults, _report(faults)
 
 

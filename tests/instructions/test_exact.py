@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amx_suite.plugin.options import Settings
+from amx_suite.plugin.outcome import record_cpus
 from amx_suite.plugin.run import HostView
 from amx_suite.tmul.batch import BatchResult, Load, TileBatch, TileWorker
 from amx_suite.tmul.config import TILES
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.instruction, pytest.mark.level(1)]
 
 StartWorker = Callable[[int], TileWorker]
 Mismatch = Callable[[BatchResult], str]
+Record = Callable[[str, object], None]
 
 #: The fewest elements of one instruction that are compared, on all CPUs together and on each.
 _ELEMENTS, _ELEMENTS_ON_EACH = 1_000_000, 65_536
@@ -78,6 +80,7 @@ def test_any_shape_and_layout(
     amx_support: HostView,
     tile_worker: StartWorker,
     amx_mismatch: Mismatch,
+    record_property: Record,
 ) -> None:
     _require(instruction, amx_support)
     worker = tile_worker(amx_support.facts.allowed_cpus[0])
@@ -95,6 +98,7 @@ def test_any_shape_and_layout(
     try:
         check()
     finally:
+        record_cpus((r.cpu for r in wrong), (r.cpu for r in wrong), record_property)
         if wrong:  # Hypothesis ends with the simplest
             pytest.fail(amx_mismatch(wrong[-1]), pytrace=False)
 
@@ -107,12 +111,15 @@ def test_mxcsr_changes_nothing(
     amx_support: HostView,
     tile_worker: StartWorker,
     amx_mismatch: Mismatch,
+    record_property: Record,
 ) -> None:
     _require(instruction, amx_support)
     worker = tile_worker(amx_support.facts.allowed_cpus[0])
     for fill in fills_for(instruction):
         word = _CONTROL_WORDS[control]
         result = worker.check_tiles(TileBatch(instruction.mnemonic, fill, 1, tiles=8, mxcsr=word))
+        if not result.is_exact:
+            record_cpus([result.cpu], [result.cpu], record_property)
         assert result.is_exact, amx_mismatch(result)
 
 
@@ -124,6 +131,7 @@ def test_every_cpu(
     amx_progress: Callable[..., None],
     tile_worker: StartWorker,
     amx_mismatch: Mismatch,
+    record_property: Record,
 ) -> None:
     """At least 1,000,000 elements from level 2 on; a quick look at one CPU at level 1."""
     _require(instruction, amx_support)
@@ -151,5 +159,6 @@ def test_every_cpu(
             )
     assert {result.cpu for result in results} == set(cpus)
     assert sum(result.elements for result in results) >= wanted * len(cpus)
-    wrong = [amx_mismatch(result) for result in results if not result.is_exact]
-    assert not wrong, "\n".join(wrong)
+    wrong = [result for result in results if not result.is_exact]
+    record_cpus((result.cpu for result in wrong), cpus, record_property)
+    assert not wrong, "\n".join(map(amx_mismatch, wrong))

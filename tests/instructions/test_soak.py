@@ -11,6 +11,7 @@ import pytest
 
 from amx_suite.child.handle import most_children
 from amx_suite.plugin.options import Settings
+from amx_suite.plugin.outcome import record_cpus
 from amx_suite.plugin.run import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch, TileWorker
 from amx_suite.tmul.fills import fills_for
@@ -31,6 +32,7 @@ def test_all_cpus_at_once(
     amx_progress: Callable[..., None],
     amx_mismatch: Callable[[BatchResult], str],
     tile_worker: Callable[[int], TileWorker],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """All CPUs work on the same operands at the same time, so that their rates compare."""
     cpus = amx_support.facts.allowed_cpus
@@ -56,8 +58,9 @@ def test_all_cpus_at_once(
             found = list(
                 pool.map(lambda cpu, b=batch: tile_worker(cpu).soak_tiles(b, _SLICE_SECONDS), cpus)
             )
-            wrong = [amx_mismatch(piece.result) for piece in found if not piece.result.is_exact]
-            assert not wrong, "\n".join(wrong)
+            wrong = [piece.result for piece in found if not piece.result.is_exact]
+            record_cpus((result.cpu for result in wrong), cpus, record_property)
+            assert not wrong, "\n".join(map(amx_mismatch, wrong))
             for cpu, piece in zip(cpus, found, strict=True):
                 slices[cpu].append(piece)
             turn += 1
@@ -76,6 +79,8 @@ def test_all_cpus_at_once(
         for mnemonic, shares in slow.items()
         for cpu, share in shares.items()
     ]
+    late = (cpu for shares in slow.values() for cpu in shares)
+    record_cpus(late, cpus, record_property)
     assert not lagging, "\n".join(lagging)
     if len(cpus) < FEWEST:
         amx_progress(f"soak: {len(cpus)} CPUs are too few to tell a slow one", keep=True)

@@ -9,6 +9,7 @@ import pytest
 
 from amx_suite.host.presence import tile_faults
 from amx_suite.plugin.options import Settings
+from amx_suite.plugin.outcome import record_cpus
 from amx_suite.plugin.run import HostView
 from amx_suite.tmul.checks import CHECKS, run_checks
 from amx_suite.tmul.tile_probe import TileResult, TileStatus
@@ -31,10 +32,16 @@ def results(
 
 
 @pytest.mark.parametrize("check", list(CHECKS))
-def test_every_cpu(check: str, results: dict[str, list[TileResult]]) -> None:
+def test_every_cpu(
+    check: str,
+    results: dict[str, list[TileResult]],
+    record_property: Callable[[str, object], None],
+) -> None:
     assert results[check], "the check was not run"
     absent = [result for result in results[check] if result.status is TileStatus.NOT_HERE]
     rest = [result for result in results[check] if result not in absent]
+    wrong = [result.cpu for result in rest if result.status is not TileStatus.OK]
+    record_cpus(wrong, [result.cpu for result in rest], record_property)
     faults = tile_faults(rest, [result.cpu for result in rest])
     assert not faults, "\n".join(faults)
     if absent:
