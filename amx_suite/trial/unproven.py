@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["judge_operator", "why_beyond_ceiling", "why_unproven"]
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
@@ -14,6 +14,7 @@ from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Ceiling
 from amx_suite.worker.mkl import mkl_exceeds
+from amx_suite.worker.onednn import onednn_contradicts
 
 #: A recipe may leave some layers in FP32, or where no log sees them, but not half of the
 #: operations.
@@ -21,7 +22,13 @@ _LEAST_TYPE_SHARE = 0.5
 #: A step's log may hold somewhat more than the model's own operations, as where a library pads.
 _MOST_LOGGED = 1.1
 _NAMED_KERNELS = 3
-_MKL = "mkl"
+_ONEDNN, _MKL = "onednn", "mkl"
+#: Whether what a library reports contradicts the ceiling it was told; others must report just that.
+#: MKL may report a level below its ceiling, and none at all on CPUs of other vendors.
+_CONTRADICTIONS: dict[str, Callable[[str, str], bool]] = {
+    _ONEDNN: onednn_contradicts,
+    _MKL: mkl_exceeds,
+}
 _CHECK_ONEDNN = "check that oneDNN is built with AMX and that nothing lowers its ISA"
 
 
@@ -90,15 +97,13 @@ def _outside_ceiling(case: RunCase, evidence: Evidence) -> Decision | None:
     onednn = "AMX" if isa.allows_amx else isa.spec.onednn
     ceilings = {
         **engine_for(case.engine, case.precision).ceilings(isa),
-        "onednn": Ceiling(onednn, "ONEDNN_MAX_CPU_ISA"),
+        _ONEDNN: Ceiling(onednn, "ONEDNN_MAX_CPU_ISA"),
         _MKL: Ceiling(isa.spec.mkl, "MKL_ENABLE_INSTRUCTIONS"),
     }
     for library, wanted in ceilings.items():
         found = evidence.read_back.get(library)
-        if found is None or found == wanted.report:
-            continue
-        # MKL may report a level below its ceiling, and none at all on CPUs of other vendors.
-        if library != _MKL or mkl_exceeds(found, wanted.report):
+        contradicts = _CONTRADICTIONS.get(library, str.__ne__)
+        if found is not None and contradicts(found, wanted.report):
             return _no_evidence(
                 f"{case.arm}: {library} reports {found} where {wanted.variable} asked for "
                 f"{wanted.report}",

@@ -14,7 +14,7 @@ off; only whole records count.
 
 from __future__ import annotations
 
-__all__ = ["announced_isa", "family_of", "onednn_kernels", "onednn_level"]
+__all__ = ["announced_isa", "family_of", "onednn_contradicts", "onednn_kernels", "onednn_level"]
 
 import re
 from collections.abc import Iterator
@@ -43,20 +43,28 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("avx2", Family.AVX2),
 )
 _REFERENCES = re.compile(r"(?:ref|simple)(?:[_:]|$)")
-#: The values of ONEDNN_MAX_CPU_ISA by the words of the announcement, most capable first
-#: (src/cpu/x64/cpu_isa_traits.cpp, get_isa_info). Which AMX it is depends on the CPU alone.
-_LEVELS = (
-    ("Intel AMX", "AMX"),
-    ("AVX10", "AVX512_CORE_FP16"),
-    ("AVX 10", "AVX512_CORE_FP16"),
-    ("AVX-512 with float16", "AVX512_CORE_FP16"),
-    ("AVX-512 with Intel DL Boost and bfloat16", "AVX512_CORE_BF16"),
-    ("AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
-    ("AVX-512 with AVX512BW", "AVX512_CORE"),
-    ("AVX2 with Intel DL Boost, float16", "AVX2_VNNI_2"),
-    ("AVX2 with Intel DL Boost", "AVX2_VNNI"),
-    ("AVX2", "AVX2"),
-)
+#: The values of ONEDNN_MAX_CPU_ISA by its announcement: whole sentences of releases 2.7 to 3.13
+#: (src/cpu/x64/cpu_isa_traits.cpp, get_name). A sentence that merely begins like one of these may
+#: name more, as that of AVX10.2 with ACE does, which is in development.
+_LEVELS = {
+    "Intel AVX10.2": "AVX10_2_512",
+    "Intel AVX10.2/512 with float16, Intel DL Boost and bfloat16 support": "AVX10_2_512",
+    "Intel AVX 10.1": "AVX512_CORE_FP16",
+    "Intel AVX-512 with float16, Intel DL Boost and bfloat16 support": "AVX512_CORE_FP16",
+    "Intel AVX-512 with Intel DL Boost and bfloat16 support": "AVX512_CORE_BF16",
+    "Intel AVX-512 with Intel DL Boost and bfloat16 support on Ymm/Zmm": "AVX512_CORE_BF16",
+    "Intel AVX-512 with Intel DL Boost": "AVX512_CORE_VNNI",
+    "Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions": "AVX512_CORE",
+    "Intel AVX2 with Intel DL Boost, float16 and bfloat16 support": "AVX2_VNNI_2",
+    "Intel AVX2 with Intel DL Boost": "AVX2_VNNI",
+    "Intel AVX2": "AVX2",
+    "Intel AVX": "AVX",
+    "Intel SSE4.1": "SSE41",
+}
+#: Which AMX it is depends on the CPU alone.
+_WITH_AMX, _AMX = "Intel AMX", "AMX"
+_PREVIEW = "(preview support)"
+_JOINT = "; "
 
 #: The source operand's type: ``src_bf16::...`` until oneDNN 3.0, ``src:bf16::...`` since. A
 #: backward pass has ``diff_src`` in its place.
@@ -71,16 +79,29 @@ def announced_isa(text: str) -> str:
     A process can hold several copies of oneDNN; different announcements are joined by ``; ``.
     """
     found = (_ISA.fullmatch(record) for record in _records(text))
-    return "; ".join(dict.fromkeys(match[1].strip() for match in found if match))
+    return _JOINT.join(dict.fromkeys(match[1].strip() for match in found if match))
 
 
 def onednn_level(announced: str) -> str:
     """The level of each announcement, as ONEDNN_MAX_CPU_ISA calls it, or its own words."""
     found = (
-        next((level for words, level in _LEVELS if words in one), one)
-        for one in announced.split("; ")
+        _AMX if _WITH_AMX in one else _LEVELS.get(one.removesuffix(_PREVIEW).strip(), one)
+        for one in announced.split(_JOINT)
     )
-    return "; ".join(dict.fromkeys(found))
+    return _JOINT.join(dict.fromkeys(found))
+
+
+def onednn_contradicts(levels: str, ceiling: str) -> bool:
+    """Whether one of these levels is not the one that was asked for.
+
+    Under a ceiling with AMX, words that name no level do not contradict: a later oneDNN may say it
+    in its own way, and whether there were AMX kernels its log shows. Below AMX a level must be as
+    asked for, since no kernel shows it.
+    """
+    allowed = {ceiling}
+    if ceiling == _AMX:
+        allowed |= set(levels.split(_JOINT)) - set(_LEVELS.values())
+    return not allowed.issuperset(levels.split(_JOINT))
 
 
 def onednn_kernels(text: str) -> Iterator[KernelUse]:

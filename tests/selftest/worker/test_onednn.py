@@ -7,7 +7,13 @@ import pytest
 from amx_suite.core.evidence import Evidence, Family, Jail
 from amx_suite.core.isa import Isa
 from amx_suite.worker.kernel_log import add_up
-from amx_suite.worker.onednn import announced_isa, family_of, onednn_kernels, onednn_level
+from amx_suite.worker.onednn import (
+    announced_isa,
+    family_of,
+    onednn_contradicts,
+    onednn_kernels,
+    onednn_level,
+)
 
 pytestmark = pytest.mark.selftest
 
@@ -179,24 +185,71 @@ def test_families(implementation, family):
     assert family_of(implementation) is family
 
 
+#: Of releases 3.9 to 3.11.
+AVX10_2_AMX = (
+    "Intel AVX10.2/512 with float16, Intel DL Boost and Intel AMX with bfloat16, float16, float8 "
+    "and 8-bit integer support"
+)
+
+
 @pytest.mark.parametrize(
     ("announced", "level"),
     [
+        # All sentences of releases 3.0 to 3.13 that AVX-512 or AMX is in, the oldest first.
         ("Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions", "AVX512_CORE"),
         ("Intel AVX-512 with Intel DL Boost", "AVX512_CORE_VNNI"),
         ("Intel AVX-512 with Intel DL Boost and bfloat16 support", "AVX512_CORE_BF16"),
+        ("Intel AVX-512 with Intel DL Boost and bfloat16 support on Ymm/Zmm", "AVX512_CORE_BF16"),
         ("Intel AVX-512 with float16, Intel DL Boost and bfloat16 support ", "AVX512_CORE_FP16"),
-        ("Intel AVX10.2", "AVX512_CORE_FP16"),
         (AMX_ISA, "AMX"),
-        # The words of oneDNN 3.13.
+        (f"{AMX_ISA} (preview support)", "AMX"),
+        # 3.9 to 3.11.
+        (
+            "Intel AVX10.2/512 with float16, Intel DL Boost and bfloat16 support ",
+            "AVX10_2_512",
+        ),
+        (AVX10_2_AMX, "AMX"),
+        # 3.12 and 3.13.
+        ("Intel AVX 10.1", "AVX512_CORE_FP16"),
+        ("Intel AVX10.2", "AVX10_2_512"),
+        ("Intel AVX10.1 and Intel AMX with bfloat16 and 8-bit integer support", "AMX"),
         ("Intel AVX10.1 and Intel AMX with bfloat16, float16 and 8-bit integer support", "AMX"),
+        (
+            "Intel AVX10.2 and Intel AMX with float8, float16, bfloat16 and 8-bit integer support",
+            "AMX",
+        ),
         (f"{AMX_ISA}; Intel AVX10.1 and Intel AMX with bfloat16", "AMX"),
         (f"{AMX_ISA}; Intel AVX-512 with Intel DL Boost", "AMX; AVX512_CORE_VNNI"),
         ("Intel AVX2", "AVX2"),
         ("Intel AVX2 with Intel DL Boost", "AVX2_VNNI"),
         ("Intel AVX2 with Intel DL Boost, float16 and bfloat16 support", "AVX2_VNNI_2"),
-        ("Intel SSE4.1", "Intel SSE4.1"),
+        (
+            "Intel AVX2 with Intel DL Boost, float16 and bfloat16 support (preview support)",
+            "AVX2_VNNI_2",
+        ),
+        ("Intel AVX", "AVX"),
+        ("Intel SSE4.1", "SSE41"),
+        # In development after 3.13: it is shown as it is.
+        ("Intel AVX10.2 and ACE support (preview)", "Intel AVX10.2 and ACE support (preview)"),
+        ("Intel 64", "Intel 64"),
     ],
 )
 def test_announced_levels(announced, level):
     assert onednn_level(announced) == level
+
+
+@pytest.mark.parametrize(
+    ("levels", "ceiling", "contradicts"),
+    [
+        ("AMX", "AMX", False),
+        ("AVX10_2_512", "AMX", True),
+        ("AMX; AVX512_CORE_BF16", "AMX", True),
+        ("Intel AVX10.2 and ACE support (preview)", "AMX", False),
+        ("AMX; Intel AVX10.3", "AMX", False),
+        ("Intel AVX10.3", "AVX512_CORE_BF16", True),
+        ("AMX", "AVX512_CORE_BF16", True),
+        ("AVX512_CORE_BF16", "AVX512_CORE_BF16", False),
+    ],
+)
+def test_unknown_words_never_deny_amx(levels, ceiling, contradicts):
+    assert onednn_contradicts(levels, ceiling) is contradicts
