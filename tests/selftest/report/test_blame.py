@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 import sample_runs as runs
@@ -14,6 +16,7 @@ from amx_suite.report.markdown import render_markdown
 
 pytestmark = pytest.mark.selftest
 
+ROOT = Path(__file__).resolve().parents[3]
 ROW = known_defects.KnownDefect(
     ("test_listed",), "rows [3]", "made-up", ">=1", "issue 7", "harms nobody", "today"
 )
@@ -118,3 +121,8 @@ def test_signs_survive_storing() -> None:
     summary = runs.summary(*failed("correctness", **WITHOUT["passed"]))
     stored = msgspec.json.decode(msgspec.json.encode(summary), type=RunSummary)
     assert stored.checks == summary.checks
+
+
+def test_tile_rate_test_has_that_name() -> None:
+    text = (ROOT / "tests" / "performance" / "test_ceiling.py").read_text()
+    assert f"def {TILE_RATE_TEST}(" in text
