@@ -53,6 +53,8 @@ OverSizes = Callable[..., None]
 Fill = Callable[[np.random.Generator, tuple[int, ...], int], Array]
 
 _SIZES = st.one_of(st.sampled_from([1, 15, 16, 17, 31, 32, 33, 64, 127]), st.integers(1, 160))
+#: Sizes at which oneDNN uses AMX. It sends INT8 products with K up to 16, or with at most 32 rows
+#: and 256 results, to VNNI (src/cpu/x64/matmul/brgemm_matmul_utils.cpp, releases 3.7 to 3.13).
 ODD_K, LONG_K, MANY_TILES = (33, 47, 17), (16, 300, 64), (130, 1030, 258)
 
 
