@@ -29,6 +29,15 @@ def test_the_listed_failure_is_explained(torch):
 
 
 @pytest.mark.parametrize(
+    ("version", "listed"), [("2.8.0", False), ("2.15.0", True)], ids=["older", "newer"]
+)
+def test_compiled_linear_is_listed_where_seen(torch, version, listed):
+    torch(version)
+    found = module.known_defect(NAN.replace("eager", "inductor"), SYMPTOM)
+    assert (found is not None) is listed
+
+
+@pytest.mark.parametrize(
     ("version", "test", "message"),
     [
         ("2.16.0", NAN, SYMPTOM),
