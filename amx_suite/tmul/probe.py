@@ -1,4 +1,4 @@
-"""How fast each unit of the machine is now, on all given CPUs at once; and which CPU is slow.
+"""How fast each unit of the machine is now, on all given CPUs at once.
 
 A neighbour on the same core or memory shows as a rate below the quiet one. Memory is read by the
 clock, a core's units by the cycles of the core, so that its frequency does not matter: a chain of
@@ -10,14 +10,12 @@ of the tile unit (docs/measured.md).
 from __future__ import annotations
 
 __all__ = [
-    "FEWEST",
     "READING_SECONDS",
     "CycleReader",
     "Loop",
     "MakeLoop",
     "Probe",
     "Window",
-    "slow_ones",
 ]
 
 import os
@@ -36,15 +34,6 @@ READING_SECONDS = 0.02
 _WINDOWS = 15
 #: By then every thread has reached the start, or has failed.
 _SECONDS_TO_MEET = 10.0
-
-#: Fewer CPUs than this have no outlier.
-FEWEST = 4
-#: Makes the median absolute deviation of a normal distribution its standard deviation.
-_NORMAL = 1.4826
-#: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): a modified z-score beyond 3.5.
-_BEYOND = 3.5
-#: Where CPUs hardly differ, 3.5 deviations are next to nothing; a loss below this is no finding.
-_LEAST_LOSS = 0.05
 
 #: Short, so that the chains run at the loop's frequency: a core that runs wide vectors for longer
 #: lowers it, and FMA would seem to give 0.9 of its theory instead of 0.98.
@@ -197,17 +186,3 @@ def _passes_to_fill(loop: Loop, seconds: float) -> int:
     tries = min(_TRIES, 1 + int(_TRIES * _LEAST_TRY_SECONDS / fastest))
     fastest = min(fastest, *(loop.run(passes) for _ in range(tries)))
     return max(1, round(passes * seconds / fastest))
-
-
-def slow_ones(rates: Mapping[int, float]) -> dict[int, float]:
-    """CPUs whose rate stands out below the others', with their share of the median rate.
-
-    A CPU is slow if it is both more than 5 % below the median and more than 3.5 robust standard
-    deviations (1.4826 times the median absolute deviation). None among fewer than ``FEWEST``.
-    """
-    if len(rates) < FEWEST:
-        return {}
-    median = statistics.median(rates.values())
-    deviation = _NORMAL * statistics.median(abs(rate - median) for rate in rates.values())
-    limit = min(median - _BEYOND * deviation, median * (1 - _LEAST_LOSS))
-    return {cpu: rate / median for cpu, rate in rates.items() if rate < limit}

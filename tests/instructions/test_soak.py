@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from amx_suite.child.handle import most_children
+from amx_suite.core.outliers import FEWEST_PEERS, judge_outliers, slow_ones
 from amx_suite.plugin.options import Settings
-from amx_suite.plugin.outcome import record_cpus
+from amx_suite.plugin.outcome import end, record_cpus
 from amx_suite.plugin.run import HostView
 from amx_suite.tmul.batch import BatchResult, SoakSlice, TileBatch, TileWorker
 from amx_suite.tmul.fills import fills_for
 from amx_suite.tmul.instructions import INSTRUCTIONS
-from amx_suite.tmul.probe import FEWEST, slow_ones
 
 pytestmark = [pytest.mark.instruction, pytest.mark.level(4)]
 
@@ -70,20 +70,20 @@ def test_all_cpus_at_once(
                 f"{len(cpus)} CPUs, no wrong element; {mnemonic} "
                 f"{sum(piece.tiles_per_second for piece in found) / 1e6:.1f} M tiles/s"
             )
-    slow = {
-        mnemonic: slow_ones({cpu: _rate(slices[cpu], mnemonic) for cpu in cpus})
-        for mnemonic, _ in work
-    }
-    lagging = [
-        f"CPU {cpu}: {share:.0%} of the median CPU's rate of {mnemonic}"
-        for mnemonic, shares in slow.items()
-        for cpu, share in shares.items()
-    ]
-    late = (cpu for shares in slow.values() for cpu in shares)
-    record_cpus(late, cpus, record_property)
-    assert not lagging, "\n".join(lagging)
-    if len(cpus) < FEWEST:
+    if len(cpus) <= FEWEST_PEERS:
         amx_progress(f"soak: {len(cpus)} CPUs are too few to tell a slow one", keep=True)
+    mnemonics = sorted({mnemonic for mnemonic, _ in work})
+    slow = {
+        (cpu, mnemonic): share
+        for mnemonic in mnemonics
+        for cpu, share in slow_ones(
+            {cpu: _rate(slices[cpu], mnemonic) for cpu in cpus}, comparisons=len(mnemonics)
+        ).items()
+    }
+    record_cpus({cpu for cpu, _ in slow}, cpus, record_property)
+    named = {f"CPU {cpu} ({mnemonic})": share for (cpu, mnemonic), share in slow.items()}
+    decision = judge_outliers(named, virtual=amx_support.facts.cpuid.virtual)
+    end(decision.verdict, decision.reason, decision.remedy, strict=amx_settings.strict)
 
 
 def _rate(slices: list[SoakSlice], mnemonic: str) -> float:
