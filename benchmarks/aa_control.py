@@ -23,6 +23,7 @@ import msgspec
 
 from amx_suite.core.case import Arm, Mode, Workload
 from amx_suite.core.gate import Gate, Versus
+from amx_suite.core.instance import Instance
 from amx_suite.core.isa import Isa
 from amx_suite.core.measurement import lost_share
 from amx_suite.core.precision import Precision
@@ -31,7 +32,7 @@ from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Verdict
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.health import theory_of
-from amx_suite.host.instance import Instance, choose_instance
+from amx_suite.host.instance import choose_instance
 from amx_suite.host.limits import read_limits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect

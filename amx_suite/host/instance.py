@@ -1,13 +1,12 @@
-"""Where an arm runs: physical cores of one NUMA node, one thread on each."""
+"""Where arms run: the cores of one instance, and of many that fill the machine."""
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_CORES", "Instance", "choose_instance"]
+__all__ = ["DEFAULT_CORES", "choose_instance", "node_instances", "small_instances"]
 
 import math
 
-import msgspec
-
+from amx_suite.core.instance import Instance
 from amx_suite.errors import UsageError
 from amx_suite.host.limits import Limits
 from amx_suite.host.topology import Core, Topology
@@ -15,25 +14,6 @@ from amx_suite.host.topology import Core, Topology
 #: Cores of an instance where a node has as many: so are models deployed for latency (MLPerf
 #: Inference, Intel's and IPEX's own guides).
 DEFAULT_CORES = 4
-
-
-class Instance(msgspec.Struct, frozen=True):
-    """One CPU of each of its cores, and their NUMA node (-1 where unknown)."""
-
-    cpus: tuple[int, ...]
-    node: int = -1
-
-    @property
-    def cores(self) -> int:
-        """The number of cores, and of compute threads."""
-        return len(self.cpus)
-
-    def __str__(self) -> str:
-        cpus = ", ".join(map(str, self.cpus))
-        node = f" of NUMA node {self.node}" if self.node >= 0 else ""
-        return (
-            f"{self.cores} core{'s' * (self.cores > 1)}{node}, CPU{'s' * (self.cores > 1)} {cpus}"
-        )
 
 
 def choose_instance(
@@ -49,7 +29,7 @@ def choose_instance(
     most = max(map(len, nodes.values()), default=0)
     if not most:
         raise UsageError("this process may use no CPU of a node whose memory it may use")
-    quota = math.inf if limits.cpus is None else max(1, math.floor(limits.cpus))
+    quota = _quota(limits)
     if cores is not None and cores > most:
         raise UsageError(
             f"{option}: got {cores}, but no NUMA node has more than {most} physical cores that "
@@ -68,6 +48,43 @@ def choose_instance(
 
     node, found = next(filter(without_cpu_0, enough.items()), next(iter(enough.items())))
     return _instance(found[:wanted], node)
+
+
+def node_instances(topology: Topology, limits: Limits) -> tuple[Instance, ...]:
+    """One instance for each NUMA node, of all its cores that this process may use."""
+    nodes = _cores_within_quota(topology, limits)
+    return tuple(_instance(cores, node) for node, cores in nodes.items())
+
+
+def small_instances(topology: Topology, limits: Limits) -> tuple[Instance, ...]:
+    """As many instances as fit, of DEFAULT_CORES or the largest size below that gives two.
+
+    On a single core it is one. Cores that are left over in a node stay idle: those of CPU 0 and
+    those of which others may use a sibling first.
+    """
+    nodes = _cores_within_quota(topology, limits)
+    found: list[Instance] = []
+    for size in range(DEFAULT_CORES, 0, -1):
+        found = []
+        for node, best in nodes.items():
+            used = sorted(best[: len(best) // size * size], key=lambda core: core.cpus[0])
+            found += [_instance(used[i : i + size], node) for i in range(0, len(used), size)]
+        if len(found) > 1:
+            break
+    return tuple(found)
+
+
+def _quota(limits: Limits) -> float:
+    """The whole CPUs that a quota leaves, at least one; infinity without a quota."""
+    return math.inf if limits.cpus is None else max(1, math.floor(limits.cpus))
+
+
+def _cores_within_quota(topology: Topology, limits: Limits) -> dict[int, list[Core]]:
+    """``_cores_by_node`` with at most as many cores as the quota allows, spread over the nodes."""
+    nodes = _cores_by_node(topology, limits)
+    while sum(map(len, nodes.values())) > _quota(limits):
+        max(nodes.values(), key=len).pop()
+    return {node: cores for node, cores in nodes.items() if cores}
 
 
 def _instance(cores: list[Core], node: int) -> Instance:

@@ -27,9 +27,10 @@ from typing import Any
 import msgspec
 
 from amx_suite.core.conditions import CONDITIONS
+from amx_suite.core.instance import Instance
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UsageError
-from amx_suite.host.instance import DEFAULT_CORES, Instance, choose_instance
+from amx_suite.host.instance import DEFAULT_CORES, choose_instance
 from amx_suite.host.limits import read_limits
 from amx_suite.host.topology import read_topology
 from amx_suite.plugin.option_values import (

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from amx_suite.core.instance import Instance
 from amx_suite.errors import UsageError
-from amx_suite.host.instance import Instance, choose_instance
+from amx_suite.host.instance import choose_instance, node_instances, small_instances
 from amx_suite.host.limits import Limits
 from amx_suite.host.topology import Topology, read_topology
 
@@ -127,3 +128,47 @@ def test_no_node_with_memory_is_refused(tmp_path: Path) -> None:
 def test_reads_as_a_sentence() -> None:
     assert str(Instance((1, 2), 0)) == "2 cores of NUMA node 0, CPUs 1, 2"
     assert str(Instance((5,))) == "1 core, CPU 5"
+
+
+@pytest.mark.parametrize(
+    ("build", "limits", "expected"),
+    [
+        (guest, Limits(), {0: 2}),
+        (one_core, Limits(), {0: 1}),
+        (two_sockets, Limits(), {0: 56, 1: 56}),
+        (two_sockets, Limits(memory_nodes=(1,)), {1: 56}),
+        (two_sockets, Limits(cpus=9.5), {0: 4, 1: 5}),
+        (two_sockets, Limits(cpus=0.5), {1: 1}),
+        (sub_numa, Limits(), dict.fromkeys(range(6), 2)),
+        (holes, Limits(), {0: 4}),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_one_instance_per_node(tmp_path: Path, build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
+    found = node_instances(build(tmp_path), limits)
+    assert {each.node: each.cores for each in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("build", "limits", "expected"),
+    [
+        (guest, Limits(), [(0,), (1,)]),
+        (one_core, Limits(), [(0,)]),
+        (from_64, Limits(), [(64,), (65,), (66,)]),
+        (holes, Limits(), [(1, 2), (4, 5)]),
+        (one_socket, Limits(cpus=8), [(1, 2, 3, 4), (5, 6, 7, 8)]),
+        (one_socket, Limits(cpus=7), [(1, 2, 3), (4, 5, 6)]),
+        (one_socket, Limits(cpus=1.5), [(1,)]),
+        (sub_numa, Limits(), [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)]),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_small_instances(tmp_path: Path, build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
+    assert [each.cpus for each in small_instances(build(tmp_path), limits)] == expected
+
+
+def test_small_instances_fill_both_sockets(tmp_path: Path) -> None:
+    found = small_instances(two_sockets(tmp_path), Limits())
+    assert {(each.node, each.cores) for each in found} == {(0, 4), (1, 4)}
+    assert sorted(cpu for each in found for cpu in each.cpus) == list(range(112))
+    assert all({cpu // 56 for cpu in each.cpus} == {each.node} for each in found)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from amx_suite.core.instance import Instance
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UnknownNameError, UsageError
-from amx_suite.host.instance import Instance, choose_instance
+from amx_suite.host.instance import choose_instance
 from amx_suite.host.limits import Limits, read_limits
 from amx_suite.host.topology import Core, Topology, read_topology
 from amx_suite.plugin import options
