@@ -23,6 +23,7 @@ __all__ = [
     "serve",
 ]
 
+import contextlib
 import importlib
 import math
 import os
@@ -171,7 +172,9 @@ class Channel:
         return message, {each.name: self._read_array(each, deadline) for each in headers}
 
     def close(self) -> None:
-        """Close this end; the other sees an OSError."""
+        """Close this end; the other sees an OSError, and so does a thread that waits here."""
+        with contextlib.suppress(OSError):  # the other end is gone
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _limit(self, deadline: float) -> None:

@@ -9,6 +9,7 @@ __all__ = [
     "TrainingArm",
     "count_operations",
     "prepare_arm",
+    "stamp_steps",
     "time_steps",
     "to_array",
     "warm_up",
@@ -198,19 +199,31 @@ def warm_up(arm: Arm) -> int:
 
 
 def time_steps(arm: Arm, iterations: int) -> float:
-    """Seconds of consecutive steps; nothing else runs meanwhile, not even garbage collection.
+    """Seconds of consecutive steps, as ``stamp_steps``."""
+    stamps = stamp_steps(arm, 0.0, iterations)
+    return int(stamps[-1] - stamps[0]) * 1e-9
 
-    Raises NotApplicableError for the FP64 reference.
+
+def stamp_steps(arm: Arm, seconds: float, steps: int) -> np.ndarray[Any, Any]:
+    """Step until ``seconds`` are over and ``steps`` are done; the time before and after each step.
+
+    Nothing else runs meanwhile, not even garbage collection. The times are nanoseconds of the
+    monotonic clock, INT64, shape [steps done + 1]. Raises NotApplicableError for the FP64
+    reference.
     """
+    import numpy as np
+
     if arm.case.precision is Precision.FP64:
         raise NotApplicableError(f"{arm.case.name} is the FP64 reference and is never timed")
-    step, repeats = arm.step, range(iterations)
+    # CLOCK_MONOTONIC on Linux, which all processes share.
+    step, clock = arm.step, time.perf_counter_ns
     gc.disable()
     try:
-        start = time.perf_counter_ns()
-        for _ in repeats:
+        stamps = [clock()]
+        while len(stamps) <= steps or stamps[-1] - stamps[0] < seconds * 1e9:
             step()
-        return (time.perf_counter_ns() - start) * 1e-9
+            stamps.append(clock())
+        return np.array(stamps, dtype=np.int64)
     finally:
         gc.enable()
 

@@ -30,6 +30,7 @@ from amx_suite.worker.arm import (
     InferenceArm,
     TrainingArm,
     prepare_arm,
+    stamp_steps,
     time_steps,
     to_array,
     warm_up,
@@ -83,6 +84,10 @@ class ArmHandler:
                 arm = self._prepared(Arm)
                 with self._pins.held():
                     return process.SliceTaken(time_steps(arm, iterations), iterations), {}
+            case process.StampSteps(seconds, steps):
+                arm = self._prepared(Arm)
+                with self._pins.held():
+                    return process.Done(), {"nanoseconds": stamp_steps(arm, seconds, steps)}
             case process.Prove():
                 return self._prove(self._prepared(Arm)), {}
             case process.Outputs():

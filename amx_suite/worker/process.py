@@ -19,6 +19,7 @@ __all__ = [
     "Prove",
     "Release",
     "SliceTaken",
+    "StampSteps",
     "TakeSlice",
     "child_environment",
 ]
@@ -36,7 +37,7 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, KernelUse
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
-from amx_suite.core.units import Count, Natural, Seconds
+from amx_suite.core.units import Count, Duration, Natural, Seconds
 from amx_suite.engines import ENGINES
 from amx_suite.errors import CeilingIgnoredError, LostChildError
 from amx_suite.host.cpuinfo import read_cpuinfo
@@ -58,6 +59,8 @@ _OWNED_PREFIXES = (
     "TORCHDYNAMO_",
     "TORCH_COMPILE",
 )
+#: A step of many in one request takes no longer, unless the child hangs.
+_MOST_STEP_SECONDS = 10.0
 _OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
 
 
@@ -77,6 +80,13 @@ class TakeSlice(_Request, frozen=True, tag=True):
     """Time ``iterations`` consecutive steps."""
 
     iterations: Count
+
+
+class StampSteps(_Request, frozen=True, tag=True):
+    """Step until ``seconds`` are over and ``steps`` are done; send the array ``nanoseconds``."""
+
+    seconds: Duration
+    steps: Count
 
 
 class Outputs(_Request, frozen=True, tag=True):
@@ -167,7 +177,16 @@ class Done(Reply, frozen=True, tag=True):
 
 
 ArmRequest = (
-    Prepare | TakeSlice | Outputs | Losses | Gradients | Prove | Checkpoint | Operate | Release
+    Prepare
+    | TakeSlice
+    | StampSteps
+    | Outputs
+    | Losses
+    | Gradients
+    | Prove
+    | Checkpoint
+    | Operate
+    | Release
 )
 
 
@@ -219,6 +238,16 @@ class IsaWorker(Child):
     def take_slice(self, iterations: int) -> SliceTaken:
         """Time consecutive steps; meanwhile this process only waits."""
         return self.ask(TakeSlice(iterations), SliceTaken)
+
+    def stamp_steps(self, *, seconds: float = 0.0, steps: int = 1) -> Any:
+        """Step until ``seconds`` are over and ``steps`` are done.
+
+        Returns the time at the start and after each step, in seconds of the monotonic clock, which
+        all processes share; shape [steps done + 1].
+        """
+        request = StampSteps(seconds, steps)
+        limit = seconds + steps * _MOST_STEP_SECONDS + request.seconds_to_answer
+        return self.exchange(request, Done, seconds=limit)[1]["nanoseconds"] * 1e-9
 
     def prove(self) -> Proof:
         """Run one untimed step with the kernel log on, and read the permission back."""

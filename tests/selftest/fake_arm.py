@@ -24,6 +24,8 @@ class FakeArm:
                 return process.Prepared(2, items, 0, "images", "made up", 1000, {"fake": "1"}), {}
             case process.TakeSlice(iterations):
                 return process.SliceTaken(0.25 * iterations, iterations), {}
+            case process.StampSteps(steps=steps):
+                return process.Done(), {"nanoseconds": np.arange(steps + 1) * 250_000_000}
             case process.Operate(operator=command, settings=settings):
                 return process.Operated(), {"output": _answer(command, settings)}
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,23 @@ def test_close_leaves_nothing(start):
     assert gone(child.pid)
     assert gone(grandchild)
     assert not folder.exists()
+
+
+def test_close_ends_a_waiting_thread(start):
+    child, ended = start(), []
+
+    def wait():
+        with pytest.raises(LostChildError) as caught:
+            child.ask(Do("sleep", 60), Told)
+        ended.append(caught.value)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not child._lock.locked():  # the request is under way
+        time.sleep(0.001)
+    child.close()
+    thread.join(timeout=4)  # less than the keeper is given to die
+    assert ended
 
 
 def test_grandchildren_die_with_the_worker(start):

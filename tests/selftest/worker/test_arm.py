@@ -16,7 +16,7 @@ from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.worker import arm as arms
 from amx_suite.worker import handler
-from amx_suite.worker.arm import TrainingArm, count_operations, time_steps, warm_up
+from amx_suite.worker.arm import TrainingArm, count_operations, stamp_steps, time_steps, warm_up
 from amx_suite.worker.handler import ArmHandler, peak_bytes
 from amx_suite.worker.process import (
     Checkpoint,
@@ -72,6 +72,12 @@ class TestTiming:
         assert time_steps(arm, 4) == pytest.approx(1.0)
         assert arm.collecting == [False] * 4, "garbage is collected afterwards only"
         assert gc.isenabled()
+
+    @pytest.mark.parametrize(("seconds", "steps", "done"), [(0.0, 3, 3), (1.1, 1, 5), (0.1, 1, 1)])
+    def test_each_step_is_stamped(self, clock, seconds, steps, done):
+        clock.now = 7 * 10**9
+        stamps = stamp_steps(FakeArm(clock, 0.25), seconds, steps)
+        assert list(stamps / 1e9) == [7 + 0.25 * step for step in range(done + 1)]
 
     def test_fp64_is_never_timed(self, clock):
         arm = FakeArm(clock, 0.1, case=case_of("gemm", precision=Precision.FP64))

@@ -42,6 +42,10 @@ def test_a_worker_prepares_and_times(start_fake):
     assert (prepared.items_per_step, taken.seconds, taken.iterations) == (4, 0.5, 2)
 
 
+def test_a_worker_stamps_each_step(start_fake):
+    assert list(start_fake().stamp_steps(steps=3)) == [0.0, 0.25, 0.5, 0.75]
+
+
 @pytest.mark.parametrize("isa", Isa)
 def test_only_arms_without_amx_are_jailed(start_fake, isa):
     refused = command(start_fake(isa), "permission") == errno.EPERM
