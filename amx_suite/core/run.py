@@ -21,6 +21,7 @@ from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.health import Health, Identity
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
+from amx_suite.core.whole_machine import WholeMachineResult
 
 #: Raised whenever what the suite writes into results.json changes its meaning or layout.
 SCHEMA_VERSION = 6
@@ -121,7 +122,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     ``checks`` are conformance tests only, never the suite's selftests. ``interrupted`` says that
     the run ended early, as by Ctrl-C. ``health_before`` and ``health_after`` are the machine's
     state before the first and after the last test, None where it was not read, and ``findings`` are
-    what it says about the run. ``identity`` names the machine.
+    what it says about the run. ``identity`` names the machine. ``whole_machine`` is empty below
+    level 4.
     """
 
     level: int
@@ -138,6 +140,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     health_after: Health | None = None
     findings: tuple[Finding, ...] = ()
     identity: Identity = Identity()
+    whole_machine: tuple[WholeMachineResult, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:

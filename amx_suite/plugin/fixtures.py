@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "amx_cycles",
+    "amx_host",
     "amx_mismatch",
     "amx_peaks",
     "amx_progress",
@@ -14,6 +15,7 @@ __all__ = [
     "amx_settings",
     "amx_support",
     "amx_trial",
+    "amx_whole_machine",
     "isa_worker",
     "isa_workers",
     "tile_worker",
@@ -32,6 +34,7 @@ from amx_suite.plugin.hooks import suite_run
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.rows import AmxRow, VirtualClock
 from amx_suite.plugin.run import HostView, Run
+from amx_suite.plugin.whole_machine import AmxWholeMachine
 from amx_suite.report.mismatch import store_mismatch
 
 if TYPE_CHECKING:
@@ -60,8 +63,8 @@ def amx_settings(_amx_run: Run) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def _amx_machine(request: pytest.FixtureRequest, _amx_run: Run) -> HostView:
-    """The host as detected, usable or not.
+def amx_host(request: pytest.FixtureRequest, _amx_run: Run) -> HostView:
+    """The host as detected, with AMX or without.
 
     A CPU whose AMX computes wrong fails the test. AMX that the user requires and that is not
     usable ends the run at once.
@@ -76,14 +79,11 @@ def _amx_machine(request: pytest.FixtureRequest, _amx_run: Run) -> HostView:
 
 
 @pytest.fixture(scope="session")
-def amx_support(_amx_machine: HostView) -> HostView:
-    """The host as detected; skips where AMX is not usable, fails there with ``--amx-require``.
-
-    A CPU that has AMX and computes wrong or faults always fails the test.
-    """
-    if not _amx_machine.support.usable:
-        pytest.skip(why_not_usable(_amx_machine.support))
-    return _amx_machine
+def amx_support(amx_host: HostView) -> HostView:
+    """``amx_host``, which skips the test where AMX is not usable."""
+    if not amx_host.support.usable:
+        pytest.skip(why_not_usable(amx_host.support))
+    return amx_host
 
 
 @pytest.fixture(scope="session")
@@ -177,12 +177,23 @@ def _kept(start: Callable[[*_Key], _Child]) -> Iterator[Callable[[*_Key], _Child
 
 
 @pytest.fixture
-def amx_trial(request: pytest.FixtureRequest, _amx_machine: HostView, _amx_run: Run) -> AmxTrial:
+def amx_trial(request: pytest.FixtureRequest, amx_host: HostView, _amx_run: Run) -> AmxTrial:
     """One trial of the run; its workers start when something is asked of it.
 
     Where AMX is not usable it has no arms with AMX, and what is asked of these skips the test.
     """
     return _amx_run.trials.open(request.param)
+
+
+@pytest.fixture
+def amx_whole_machine(
+    request: pytest.FixtureRequest, amx_host: HostView, _amx_run: Run
+) -> AmxWholeMachine:
+    """One case on all cores of the machine; only a case of AMX is skipped where there is none."""
+    case = request.param
+    if case.isa.allows_amx:
+        request.getfixturevalue("amx_support")
+    return AmxWholeMachine(case, _amx_run)
 
 
 @pytest.fixture

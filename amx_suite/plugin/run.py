@@ -22,6 +22,7 @@ from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Refer
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
+from amx_suite.core.whole_machine import WholeMachineResult
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
 from amx_suite.files import ensure_writable, write_atomically
@@ -86,7 +87,7 @@ class Run:
     Raises AmxSuiteError for settings that cannot be used. ``checks`` says how each conformance test
     ended, by test id; ``deselected`` are the ids of tests that the user left out. ``notes`` are
     sentences on how a baseline differs where the user allowed it; they are keys, so that each is
-    there once.
+    there once. ``whole_machine`` holds what was measured of the whole machine.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -104,6 +105,7 @@ class Run:
         self.deselected: set[str] = set()
         self.interrupted = False
         self.notes: dict[str, None] = {}
+        self.whole_machine: list[WholeMachineResult] = []
         self._writes_summary = self.settings.output is not None and not qualifying
         self._health_before: Health | None = None
         self._health_after: Health | None = None
@@ -221,8 +223,16 @@ class Run:
     def _cpus(self) -> tuple[int, ...]:
         return self.settings.instance.cpus
 
-    def start_worker(self, isa: Isa, engine: str, label: str = "") -> IsaWorker:
-        """Start a worker under a ceiling, on this run's instance.
+    @property
+    def inputs(self) -> Inputs:
+        """The user's data, and whether anything may be downloaded."""
+        settings = self.settings
+        return Inputs(None if settings.data is None else str(settings.data), settings.download)
+
+    def start_worker(
+        self, isa: Isa, engine: str, label: str = "", cpus: tuple[int, ...] = ()
+    ) -> IsaWorker:
+        """Start a worker under a ceiling, on the CPUs, by default on this run's instance.
 
         Raises NotApplicableError for a ceiling with AMX where AMX is not usable.
         """
@@ -230,8 +240,7 @@ class Run:
 
         if isa.allows_amx and not self.host.support.usable:
             raise NotApplicableError(why_not_usable(self.host.support))
-
-        return IsaWorker(isa, engine, cpus=self._cpus, label=label)
+        return IsaWorker(isa, engine, cpus=cpus or self._cpus, label=label)
 
     def start_probe(self, cpus: Sequence[int]) -> UnitProbe:
         """Start the child that reads the units of the CPUs."""
@@ -294,6 +303,7 @@ class Run:
             health_after=self._health_after,
             findings=() if before is None else judge_run(before, self._health_after),
             identity=read_identity(),
+            whole_machine=tuple(self.whole_machine),
         )
 
     def baseline_lines(self) -> tuple[str, ...]:
@@ -348,7 +358,7 @@ class Run:
             peaks=self.peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
             reference=None if self.why_not_timed else self.reference,
-            inputs=Inputs(None if settings.data is None else str(settings.data), settings.download),
+            inputs=self.inputs,
             checkpoints=settings.checkpoint,
             show=self.progress.show,
         )

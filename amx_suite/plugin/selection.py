@@ -6,6 +6,7 @@ __all__ = [
     "CONFORMANCE_MARKERS",
     "MARKER_LINES",
     "arm_of",
+    "arms_of",
     "engine_of",
     "is_ours",
     "is_timed",
@@ -25,6 +26,7 @@ from amx_suite.core.case import Arm, Mode, RunCase, Workload
 from amx_suite.core.trial import Trial, ceilings
 from amx_suite.engines import ENGINES
 from amx_suite.trial.decide import gates_of
+from amx_suite.trial.whole_machine import whole_machine_cases
 from amx_suite.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -84,7 +86,9 @@ def level_of(trial: Trial) -> int:
 
 
 def parametrize(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[Gate]) -> None:
-    """Parametrize a test over trials (with arms or gates), engines or ceilings.
+    """Parametrize a test: over trials (with arms or gates), the whole machine's cases, or engines.
+
+    Over ceilings as well, if it asks for a worker under one.
 
     ``@pytest.mark.trials(model=..., mode=...)`` narrows the trials. Raises pytest.UsageError for a
     test that asks for both arms and gates.
@@ -93,6 +97,12 @@ def parametrize(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[G
     if "amx_trial" in asked:
         names, values = _trial_parameters(metafunc, settings, gates)
         metafunc.parametrize(names, values, indirect=["amx_trial"])
+    elif "amx_whole_machine" in asked:
+        cases = whole_machine_cases(trials_of(settings))
+        values = [pytest.param(case, id=case.name) for case in cases]
+        metafunc.parametrize(
+            "amx_whole_machine", values if settings.engines else _no_engine(1), indirect=True
+        )
     elif "amx_engine" in asked:
         engines = settings.engines
         metafunc.parametrize("amx_engine", engines or _no_engine(1), ids=list(engines) or None)
@@ -164,6 +174,15 @@ def arm_of(item: pytest.Item) -> Arm | None:
     """The arm that a test is about, None if it is about none or all of a trial's."""
     arm = _parameter(item, "amx_arm")
     return arm if isinstance(arm, Arm) else None
+
+
+def arms_of(item: pytest.Item) -> tuple[Arm, ...]:
+    """The arms that a test is about: those of its trial, or its case of the whole machine."""
+    trial = trial_of(item)
+    if trial is not None:
+        return trial.arms
+    case = _parameter(item, "amx_whole_machine")
+    return (case,) if isinstance(case, Arm) else ()
 
 
 def _parameter(item: pytest.Item, name: str) -> object:

@@ -82,6 +82,7 @@ def write_summary(
     """
     tables = [line for trial in summary.trials for line in _result_lines(trial)]
     _write_section(terminal, "AMX speedups", tables)
+    _write_section(terminal, "AMX whole machine", list(_whole_machine_lines(summary)))
     _write_section(terminal, "AMX baseline", baseline)
     # A run of selftests alone says nothing about the machine.
     judged = summary.checks or summary.trials
@@ -104,11 +105,22 @@ def _result_lines(trial: TrialResult) -> Iterator[str]:
     # Here, because it imports rich, for which most pytest runs need not wait.
     from amx_suite.report.rows import speed_table
 
-    width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
-    yield speed_table(trial).terminal(width=width).rstrip("\n")
+    yield speed_table(trial).terminal(width=_width()).rstrip("\n")
     for result, lines in explained(trial):
         yield f"where the time went, {result.gate.id}: {result.verdict}"
         yield from (f"  {line}" for line in lines)
+
+
+def _whole_machine_lines(summary: RunSummary) -> Iterator[str]:
+    if summary.whole_machine:
+        from amx_suite.report.whole_machine import whole_machine_tables
+
+        for table in whole_machine_tables(summary.whole_machine):
+            yield table.terminal(width=_width()).rstrip("\n")
+
+
+def _width() -> int:
+    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
 
 
 def _tests(terminal: pytest.TerminalReporter, outcome: str) -> list[str]:

@@ -16,12 +16,19 @@ from amx_suite.report.explain import explained, largest_kernels
 from amx_suite.report.health import health_lines
 from amx_suite.report.rows import gate_table, speed_table
 from amx_suite.report.table import bullets, plain
+from amx_suite.report.whole_machine import whole_machine_tables
 
 _ABOUT_SPEED = (
     "ms/step is the median over quiet slices, or over disturbed ones where none was quiet. A "
     "speedup is the Hodges-Lehmann estimate over the rounds' paired ratios, with its 99% interval "
     "in brackets; one without a gate is shown and not judged. Peak is operations a second over "
     "what the unit gives in a loop that does nothing else (AVX-512 FMA for FP32, tiles for AMX)."
+)
+_ABOUT_WHOLE_MACHINE = (
+    "No gate judges these figures. Of an instance: the median, with the lowest and the highest in "
+    "brackets. Last/first tenth: the rate of the last tenth of the time over that of the first; "
+    "below 1 the machine slows down, as when it gets hot. Outliers are much slower than the others "
+    "of their size."
 )
 
 
@@ -42,6 +49,10 @@ def render_markdown(summary: RunSummary) -> str:
         "Host health": [bullets(health_lines(summary))],
         "Speed": [*speed, _ABOUT_SPEED] if speed else [],
         "Gates": [gate_table(gates).markdown()],
+        "Whole machine": [
+            *(table.markdown() for table in whole_machine_tables(summary.whole_machine)),
+            _ABOUT_WHOLE_MACHINE if summary.whole_machine else "",
+        ],
         "Where the time went": _explanations(trials),
         "Evidence": [bullets(f"{facts.case.id}: {_proof(facts.evidence)}" for facts in arms)],
         "Data": [bullets(dict.fromkeys(map(_data, arms)))],

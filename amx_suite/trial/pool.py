@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["StartWorker", "WorkerPool", "available_bytes", "place"]
+__all__ = ["HEADROOM", "StartWorker", "WorkerPool", "available_bytes", "place"]
 
 import contextlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from amx_suite.worker.unit_probe import UnitProbe
 
 #: An arm is started only if this many times the largest arm's peak is available.
-_HEADROOM = 1.25
+HEADROOM = 1.25
 
 StartWorker = Callable[[Arm], IsaWorker]
 
@@ -112,7 +112,7 @@ class WorkerPool:
 
     def has_room(self) -> bool:
         """Whether memory holds one more arm as large as the largest so far."""
-        return self._memory() >= _HEADROOM * self._largest_peak
+        return self._memory() >= HEADROOM * self._largest_peak
 
     def _prepare(self, case: Arm) -> None:
         if case in self.given_up:
@@ -169,7 +169,7 @@ class WorkerPool:
     def require_pair(self) -> None:
         """Raise OutOfMemoryError if fewer than two arms fit into memory."""
         if len(self._workers) < 2:
-            needed = _HEADROOM * self._largest_peak / 2**30
+            needed = HEADROOM * self._largest_peak / 2**30
             raise OutOfMemoryError(
                 next((case.id for case in self._workers), "trial"),
                 f"memory does not hold two arms at a time: {needed:.1f} GiB more are needed, "

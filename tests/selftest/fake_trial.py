@@ -1,5 +1,7 @@
 """A fake machine: a clock, memory, workers whose speed is given, and trials on it."""
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -137,6 +139,13 @@ class FakeWorker:
     def prove_operator(self, operator, precision, arrays, **settings):
         output = self.operate(operator, precision, arrays, **settings)
         return output, self.world.operator_kernels
+
+    def stamp_steps(self, *, seconds=0.0, steps=1):
+        """The clock stands still: other instances step at the same time."""
+        self._do("stamps")
+        step = self.world.speed(self.case)
+        count = max(steps, math.ceil(seconds / step))
+        return self.world.now + step * np.arange(count + 1)
 
     def prove(self):
         self._do("prove")
