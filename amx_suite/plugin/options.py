@@ -198,7 +198,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("seed", "Seed of weights, data and order.", 0, "0", whole_number(0, _LARGEST_SEED), "N"),
     Option(
         "budget",
-        "Seconds that one launch of a trial may measure; three times that if it lacks only time.",
+        "Seconds that one launch of a trial may measure, three times that if it lacks only time; "
+        "also of the whole machine, if below 600.",
         None,
         "by the level to which the trial belongs: "
         + ", ".join(f"{n}: {s:g}" for n, s in LEVEL_BUDGET_SECONDS.items()),

@@ -49,8 +49,7 @@ class AmxWholeMachine:
     def throughput_of_small_instances(self, row: AmxRow) -> None:
         """Instances of 4 cores, or fewer on a small machine, on all cores at once."""
         facts = self._run.host.facts
-        instances = small_instances(facts.topology, facts.limits)
-        self._throughput(instances, f"of {_cores(instances[0].cores)}", row)
+        self._throughput(small_instances(facts.topology, facts.limits), "on all cores", row)
 
     def latency(self, row: AmxRow) -> None:
         """One item at a time on this run's instance, step by step."""
@@ -110,7 +109,3 @@ class AmxWholeMachine:
         row.fill(seconds, f"{instances} x {case.id}", **many)
         strict = self._run.settings.strict
         end(decision.verdict, decision.reason, decision.remedy, strict=strict)
-
-
-def _cores(number: int) -> str:
-    return f"{number} core{'s' * (number > 1)}"

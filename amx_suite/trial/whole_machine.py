@@ -134,17 +134,19 @@ def measure_throughput(
     where it does not or where the engine or CPU does not have the case, and ChildError for a worker
     that fails, whose label names its instance.
     """
+    number = f"{len(instances)} instance{'s' * (len(instances) > 1)}"
     with _Crew(case, start, len(instances)) as crew:
-        show(f"preparing {case.name} on the first of {len(instances)} instances: {instances[0]}")
+        show(f"{case.name}, {number}, {layout}: preparing on {instances[0]}")
         first = crew.add(instances[0])
         prepared = first.worker.prepare(first.case, inputs)
         _require_memory(prepared, len(instances), memory())
-        show(f"preparing {case.name} on the other {len(instances) - 1} instances")
+        if instances[1:]:
+            show(f"{case.name}, {number}, {layout}: preparing on the others")
         others = [crew.add(instance) for instance in instances[1:]]
         crew.all_do(lambda member: member.worker.prepare(member.case, inputs), others)
-        show(f"{case.name}: {len(instances)} instances step for {seconds:.0f} s, {layout}")
+        show(f"{case.name}, {number}, {layout}: at work for {seconds:.0f} s")
         stamps = crew.all_do(lambda each: each.worker.stamp_steps(seconds=seconds), crew.members)
-        show(f"{case.name}: taking evidence of {len(instances)} instances")
+        show(f"{case.name}, {number}, {layout}: taking evidence")
         evidence = [p.evidence for p in crew.all_do(lambda m: m.worker.prove(), crew.members)]
         cases = [member.case for member in crew.members]
     # Items per second of each instance in each tenth of the time.

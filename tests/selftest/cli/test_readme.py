@@ -17,8 +17,8 @@ from amx_suite.cli.entry import COMMANDS
 from amx_suite.core.precision import Precision
 from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
-from amx_suite.host.instance import Instance
 from amx_suite.host.health_rules import _RULES
+from amx_suite.host.instance import Instance
 from amx_suite.host.reasons import Reason
 from amx_suite.plugin import fixtures
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS, Settings

@@ -60,7 +60,7 @@ def measure(world):
         return measure_throughput(
             case,
             instances,
-            layout="of 4 cores",
+            layout="on all cores",
             start=lambda case, instance: Worker(world, case, instance, seconds_of),
             inputs=Inputs(),
             seconds=seconds,
