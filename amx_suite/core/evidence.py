@@ -68,7 +68,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
     ``isa`` is the ceiling, for NO_AMX the one that it is on this CPU.
     ``amx_permission`` is bit 18 of ARCH_GET_XCOMP_PERM, read after the work. False proves that no
-    instruction in the process used a tile; None means that the kernel does not know the request.
+    instruction in the process used a tile; so does XCR0 without the tile state, where the kernel
+    does not know the request. None means that neither says.
     ``operations`` are those of a step's matrix products, as PyTorch counts them in the model.
     ``step_milliseconds`` is the wall time of the evidence step, logging included. ``read_back``
     maps each library to the ceiling that it reports. ``cpus`` are those on which the compute

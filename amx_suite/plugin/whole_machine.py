@@ -59,6 +59,7 @@ class AmxWholeMachine:
             self._run.settings.instance,
             start=self._start,
             inputs=self._run.inputs,
+            show=self._run.progress.show,
         )
         self._end(found, judge_evidence(found.case, found.evidence), row, found.seconds, 1)
 

@@ -166,7 +166,12 @@ def measure_throughput(
 
 
 def measure_latency(
-    case: Arm, instance: Instance, *, start: StartInstance, inputs: Inputs
+    case: Arm,
+    instance: Instance,
+    *,
+    start: StartInstance,
+    inputs: Inputs,
+    show: Callable[[str], None] = lambda text: None,
 ) -> Latency:
     """Prepare the case on the instance and time ``LATENCY_STEPS`` steps, each by itself.
 
@@ -174,7 +179,9 @@ def measure_latency(
     """
     with _Crew(case, start, 1) as crew:
         member = crew.add(instance)
+        show(f"{case.name}, {case.shape}: preparing on {instance}")
         member.worker.prepare(member.case, inputs)
+        show(f"{case.name}, {case.shape}: timing {LATENCY_STEPS} steps")
         stamps = member.worker.stamp_steps(steps=LATENCY_STEPS)
         proof = member.worker.prove()
     seconds = (float(after - before) for before, after in itertools.pairwise(stamps))

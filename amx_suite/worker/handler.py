@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ArmHandler", "free", "jailed", "peak_bytes", "require_vectors"]
+__all__ = ["ArmHandler", "free", "jailed", "may_use_tiles", "peak_bytes", "require_vectors"]
 
 import gc
 import logging
@@ -22,6 +22,7 @@ from amx_suite.core.isa import AMX_FLAGS, Isa
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import installed
 from amx_suite.errors import NotApplicableError
+from amx_suite.host.cpuid import read_cpuid
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.host.permission import amx_permission_held
 from amx_suite.worker import process
@@ -145,7 +146,7 @@ class ArmHandler:
         evidence = Evidence(
             isa=arm.case.isa.on(read_cpuinfo().flags),
             jail=self._jail,
-            amx_permission=amx_permission_held(),
+            amx_permission=may_use_tiles(),
             onednn_isa=isa,
             kernels=_kernels(text, arm.case.cores),
             operations=arm.operations,
@@ -253,6 +254,18 @@ def require_vectors(isa: Isa) -> None:
             f"nothing runs under the ceiling {isa} here: this CPU lacks {', '.join(lacking)} "
             "(/proc/cpuinfo); use a CPU that has them"
         )
+
+
+def may_use_tiles() -> bool | None:
+    """Whether this process may use tiles; None where neither the kernel nor the CPU says.
+
+    A kernel that does not know the permission has not switched the tile state on in XCR0 either,
+    and then every tile instruction faults. So an old kernel on a CPU without AMX is proof enough.
+    """
+    held = amx_permission_held()
+    if held is None and (cpuid := read_cpuid()).xcr0 is not None:
+        return None if cpuid.tile_states_enabled else False
+    return held
 
 
 def peak_bytes() -> int:

@@ -13,6 +13,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES
 from amx_suite.errors import NotApplicableError, OutputError
+from amx_suite.host.cpuid import Cpuid
 from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.worker import arm as arms
 from amx_suite.worker import handler
@@ -138,6 +139,21 @@ class TestHandler:
         flags = tuple(flag for flag in Isa.AMX.spec.cpu_flags if not flag.startswith("amx"))
         monkeypatch.setattr(handler, "read_cpuinfo", lambda: CpuInfo(flags=flags))
         handler.require_vectors(Isa.AMX)
+
+    @pytest.mark.parametrize(
+        ("held", "xcr0", "expected"),
+        [
+            (True, 0x60007, True),
+            (False, 0x60007, False),
+            (None, 0x7, False),
+            (None, 0x60007, None),
+            (None, None, None),
+        ],
+    )
+    def test_old_kernel_without_tile_state_is_proof(self, monkeypatch, held, xcr0, expected):
+        monkeypatch.setattr(handler, "amx_permission_held", lambda: held)
+        monkeypatch.setattr(handler, "read_cpuid", lambda: Cpuid(xcr0=xcr0))
+        assert handler.may_use_tiles() is expected
 
     def test_a_real_arm_from_start_to_end(self, child):
         prepared, _ = child.handle(Prepare(case_of("gemm", shape=(2, 8))), {})
