@@ -18,10 +18,14 @@ from amx_suite.core.units import Count, Natural, Rate, Seconds
 
 
 class InstanceRate(msgspec.Struct, frozen=True):
-    """One instance's items per second while all were at work, and what provably ran in it."""
+    """One instance's items per second while all were at work, and what provably ran in it.
+
+    ``steps`` counts all that it did, also those that others were not at work for.
+    """
 
     instance: Instance
     items_per_second: Rate
+    steps: Count
     evidence: Evidence
 
 
@@ -53,8 +57,14 @@ class Throughput(msgspec.Struct, frozen=True, tag=True):
         return statistics.median(rates), min(rates), max(rates)
 
     @property
-    def last_over_first(self) -> float:
-        """The rate of the last tenth over that of the first: below 1 the machine slows down."""
+    def last_over_first(self) -> float | None:
+        """The rate of the last tenth over that of the first: below 1 the machine slows down.
+
+        None where an instance did fewer steps than there are tenths: they are then parts of one
+        step, and say nothing.
+        """
+        if min(each.steps for each in self.instances) < len(self.tenths):
+            return None
         return self.tenths[-1] / self.tenths[0]
 
     @property

@@ -36,8 +36,8 @@ def whole_machine_tables(results: Sequence[WholeMachineResult]) -> tuple[Table, 
     """A table of throughput and one of latency, of what was measured.
 
     The rate of an instance is the median, with the lowest and the highest in brackets. The last
-    tenth of the time over the first is below 1 where the machine slows down. A ratio over the same
-    precision without AMX is shown and not judged.
+    tenth of the time over the first is below 1 where the machine slows down; ``-`` where there were
+    too few steps. A ratio over the same precision without AMX is shown and not judged.
     """
     found = [each for each in results if isinstance(each, Throughput)]
     throughput = Table(
@@ -66,7 +66,7 @@ def _throughput_row(result: Throughput, others: Sequence[Throughput]) -> tuple[s
         f"{result.seconds:.0f}",
         f"{result.items_per_second:.1f} {result.unit}/s",
         f"{median:.1f} [{low:.1f}, {high:.1f}]",
-        f"{result.last_over_first:.2f}",
+        "-" if result.last_over_first is None else f"{result.last_over_first:.2f}",
         f"{result.items_per_second / baseline.items_per_second:.2f}x" if baseline else "",
         "; ".join(slow) or "none",
         "; ".join(dict.fromkeys(evidence_text(result.case, i.evidence) for i in result.instances)),

@@ -158,8 +158,10 @@ def measure_throughput(
         seconds=together,
         tenths=tuple(map(float, rates.sum(axis=0))),
         instances=tuple(
-            InstanceRate(instance, float(rate), proof)
-            for instance, rate, proof in zip(instances, rates.mean(axis=1), evidence, strict=True)
+            InstanceRate(instance, float(rate), len(own) - 1, proof)
+            for instance, rate, own, proof in zip(
+                instances, rates.mean(axis=1), stamps, evidence, strict=True
+            )
         ),
         idle_cores=idle_cores,
     )

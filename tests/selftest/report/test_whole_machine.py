@@ -15,12 +15,18 @@ TENTHS = tuple(1000.0 - 10 * tenth for tenth in range(10))
 
 
 def throughput(
-    case=runs.AMX, evidence=runs.AMX_EVIDENCE, speed=1.0, slow=1.0, layout="on all cores"
+    case=runs.AMX,
+    evidence=runs.AMX_EVIDENCE,
+    speed=1.0,
+    slow=1.0,
+    layout="on all cores",
+    steps=600,
 ):
     instances = tuple(
         InstanceRate(
             Instance(tuple(range(4 * n, 4 * n + 4)), n // 4),
             100.0 * speed * (slow if n == 5 else 1.0),
+            steps,
             evidence,
         )
         for n in range(8)
@@ -51,6 +57,11 @@ def test_row_holds_rate_spread_and_drift():
 def test_outlier_is_shown_with_cpus_and_node():
     (row,) = cells(throughput(slow=0.7))
     assert row["outliers"] == "4 cores of NUMA node 1, CPUs 20, 21, 22, 23: 70% of the median"
+
+
+def test_few_steps_say_nothing_of_drift():
+    assert cells(throughput(steps=9))[0]["last/first tenth"] == "-"
+    assert cells(throughput(steps=10))[0]["last/first tenth"] == "0.91"
 
 
 def test_amx_is_compared_with_its_own_layout():

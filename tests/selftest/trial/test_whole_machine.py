@@ -89,7 +89,8 @@ def test_parts_of_steps_count(measure):
     found = measure(seconds=20.0, seconds_of=lambda instance, now: 50.0)
     assert found.items_per_second == pytest.approx(28 * 16 / 50)
     assert found.seconds == pytest.approx(50, abs=0.2)
-    assert found.last_over_first == pytest.approx(1.0)
+    assert {each.steps for each in found.instances} == {1}
+    assert found.last_over_first is None, "tenths of one step say nothing"
 
 
 def slow_on_cpu_60(instance, now):
