@@ -122,8 +122,9 @@ class RunSummary(msgspec.Struct, frozen=True):
     ``checks`` are conformance tests only, never the suite's selftests. ``interrupted`` says that
     the run ended early, as by Ctrl-C. ``health_before`` and ``health_after`` are the machine's
     state before the first and after the last test, None where it was not read, and ``findings`` are
-    what it says about the run. ``identity`` names the machine. ``whole_machine`` is empty below
-    level 4.
+    what it says about the run. ``identity`` names the machine, ``machine`` are the host's traits
+    (``host.host_traits``). ``whole_machine`` is empty below level 4. ``versions`` map package to
+    version, and ``presence`` are the doctor's findings.
     """
 
     level: int
@@ -141,6 +142,9 @@ class RunSummary(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     identity: Identity = Identity()
     whole_machine: tuple[WholeMachineResult, ...] = ()
+    machine: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    presence: tuple[Finding, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:

@@ -12,6 +12,7 @@ __all__ = [
     "missing_rows",
     "narrow_storage",
     "storage_of_machine",
+    "versions",
 ]
 
 import importlib.metadata
@@ -20,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amx_suite import __version__
 from amx_suite.core.conditions import CONDITIONS, admit, differences
 from amx_suite.core.run import SCHEMA_VERSION
 from amx_suite.errors import ResultsFileError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 OUR_KEY = "amx_suite"
 
 _PACKAGES = ("torch", "torchvision", "transformers", "intel-extension-for-pytorch")
+_ABSENT = "absent"
 _REMEDY = "take a new baseline with --benchmark-save"
 _OPTION = "--amx-across"
 
@@ -55,6 +58,16 @@ def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
             "fingerprint": dict(fingerprint),
             "versions": {name: _version(name) for name in _PACKAGES},
         },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions for people: of the suite and of Python too, without packages that are absent."""
+    packages = {name: _version(name) for name in _PACKAGES}
+    return {
+        "amx-suite": __version__,
+        "Python": platform.python_version(),
+        **{name: version for name, version in packages.items() if version != _ABSENT},
     }
 
 
@@ -198,4 +211,4 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "absent"
+        return _ABSENT

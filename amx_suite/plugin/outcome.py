@@ -10,6 +10,7 @@ __all__ = [
     "note_peer",
     "one_line",
     "own_outcome",
+    "presence",
     "record",
     "record_cpus",
     "why_not_usable",
@@ -22,6 +23,7 @@ import pytest
 
 from amx_suite.accuracy.known_defects import known_defect
 from amx_suite.core.case import Arm
+from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, Sign
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
@@ -176,6 +178,18 @@ def one_line(report: pytest.TestReport) -> str:
 def why_not_usable(support: Support) -> str:
     """Reason code, sentence and remedy in one line; empty where AMX is usable."""
     return "" if support.usable else f"{support.reason}: {support.explanation}"
+
+
+def presence(support: Support) -> tuple[Finding, ...]:
+    """The doctor's findings for a report: what keeps AMX from being used is an error."""
+    return tuple(
+        Finding(
+            Severity.ERROR if found.blocking else Severity.NOTE,
+            f"{found.reason}: {found.message.rstrip('.')}",
+            found.remedy.rstrip("."),
+        )
+        for found in support.findings
+    )
 
 
 def keep(report: pytest.TestReport, checks: dict[str, Check]) -> None:

@@ -39,7 +39,7 @@ from amx_suite.host.snapshot import read_health, read_identity
 from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
-from amx_suite.plugin.outcome import why_not_usable
+from amx_suite.plugin.outcome import presence, why_not_usable
 from amx_suite.plugin.selection import is_timed, level_of, trials_of
 from amx_suite.plugin.time_left import run_time, time_left
 from amx_suite.plugin.trials import AmxTrial, Trials
@@ -304,6 +304,9 @@ class Run:
             findings=() if before is None else judge_run(before, self._health_after),
             identity=read_identity(),
             whole_machine=tuple(self.whole_machine),
+            machine=self.host.fingerprint,
+            versions=baseline.versions(),
+            presence=presence(self.host.support),
         )
 
     def baseline_lines(self) -> tuple[str, ...]:
