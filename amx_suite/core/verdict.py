@@ -66,7 +66,8 @@ class Speedup(msgspec.Struct, frozen=True):
     pairs: int
 
     def __str__(self) -> str:
-        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        known = self.low is not None and self.high is not None
+        interval = f" [{self.low:.2f}, {self.high:.2f}]" if known else ""
         return f"{self.ratio:.2f}x{interval}"
 
 

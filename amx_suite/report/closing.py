@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["closing_lines"]
+__all__ = ["closing_lines", "duration_text"]
 
+import math
 from collections.abc import Sequence
 
 from amx_suite.core.finding import Severity
@@ -57,15 +58,22 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
     return (f"{answer}: {headline}", *details)
 
 
+def duration_text(summary: RunSummary) -> str:
+    """How long the run took, as in ``4 min 11 s``."""
+    if not math.isfinite(summary.elapsed_seconds):
+        return "unknown time"
+    minutes, seconds = divmod(round(summary.elapsed_seconds), 60)
+    return f"{minutes} min {seconds} s"
+
+
 def _counts(summary: RunSummary, gates: Sequence[GateResult]) -> str:
     numbers = {outcome: len(summary.checks_that(outcome)) for outcome in CheckOutcome}
     checks = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
     passed = sum(result.verdict is Verdict.PASS for result in gates)
     engines = ", ".join(summary.engines) or "no engine"
-    minutes, seconds = divmod(round(summary.elapsed_seconds), 60)
     return (
         f"checks: {checks or 'none ran'}; gates passed: {passed} of {len(gates)}; "
-        f"level {summary.level}, {engines}, {minutes} min {seconds} s"
+        f"level {summary.level}, {engines}, {duration_text(summary)}"
     )
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ["render_markdown"]
+__all__ = ["ABOUT_SPEED", "render_markdown"]
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
-from amx_suite.core.evidence import Evidence
-from amx_suite.core.measurement import ArmFacts, Measurement
-from amx_suite.core.run import CheckOutcome, RunSummary
+from amx_suite.core.finding import Finding
+from amx_suite.core.measurement import ArmFacts
+from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
-from amx_suite.report.blame import blame
 from amx_suite.report.closing import closing_lines
-from amx_suite.report.explain import explained, largest_kernels
+from amx_suite.report.explain import explained
+from amx_suite.report.findings import findings
 from amx_suite.report.health import health_lines
+from amx_suite.report.provenance import data_lines, environment_lines, evidence_lines
 from amx_suite.report.rows import gate_table, speed_table
 from amx_suite.report.table import bullets, plain
 from amx_suite.report.whole_machine import whole_machine_tables
 
-_ABOUT_SPEED = (
+#: What the columns of a speed table mean.
+ABOUT_SPEED = (
     "ms/step is the median over quiet slices, or over disturbed ones where none was quiet. A "
     "speedup is the Hodges-Lehmann estimate over the rounds' paired ratios, with its 99% interval "
     "in brackets; one without a gate is shown and not judged. Peak is operations a second over "
@@ -39,30 +41,25 @@ def render_markdown(summary: RunSummary) -> str:
     """
     answer, *details = closing_lines(summary)
     trials = summary.trials
-    measurements = [trial.measurement for trial in trials]
-    arms = [facts for measurement in measurements for facts in measurement.arms]
+    arms = [facts for trial in trials for facts in trial.measurement.arms]
     gates = [result for trial in trials for result in trial.gates]
     speed = [speed_table(trial).markdown() for trial in trials]
     sections = {
+        "Findings": [bullets(map(_finding, findings(summary)))],
         "Run": [bullets(_run(summary, arms))],
         "Host": [bullets(summary.host)],
         "Host health": [bullets(health_lines(summary))],
-        "Speed": [*speed, _ABOUT_SPEED] if speed else [],
+        "Speed": [*speed, ABOUT_SPEED] if speed else [],
         "Gates": [gate_table(gates).markdown()],
         "Whole machine": [
             *(table.markdown() for table in whole_machine_tables(summary.whole_machine)),
             _ABOUT_WHOLE_MACHINE if summary.whole_machine else "",
         ],
         "Where the time went": _explanations(trials),
-        "Evidence": [bullets(f"{facts.case.id}: {_proof(facts.evidence)}" for facts in arms)],
-        "Data": [bullets(dict.fromkeys(map(_data, arms)))],
-        "Environment": [bullets(dict.fromkeys(_environments(measurements)))],
-        "Checks that failed": _grouped(summary, CheckOutcome.FAILED),
-        "Checks not decided": _grouped(summary, CheckOutcome.INCONCLUSIVE),
-        "Known defects": _grouped(summary, CheckOutcome.KNOWN_DEFECT),
-        "Waived failures": _grouped(summary, CheckOutcome.WAIVED),
-        "Checks skipped": _grouped(summary, CheckOutcome.SKIPPED),
-        "Notes": [bullets(f"{m.trial}: {note}" for m in measurements for note in m.notes)],
+        "Evidence": [bullets(evidence_lines(summary))],
+        "Data": [bullets(data_lines(summary))],
+        "Environment": [bullets(environment_lines(summary))],
+        "Checks skipped": _grouped(summary.checks_that(CheckOutcome.SKIPPED)),
     }
     page = ["# Intel AMX conformance", f"**{plain(answer)}**", bullets(details)]
     for name, blocks in sections.items():
@@ -90,49 +87,15 @@ def _explanations(trials: Sequence[TrialResult]) -> list[str]:
     return blocks
 
 
-def _proof(evidence: Evidence | None) -> str:
-    if evidence is None:
-        return "none recorded"
-    permission = {True: "granted", False: "never granted", None: "not known to this kernel"}
-    words = [
-        f"jail {evidence.jail}",
-        f"tile permission {permission[evidence.amx_permission]}",
-        f"oneDNN ISA {evidence.onednn_isa or 'not reported'}",
-        f"on AMX: {evidence.amx_share:.1%} of {evidence.operations / 1e9:.3g} 10^9 operations",
-        f"unseen: {evidence.unseen_share:.1%} of {evidence.step_milliseconds:.1f} ms of the step",
-        f"read back: {_pairs(evidence.read_back) or 'nothing'}",
-        f"threads on CPUs {', '.join(map(str, evidence.cpus)) or 'unknown'}",
-    ]
-    return "; ".join([*words, *largest_kernels(evidence)])
+def _finding(found: Finding) -> str:
+    return "; next: ".join(filter(None, (f"{found.severity}: {found.sentence}", found.remedy)))
 
 
-def _data(facts: ArmFacts) -> str:
-    weights = f"weights {facts.case.weights}"
-    if facts.case.weights == "random":
-        weights = f"random weights, seed {facts.case.seed}"
-    return f"{facts.case.workload}: {facts.data}; {weights}"
-
-
-def _environments(measurements: Sequence[Measurement]) -> Iterator[str]:
-    for environment in (measurement.environment for measurement in measurements):
-        yield from (f"{key}: {value}" for key, value in environment.host.items())
-        yield f"CPUs of the workers: {', '.join(map(str, environment.cpus)) or 'not bound'}"
-        yield f"versions: {_pairs(environment.versions) or 'not recorded'}"
-        yield f"variables kept from the workers: {_pairs(environment.removed_variables) or 'none'}"
-
-
-def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted(values.items()))
-
-
-def _grouped(summary: RunSummary, outcome: CheckOutcome) -> list[str]:
+def _grouped(checks: Sequence[Check]) -> list[str]:
     """Checks by reason, so that two hundred skips for one cause are one paragraph."""
     groups: dict[str, list[str]] = {}
-    for check in summary.checks_that(outcome):
-        reason = check.reason or "no reason given"
-        if outcome is CheckOutcome.FAILED:
-            reason += f"; to blame: {blame(check, summary)}"
-        groups.setdefault(reason, []).append(check.test_id)
+    for check in checks:
+        groups.setdefault(check.reason or "no reason given", []).append(check.test_id)
     return [
         f"{plain(reason)} ({len(names)}):\n\n{bullets(names)}" for reason, names in groups.items()
     ]

@@ -61,6 +61,9 @@ class TestGoodMachine:
         for trial in written["amx_suite"]["trials"]:
             assert len(trial["measurement"]["rounds"]) == 12
             assert trial["measurement"]["arms"][2]["evidence"]["kernels"]
+        machine = written["machine_info"]["amx_suite"]["fingerprint"]
+        assert written["amx_suite"]["machine"] == machine
+        assert "amx-suite" in written["amx_suite"]["versions"]
         assert not [key for key in written["machine_info"] if "hz" in key.lower()]
 
 
