@@ -23,7 +23,8 @@ from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 #: Each command with its one line of help.
 COMMANDS = {
     "doctor": "say whether AMX is usable here, and if not why and what to do",
-    "qualify": "run the conformance tests and write results.json, junit.xml and summary.md",
+    "qualify": "run the conformance tests and write results.json, reports and junit.xml",
+    "report": "make report.html again from the results.json of a run",
     "list": "show every run case with its gates and needs",
     "calibrate": "measure and store the quiet rates of this machine's units",
     "compare": "say what changed since one or more earlier runs of qualify, gate by gate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["CONFORMANCE_FOLDERS", "RESULT_FILES", "configure", "run"]
 
 import argparse
+import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from amx_suite.report.closing import closing_lines
 from amx_suite.report.markdown import render_markdown
 
 #: What a run writes; where the last of them is, the others are complete.
-RESULT_FILES = ("results.json", "junit.xml", "summary.md")
+RESULT_FILES = ("results.json", "junit.xml", "report.html", "summary.md")
 
 #: The folders of conformance tests; setup.py puts the same into a wheel.
 CONFORMANCE_FOLDERS = ("detection", "instructions", "dispatch", "correctness", "performance")
@@ -138,11 +139,17 @@ def _run_pytest(
 
 
 def _publish(unfinished: Path, output: Path, summary: RunSummary) -> None:
-    for name in RESULT_FILES[:-1]:
+    # Here, because it imports matplotlib, for which a run that is refused need not wait.
+    from amx_suite.report.html import render_html
+
+    for name in ("results.json", "junit.xml"):
         if (unfinished / name).is_file():
             move_into_place(unfinished / name, output / name)
-    if not (output / "results.json").exists():
-        write_atomically(output / "results.json", _results_without_rows(summary))
+    results = output / "results.json"
+    if not results.exists():
+        write_atomically(results, _results_without_rows(summary))
+    digest = hashlib.sha256(results.read_bytes()).hexdigest()
+    write_atomically(output / "report.html", render_html(summary, sha256=digest))
     write_atomically(output / "summary.md", render_markdown(summary))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["RatioRow", "StoredRun", "load_run", "same_run"]
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -41,11 +42,12 @@ class RatioRow(msgspec.Struct, frozen=True):
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """One run: its file, its content, and its gates that have a quiet round."""
+    """One run: its file, its content, its gates that have a quiet round, and the file's digest."""
 
     path: str
     summary: RunSummary
     rows: tuple[RatioRow, ...]
+    sha256: str
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -60,8 +62,9 @@ class _Versioned(msgspec.Struct):
 def load_run(path: Path) -> StoredRun:
     """Read a run back; raises ResultsFileError that names the file, the fault and the remedy."""
     try:
+        stored = path.read_bytes()
         # Not msgspec: pytest-benchmark writes NaN, which msgspec does not accept.
-        content = json.loads(path.read_bytes())
+        content = json.loads(stored)
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -82,7 +85,8 @@ def load_run(path: Path) -> StoredRun:
         run = msgspec.convert(section, RunSummary)
     except msgspec.ValidationError as error:
         raise _unusable(path, f"is damaged: {error}") from error
-    return StoredRun(str(path), run, tuple(_rows(path, run)))
+    digest = hashlib.sha256(stored).hexdigest()
+    return StoredRun(str(path), run, tuple(_rows(path, run)), digest)
 
 
 def same_run(runs: Iterable[StoredRun]) -> tuple[StoredRun, StoredRun] | None:

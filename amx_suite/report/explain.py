@@ -6,7 +6,7 @@ weigh a little more in it than in a timed step.
 
 from __future__ import annotations
 
-__all__ = ["explained", "largest_kernels"]
+__all__ = ["REORDERS", "UNSEEN", "explained", "largest_kernels", "time_shares"]
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -19,6 +19,9 @@ from amx_suite.core.verdict import GateResult, Verdict
 _NEAR = 1.10
 _KERNELS_SHOWN = 5
 _ON_AMX = "on AMX kernels"
+
+#: Where time may go besides the families of kernels.
+REORDERS, UNSEEN = "reorders", "unseen"
 
 
 def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
@@ -57,19 +60,35 @@ def _where(evidence: Evidence) -> str:
     return ", ".join(shares) or "no primitive was logged, all of its time is unseen"
 
 
-def _shares(evidence: Evidence) -> dict[str, float]:
-    """Shares that add up to 1; none if the step was not timed or nothing was logged."""
-    spent = {_ON_AMX: 0.0, "on other kernels": 0.0, "in reorders": 0.0}
+def time_shares(evidence: Evidence) -> dict[str, float]:
+    """Shares of the step by family of kernels, then ``REORDERS`` and ``UNSEEN``; they add up to 1.
+
+    None if the step was not timed or nothing was logged.
+    """
+    spent = {**dict.fromkeys(map(str, Family), 0.0), REORDERS: 0.0}
     for use in evidence.primitives:
-        place = _ON_AMX if use.family is Family.AMX else "on other kernels"
-        spent["in reorders" if use.kind == "reorder" else place] += use.milliseconds
+        spent[REORDERS if use.kind == "reorder" else use.family] += use.milliseconds
     logged = sum(spent.values())
     if evidence.step_milliseconds <= 0 or logged <= 0:
         return {}
     # Primitives that run at the same time can add up to more than the step.
     whole = max(evidence.step_milliseconds, logged)
-    spent["unseen"] = whole - logged
+    spent[UNSEEN] = whole - logged
     return {where: milliseconds / whole for where, milliseconds in spent.items()}
+
+
+def _shares(evidence: Evidence) -> dict[str, float]:
+    """The same with the families without AMX as one; in the words of the lines."""
+    shares = time_shares(evidence)
+    if not shares:
+        return {}
+    amx, reorders, unseen = (shares[where] for where in (Family.AMX, REORDERS, UNSEEN))
+    return {
+        _ON_AMX: amx,
+        "on other kernels": max(0.0, 1.0 - amx - reorders - unseen),
+        "in reorders": reorders,
+        "unseen": unseen,
+    }
 
 
 def _limit(result: GateResult, amx: float) -> str:

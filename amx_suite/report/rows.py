@@ -1,11 +1,20 @@
-"""The rows of a trial: one for each arm with its speedups, and one for each gate."""
+"""The rows of a trial: one for each arm with its speedups, for each gate, and for each kernel."""
 
 from __future__ import annotations
 
-__all__ = ["evidence_text", "gate_table", "speed_table", "speedup_text"]
+__all__ = [
+    "Comparison",
+    "comparisons",
+    "evidence_text",
+    "gate_table",
+    "kernel_table",
+    "speed_table",
+    "speedup_text",
+]
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -37,7 +46,56 @@ _SPEED_COLUMNS = (
     Column("evidence", wraps=True),
 )
 
+_KERNEL_COLUMNS = (
+    Column("kernel", wraps=True),
+    Column("type"),
+    Column("family"),
+    Column("count", align_right=True),
+    Column("ms", align_right=True),
+    Column("share of step", align_right=True),
+)
+#: A table of kernels has the slowest ones.
+_MOST_KERNELS = 12
+
 _GATE_COLUMNS = tuple(map(Column, ("gate", "minimum", "speedup", "verdict", "reason", "source")))
+
+
+class Comparison(NamedTuple):
+    """The speedup of an arm over a baseline, None where no round has both, and its gates.
+
+    ``baseline`` and ``candidate`` are names of arms.
+    """
+
+    candidate: str
+    baseline: str
+    versus: Versus
+    speedup: Speedup | None
+    gates: tuple[GateResult, ...]
+
+
+def comparisons(trial: TrialResult) -> Iterator[Comparison]:
+    """Every speedup of a trial with or without a gate, in the order of the arms.
+
+    Gates of arms that did not run come last.
+    """
+    cases = [facts.case for facts in trial.measurement.arms]
+    for case in cases:
+        for versus in (Versus.FP32, Versus.NO_AMX):
+            gates = tuple(
+                g for g in trial.gates if g.candidate_id == case.id and g.gate.versus is versus
+            )
+            baseline = next((arm for arm in cases if versus.is_baseline(arm, case)), None)
+            if baseline is None and not gates:
+                continue
+            pairs = () if baseline is None else trial.measurement.pairs(baseline.id, case.id)
+            name = baseline.arm if baseline else versus.value
+            yield Comparison(case.arm, name, versus, paired_speedup(pairs), gates)
+    ran = {case.id for case in cases}
+    for result in trial.gates:
+        if result.candidate_id not in ran:
+            gate = result.gate
+            name = f"{gate.precision}@{gate.precision.spec.with_amx}"
+            yield Comparison(name, gate.versus.value, gate.versus, None, (result,))
 
 
 def speed_table(trial: TrialResult) -> Table:
@@ -47,15 +105,15 @@ def speed_table(trial: TrialResult) -> Table:
     nothing else; ``-`` where that was not read. A speedup over a baseline is shown with or without
     a gate on it.
     """
-    measurement = trial.measurement
+    measurement, found = trial.measurement, list(comparisons(trial))
     return Table(
         _SPEED_COLUMNS,
         tuple(
             (
                 facts.case.arm,
                 *_step(measurement, facts),
-                _speedup_cell(trial, facts.case, Versus.FP32),
-                _speedup_cell(trial, facts.case, Versus.NO_AMX),
+                _speedup_cell(found, facts.case, Versus.FP32),
+                _speedup_cell(found, facts.case, Versus.NO_AMX),
                 evidence_text(facts.case, facts.evidence),
             )
             for facts in measurement.arms
@@ -74,13 +132,37 @@ def gate_table(results: Iterable[GateResult]) -> Table:
                 result.gate.id,
                 f"{result.gate.minimum:.2f}",
                 speedup_text(result.speedup),
-                result.verdict,
+                Text(result.verdict, _style([result.verdict])),
                 "; next: ".join(filter(None, (result.reason, result.remedy))),
                 result.gate.source,
             )
             for result in results
         ),
         empty="No gate applied to what ran.",
+    )
+
+
+def kernel_table(facts: ArmFacts) -> Table:
+    """The kernels that took the most time in an arm's evidence step, slowest first."""
+    evidence = facts.evidence or Evidence(facts.case.isa, Jail.UNAVAILABLE, None)
+    step = evidence.step_milliseconds
+    uses = sorted(evidence.primitives, key=lambda use: -use.milliseconds)
+    more = f", the slowest {_MOST_KERNELS} of {len(uses)}" if len(uses) > _MOST_KERNELS else ""
+    return Table(
+        _KERNEL_COLUMNS,
+        tuple(
+            (
+                f"{use.kind} {use.implementation}",
+                use.data_type or "-",
+                use.family,
+                str(use.count),
+                f"{use.milliseconds:.1f}",
+                f"{use.milliseconds / step:.0%}" if step > 0 else "-",
+            )
+            for use in uses[:_MOST_KERNELS]
+        ),
+        empty="No kernel was logged.",
+        title=f"{facts.case.arm}: {evidence_text(facts.case, facts.evidence)}{more}",
     )
 
 
@@ -137,15 +219,15 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
     )
 
 
-def _speedup_cell(trial: TrialResult, case: RunCase, versus: Versus) -> str | Text:
-    gates = [g for g in trial.gates if g.candidate_id == case.id and g.gate.versus is versus]
-    arms = (facts.case for facts in trial.measurement.arms)
-    baseline = next((arm for arm in arms if versus.is_baseline(arm, case)), None)
-    if baseline is None and not gates:
+def _speedup_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) -> str | Text:
+    one = next((c for c in found if c.candidate == case.arm and c.versus is versus), None)
+    if one is None:
         return ""
-    pairs = () if baseline is None else trial.measurement.pairs(baseline.id, case.id)
-    lines = [speedup_text(paired_speedup(pairs))]
-    lines += [f">= {result.gate.minimum:.2f} {result.verdict}" for result in gates]
-    verdicts = {result.verdict for result in gates}
-    style = next((style for verdict, style in _STYLES.items() if verdict in verdicts), "")
-    return Text("\n".join(lines), style)
+    lines = [speedup_text(one.speedup)]
+    lines += [f">= {result.gate.minimum:.2f} {result.verdict}" for result in one.gates]
+    return Text("\n".join(lines), _style(result.verdict for result in one.gates))
+
+
+def _style(verdicts: Iterable[Verdict]) -> str:
+    found = set(verdicts)
+    return next((style for verdict, style in _STYLES.items() if verdict in found), "")

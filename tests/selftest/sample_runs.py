@@ -85,7 +85,7 @@ def trial_result(*gates: GateResult, rounds: int = 8, notes: tuple[str, ...] = (
     return TrialResult(measurement, gates)
 
 
-def measured(trial: TrialResult, **changes: object) -> TrialResult:
+def measured(trial: TrialResult, /, **changes: object) -> TrialResult:
     """The trial with changes in its measurement."""
     measurement = msgspec.structs.replace(trial.measurement, **changes)
     return msgspec.structs.replace(trial, measurement=measurement)
@@ -136,6 +136,17 @@ def with_health(run: RunSummary, *findings: Finding) -> RunSummary:
     after = msgspec.structs.replace(before, uptime_seconds=110.0, busy_seconds=21.0)
     return msgspec.structs.replace(run, health_before=before, health_after=after, findings=findings)
 
+_MACHINE = {
+    "cpu_brand": "Xeon",
+    "cpu_family": "6",
+    "microcode": "0x2b000590",
+    "amx_features": "AMX-TILE AMX-BF16",
+    "isa_flags": "amx_bf16 amx_tile avx2",
+    "cores": "56",
+    "cpus": "112",
+    "numa_nodes": "1",
+    "memory_gib": "512",
+}
 
 #: One run of each answer.
 QUALIFIED = summary(PASSED, SKIPPED, trials=(trial_result(gate_result()),))
@@ -143,4 +154,37 @@ NOT_QUALIFIED = summary(PASSED, FAILED, trials=(trial_result(gate_result()),))
 NOT_USABLE = summary(SKIPPED, amx_reason=NO_AMX)
 INCONCLUSIVE = summary(
     PASSED, UNDECIDED, trials=(trial_result(gate_result(Verdict.INCONCLUSIVE, remedy="wait")),)
+)
+
+
+def timed_trial(*gates: Verdict) -> TrialResult:
+    """A trial with gates, a kernel log, and a disturbed slice."""
+    results = [
+        gate_result(verdict, versus=versus, remedy="wait")
+        for verdict, versus in zip(gates, (Versus.FP32, Versus.NO_AMX), strict=False)
+    ]
+    trial = trial_result(*results)
+    evidence = msgspec.structs.replace(AMX_EVIDENCE, step_milliseconds=250.0)
+    arms = (*trial.measurement.arms[:2], arm(AMX, evidence))
+    first = trial.measurement.rounds[0]
+    rounds = (
+        msgspec.structs.replace(first, disturbed=(Slice(AMX.id, 0.9, 2),), seconds=4.0),
+        *(msgspec.structs.replace(r, seconds=3.0) for r in trial.measurement.rounds[1:]),
+        Round(8, first.slices, launch=1, seconds=3.0),
+    )
+    return measured(trial, arms=arms, rounds=rounds)
+
+
+#: A run with something in each part of a report.
+WHOLE = msgspec.structs.replace(
+    summary(
+        PASSED,
+        SKIPPED,
+        FAILED,
+        UNDECIDED,
+        trials=(timed_trial(Verdict.PASS, Verdict.INCONCLUSIVE),),
+    ),
+    host=("AMX: usable", "host: a CPU, kernel 6.1, machine 0123456789ab"),
+    machine=_MACHINE,
+    versions={"amx-suite": "0.1.0", "torch": "2.8.0"},
 )

@@ -1,4 +1,4 @@
-"""The built package carries the conformance tests, in the folders of a checkout."""
+"""The built package carries the conformance tests, as in a checkout, and the report's template."""
 
 from __future__ import annotations
 
@@ -48,3 +48,9 @@ def test_build_carries_each_conformance_test(built):
 
 def test_no_selftest_is_carried(built):
     assert not list(built.rglob("selftest"))
+
+
+def test_template_of_the_report_is_carried(built):
+    for name in ("report.html.j2", "report.css"):
+        carried = built.parent / "report" / name
+        assert carried.read_bytes() == (ROOT / "amx_suite/report" / name).read_bytes()

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import sample_runs as runs
+import stored_runs
 
 from amx_suite import cli
 from amx_suite.cli import qualify
 from amx_suite.core.run import RunSummary
+from amx_suite.history.store import load_run
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import RUN, SETTINGS
 
@@ -44,7 +46,7 @@ class FakePytest:
         if self.ended != pytest.ExitCode.USAGE_ERROR:
             plugins[0].pytest_runtestloop()
         if self.benchmarks:
-            Path(self.value("--benchmark-json")).write_text('{"benchmarks": [1]}')
+            stored_runs.write(Path(self.value("--benchmark-json")), self.summary or runs.QUALIFIED)
         Path(self.value("--junitxml")).write_text("<testsuites/>")
         if self.summary is not None:
             config.stash[RUN] = SimpleNamespace(summary=lambda: self.summary)
@@ -99,10 +101,14 @@ def test_exit_code_follows_the_summary(
 ) -> None:
     ended = 1 if code == 1 else 0
     assert run(FakePytest(ended, summary)) == code
+    assert f"amx-suite: {summary.qualification}: " in capsys.readouterr().out
     assert sorted(entry.name for entry in output.iterdir()) == sorted(qualify.RESULT_FILES)
     assert f"**{summary.qualification}: " in (output / "summary.md").read_text()
-    assert json.loads((output / "results.json").read_text()) == {"benchmarks": [1]}
-    assert f"amx-suite: {summary.qualification}: " in capsys.readouterr().out
+    assert load_run(output / "results.json").summary == summary
+    page = (output / "report.html").read_text()
+    assert f"<strong>{summary.qualification}</strong>" in page
+    assert cli.main(["report", str(output / "results.json"), "--output", "-"]) == 0
+    assert capsys.readouterr().out == page, "the same as the command makes"
 
 
 def test_faulty_hardware_fails_where_all_passed(run: Run, output: Path) -> None:

@@ -115,7 +115,7 @@ def test_inconclusive_gives_its_reason(run, base, logs, more, why):
 
 
 def test_vanished_gate_is_not_0(run, base):
-    found = compare(base, StoredRun("new.json", runs.summary(runs.PASSED), ()))
+    found = compare(base, StoredRun("new.json", runs.summary(runs.PASSED), (), ""))
     assert (only(found).change, found.exit_code) == (Change.VANISHED, 4)
     assert f"{GATE}: the new run does not have it" in render_terminal(found, width=150)
     gone = run("gone", [], verdict=Verdict.NOT_APPLICABLE)

@@ -1,0 +1,300 @@
+"""The charts of a trial, as SVG that is the same for the same numbers.
+
+They are drawn for a width of ``WIDTH`` pixels, at which their text has its natural size, so that
+they can be read on a telephone and stand side by side on a desk. Text stays text. What a colour
+says, a hatch and words beside it say as well.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FAMILY_COLOURS", "WIDTH", "Chart", "rounds_chart", "speedup_chart", "time_chart"]
+
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from amx_suite.core.evidence import Family
+from amx_suite.core.measurement import Measurement
+from amx_suite.core.trial import TrialResult
+from amx_suite.core.verdict import Verdict
+from amx_suite.report.explain import REORDERS, UNSEEN, time_shares
+from amx_suite.report.rows import Comparison, comparisons, speedup_text
+
+#: Pixels; of a row of bars, and of the axis below the last row.
+WIDTH = 360
+_ROW, _AXIS = 60, 38
+_EDGE = 14
+_INK, _SOFT, _GRID = "#1f2933", "#52606d", "#d9dfe5"
+_BLUE, _RED = "#2b5f8f", "#a3372b"
+_SMALL = 10.0
+#: So many small letters fit into the width.
+_MOST_LETTERS = 60
+
+#: The colour of each family of kernels, and of the time outside of them.
+FAMILY_COLOURS: dict[str, str] = {
+    Family.AMX: _BLUE,
+    Family.AVX512_FP16: "#7a9e52",
+    Family.AVX512_BF16: "#b5803c",
+    Family.AVX512_VNNI: "#8a6aa3",
+    Family.AVX512: "#b0646b",
+    Family.AVX2: "#5f9a98",
+    Family.REFERENCE: "#6b5b4a",
+    Family.UNNAMED: "#97a1ac",
+    REORDERS: "#c9b458",
+    UNSEEN: "#e4e8ec",
+}
+#: Lines only: dots and circles make a chart ten times as large.
+_HATCHES: dict[str, str] = {
+    Family.AVX512_FP16: "+++",
+    Family.AVX512_BF16: "////",
+    Family.AVX512_VNNI: "\\\\\\\\",
+    Family.AVX512: "xxx",
+    Family.AVX2: "----",
+    Family.REFERENCE: "//||",
+    REORDERS: "||||",
+}
+
+#: Of a speedup, by the verdict on its gate; None where it has no gate.
+_BARS: dict[Verdict | None, str] = {
+    Verdict.PASS: _BLUE,
+    Verdict.FAIL: _RED,
+    Verdict.NO_EVIDENCE: _RED,
+    Verdict.INCONCLUSIVE: "#d8b26a",
+    None: "#b8c0c9",
+}
+
+_STYLE: dict[Any, object] = {
+    "svg.fonttype": "none",
+    # Names are no formulas.
+    "text.parse_math": False,
+    "font.size": 11.0,
+    "text.color": _INK,
+    "axes.labelcolor": _SOFT,
+    "axes.edgecolor": _SOFT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "xtick.labelsize": _SMALL,
+    "ytick.labelsize": _SMALL,
+    "hatch.linewidth": 0.7,
+}
+
+
+class Chart(NamedTuple):
+    """An SVG element, its title, what its marks mean, and its content in words."""
+
+    svg: str
+    title: str
+    legend: str
+    words: str
+
+
+def speedup_chart(trial: TrialResult) -> Chart | None:
+    """A bar for each speedup with its interval and the minima of its gates; None without any."""
+    found = list(comparisons(trial))
+    if not found:
+        return None
+    with _figure(trial, "speedups", len(found)) as (figure, axes):
+        for index, comparison in enumerate(found):
+            _speedup_bar(axes, index, comparison)
+        axes.set_xlim(0, 1.05 * max([1.2, *(r for c in found for r in _ratios(c))]))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        svg = _svg(figure)
+    return Chart(
+        svg,
+        "Speedups",
+        "Bars are speedups, lines on them their 99 % intervals, black marks the gates' minima, "
+        "and thin lines are 1x. Undecided bars are hatched, pale ones have no gate.",
+        "; ".join(f"{_name(comparison)}: {_result(comparison)}" for comparison in found),
+    )
+
+
+def time_chart(trial: TrialResult) -> Chart | None:
+    """Where each arm's evidence step went, by family of kernels; None if no step was timed."""
+    arms = []
+    for facts in trial.measurement.arms:
+        if facts.evidence is not None and facts.evidence.step_milliseconds > 0:
+            shares = time_shares(facts.evidence) or {UNSEEN: 1.0}
+            largest = sorted(shares.items(), key=lambda item: -item[1])
+            seen = [(where, share) for where, share in largest if share >= 0.005]
+            arms.append((facts.case.arm, f"{facts.evidence.step_milliseconds:.1f} ms", seen))
+    if not arms:
+        return None
+    with _figure(trial, "time", len(arms)) as (figure, axes):
+        for index, (arm, step, seen) in enumerate(arms):
+            _label(axes, index, arm, step, _fitting([f"{w} {s:.0%}" for w, s in seen]))
+            lefts = [0.0, *accumulate(share for _, share in seen)]
+            for (where, share), left in zip(seen, lefts, strict=False):
+                _bar(axes, index, left, share, FAMILY_COLOURS[where], _HATCHES.get(where, ""))
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+        svg = _svg(figure)
+    return Chart(
+        svg,
+        "Where the time went",
+        "Shares of the step in which the kernel log was on, by family of kernels, the largest "
+        "first. Unseen is time in no logged kernel: Python, and libraries that log nothing.",
+        "; ".join(
+            f"{arm}, {step}: " + ", ".join(f"{where} {share:.0%}" for where, share in seen)
+            for arm, step, seen in arms
+        ),
+    )
+
+
+def rounds_chart(trial: TrialResult) -> Chart | None:
+    """Milliseconds per step of every slice over the trial's time; None without any slice."""
+    measurement = trial.measurement
+    arms = [facts.case for facts in measurement.arms if measurement.series(facts.case.id)]
+    if not arms:
+        return None
+    middles, end = _times(measurement)
+    rounds = list(zip(measurement.rounds, middles, strict=True))
+    quiet = [(middle, piece) for round_, middle in rounds for piece in round_.slices]
+    busy = [(middle, piece) for round_, middle in rounds for piece in round_.disturbed]
+    with _figure(trial, "rounds", len(arms), left=44) as (figure, axes):
+        ticks = []
+        for index, case in enumerate(arms):
+            own = [piece for _, piece in (*quiet, *busy) if piece.arm_id == case.id]
+            highest = max(piece.seconds_per_step for piece in own)
+            bottom = index + 0.36
+            for slices, mark, colour in ((busy, "x", _RED), (quiet, "o", _BLUE)):
+                points = [
+                    (middle, bottom - 0.46 * piece.seconds_per_step / highest)
+                    for middle, piece in slices
+                    if piece.arm_id == case.id
+                ]
+                if points:
+                    axes.plot(*zip(*points, strict=True), mark, color=colour, markersize=4.5)
+            axes.axhline(bottom, color=_GRID, linewidth=0.8)
+            _label(axes, index, case.arm, "ms per step")
+            ticks += [(bottom, "0"), (bottom - 0.46, f"{highest * 1e3:.4g}")]
+        axes.set_yticks(*zip(*ticks, strict=True))
+        axes.tick_params(left=False)
+        axes.set_xlim(0, end)
+        for round_, middle in rounds:
+            if round_ in measurement.launch(1)[:1]:
+                axes.axvline(middle, color=_SOFT, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("seconds" if end != len(rounds) else "rounds", fontsize=_SMALL)
+        svg = _svg(figure)
+    return Chart(
+        svg,
+        "Rounds over time",
+        "Dots are quiet slices. Crosses are disturbed ones, which were repeated and count for "
+        "nothing. Each stands at the middle of its round. A dotted line is where the second launch "
+        "begins.",
+        f"{len(rounds)} rounds with {len(quiet)} quiet and {len(busy)} disturbed slices",
+    )
+
+
+def _name(comparison: Comparison) -> str:
+    return f"{comparison.candidate} over {comparison.baseline}"
+
+
+def _result(comparison: Comparison) -> str:
+    """Speedup, minimum and verdict; ``no quiet round`` where nothing was decided from."""
+    verdicts = {result.verdict for result in comparison.gates}
+    words = speedup_text(comparison.speedup)
+    if comparison.speedup is None:
+        words = "did not run" if Verdict.NOT_APPLICABLE in verdicts else "no quiet round"
+    gates = [f"minimum {r.gate.minimum:.2f}, {r.verdict}" for r in comparison.gates]
+    return ", ".join([words, *gates] if gates else [words, "no gate"])
+
+
+def _ratios(comparison: Comparison) -> list[float]:
+    """All numbers of a comparison that can be drawn."""
+    speedup, minima = comparison.speedup, [result.gate.minimum for result in comparison.gates]
+    found = [] if speedup is None else [speedup.ratio, speedup.low or 0.0, speedup.high or 0.0]
+    return [number for number in (*found, *minima) if math.isfinite(number)]
+
+
+def _speedup_bar(axes: Axes, index: int, comparison: Comparison) -> None:
+    _label(axes, index, comparison.candidate, f"over {comparison.baseline}", _result(comparison))
+    verdict = next((result.verdict for result in comparison.gates), None)
+    speedup = comparison.speedup
+    if speedup is not None and math.isfinite(speedup.ratio):
+        hatch = "////" if verdict is Verdict.INCONCLUSIVE else ""
+        _bar(axes, index, 0.0, speedup.ratio, _BARS.get(verdict, _BARS[None]), hatch)
+        if speedup.low is not None and speedup.high is not None:
+            axes.plot([speedup.low, speedup.high], [index, index], color=_INK, linewidth=1.5)
+    axes.plot([1, 1], [index - 0.17, index + 0.17], color=_SOFT, linewidth=0.8)
+    for result in comparison.gates:
+        mark = [result.gate.minimum] * 2
+        axes.plot(mark, [index - 0.17, index + 0.17], color="black", linewidth=2.5)
+
+
+def _bar(axes: Axes, index: int, left: float, width: float, colour: str, hatch: str) -> None:
+    axes.barh(index, width, 0.26, left, color=colour, hatch=hatch, edgecolor="white", linewidth=0.6)
+
+
+def _label(axes: Axes, index: int, name: str, right: str, below: str = "") -> None:
+    """Two names above a row, and a line of words below it."""
+    across = axes.get_yaxis_transform()
+    axes.text(0, index - 0.2, name, transform=across, va="bottom", fontweight="bold")
+    axes.text(1, index - 0.2, right, transform=across, va="bottom", ha="right", color=_SOFT)
+    axes.text(0, index + 0.2, below, transform=across, va="top", fontsize=_SMALL)
+
+
+def _fitting(words: Sequence[str]) -> str:
+    """As many of the words as fit into a line below a bar."""
+    ends = accumulate(len(word) + 2 for word in words)
+    kept = words[: sum(end < _MOST_LETTERS for end in ends)]
+    return ", ".join(kept) + ", ..." * (len(kept) < len(words))
+
+
+def _times(measurement: Measurement) -> tuple[list[float], float]:
+    """The middle of each round, and the end of the last one, in seconds of measuring.
+
+    Files without the rounds' seconds have the number of the round instead.
+    """
+    seconds = [round_.seconds for round_ in measurement.rounds]
+    if not all(seconds):
+        seconds = [1.0] * len(seconds)
+    ends = list(accumulate(seconds))
+    return [end - took / 2 for end, took in zip(ends, seconds, strict=True)], ends[-1]
+
+
+@contextmanager
+def _figure(
+    trial: TrialResult, kind: str, rows: int, *, left: int = _EDGE
+) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one row under the other, at 0, 1, 2 and so on along its axis."""
+    height = rows * _ROW + _AXIS
+    with mpl.rc_context():
+        # Whatever style the user has set for his own figures.
+        mpl.rcdefaults()
+        # From the salt come the ids of an SVG, which no other chart on the page may have.
+        salt = f"{trial.measurement.trial!a} {kind}"
+        mpl.rcParams.update({**_STYLE, "svg.hashsalt": salt})
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        across = (left / WIDTH, (WIDTH - left - _EDGE) / WIDTH)
+        axes = figure.add_axes((across[0], _AXIS / height, across[1], rows * _ROW / height))
+        axes.set_ylim(rows - 0.5, -0.5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        yield figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an SVG element that changes nothing else on its page."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # A style in a chart would be one of the whole page.
+    for unwanted in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r' id="[\w.]+_\d+"'):
+        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
+    root = r'<svg [^>]*?viewBox="([^"]*)"[^>]*>'
+    return re.sub(root, r'<svg viewBox="\1" aria-hidden="true">', svg, count=1).strip()

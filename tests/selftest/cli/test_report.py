@@ -1,0 +1,110 @@
+"""``amx-suite report``: report.html from results.json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import sample_runs as runs
+import stored_runs
+
+from amx_suite import cli
+
+pytestmark = pytest.mark.selftest
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return stored_runs.write(tmp_path / "results.json", runs.NOT_QUALIFIED)
+
+
+def test_report_stands_beside_the_results(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", str(results)]) == 0
+    page = results.with_name("report.html").read_text()
+    assert "<strong>NOT QUALIFIED</strong>" in page
+    assert sha256(results.read_bytes()).hexdigest() in page
+    assert f"report in {results.with_name('report.html')}" in capsys.readouterr().out
+
+
+def test_output_names_the_file_or_prints(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = results.parent / "new" / "r.html"
+    assert cli.main(["report", str(results), "--output", str(other)]) == 0
+    capsys.readouterr()
+    assert cli.main(["report", str(results), "--output", "-"]) == 0
+    assert capsys.readouterr().out == other.read_text()
+    assert not results.with_name("report.html").exists()
+
+
+def test_anonymous_report_says_so(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(results), "--anonymous", "--output", "-"]) == 0
+    assert "What names the machine was left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not JSON"),
+        ('{"benchmarks": []}', "was not written by amx-suite"),
+        ('{"amx_suite": {"schema_version": 1}}', "has schema version 1"),
+        ('{"amx_suite": {"schema_version": 6}}', "is damaged"),
+    ],
+)
+def test_bad_file_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, fault: str
+) -> None:
+    path = tmp_path / "r.json"
+    if content is not None:
+        path.write_text(content)
+    assert cli.main(["report", str(path)]) == 2
+    assert fault in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_unwritable_output_is_a_usage_error(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = results / "r.html"
+    assert cli.main(["report", str(results), "--output", str(blocked)]) == 2
+    assert "cannot write in" in capsys.readouterr().err
+
+
+def test_numbers_that_are_none_do_no_harm(results: Path) -> None:
+    """json writes NaN and Infinity where the suite had no number."""
+    content = json.loads(results.read_text())
+    section = content["amx_suite"]
+    section["elapsed_seconds"] = float("nan")
+    (gate,) = section["trials"][0]["gates"]
+    gate["gate"]["minimum"] = float("nan")
+    gate["speedup"]["ratio"] = float("inf")
+    results.write_text(json.dumps(content))
+    assert cli.main(["report", str(results)]) == 0
+    assert "unknown time" in results.with_name("report.html").read_text()
+
+
+#: Each of these starts without what only a report needs.
+OTHERS = """
+import sys, pytest
+from amx_suite.cli import main
+main(["doctor"]), main(["list"]), main(["report", "--help"]), main(["report", "absent.json"])
+pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "tests/performance"])
+print("imported:", sorted({"matplotlib", "jinja2"} & {*sys.modules}))
+"""
+
+
+def test_only_reports_import_their_libraries() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OTHERS],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "test_speedup" in done.stdout, "tests were collected"
+    assert "imported: []" in done.stdout
