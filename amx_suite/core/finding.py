@@ -24,7 +24,7 @@ class Severity(StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """One thing that was seen, as a sentence with its figures; ``remedy`` says what to do.
 
-    Both are plain text that ends without a full stop, as lists join them; ``remedy`` may be empty.
+    Both are plain text without a full stop at the end; ``remedy`` may be empty.
     """
 
     severity: Severity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "LEVELS",
     "SCHEMA_VERSION",
     "Check",
     "CheckOutcome",
@@ -25,6 +26,14 @@ from amx_suite.core.whole_machine import WholeMachineResult
 
 #: Raised whenever what the suite writes into results.json changes its meaning or layout.
 SCHEMA_VERSION = 6
+
+#: What each level adds to those below it.
+LEVELS = {
+    1: "presence and exactness",
+    2: "use, operator accuracy and GEMM speed",
+    3: "ResNet50 and BERT",
+    4: "the published shapes and a soak",
+}
 
 #: Below this level a run checks presence and exactness, and has no gates.
 _FIRST_LEVEL_WITH_GATES = 2

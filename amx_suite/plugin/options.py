@@ -28,6 +28,7 @@ import msgspec
 
 from amx_suite.core.conditions import CONDITIONS
 from amx_suite.core.instance import Instance
+from amx_suite.core.run import LEVELS
 from amx_suite.engines import ENGINES
 from amx_suite.errors import UsageError
 from amx_suite.host.instance import DEFAULT_CORES, choose_instance
@@ -131,8 +132,8 @@ DEFAULT_OUTPUT = Path("amx-results")
 OPTIONS: tuple[Option, ...] = (
     Option(
         "level",
-        "How much to run: 1 present and exact (seconds), 2 adds use, operator accuracy and GEMM "
-        "speed, 3 adds ResNet50 and BERT, 4 the published shapes and a soak.",
+        "How much to run, each level with those below it: "
+        f"{', '.join(f'{level} {what}' for level, what in LEVELS.items())}.",
         2,
         "2",
         whole_number(min(LEVEL_BUDGET_SECONDS), max(LEVEL_BUDGET_SECONDS)),

@@ -14,7 +14,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -160,20 +161,23 @@ def rounds_chart(trial: TrialResult) -> Chart | None:
     arms = [facts.case for facts in measurement.arms if measurement.series(facts.case.id)]
     if not arms:
         return None
-    middles, end = _times(measurement)
-    rounds = list(zip(measurement.rounds, middles, strict=True))
-    quiet = [(middle, piece) for round_, middle in rounds for piece in round_.slices]
-    busy = [(middle, piece) for round_, middle in rounds for piece in round_.disturbed]
+    rounds = measurement.rounds
+    edges = _edges(measurement)
+    middles = [(start + end) / 2 for start, end in pairwise(edges)]
+    quiet, busy = (
+        [(middle, piece) for r, middle in zip(rounds, middles, strict=True) for piece in slices(r)]
+        for slices in (attrgetter("slices"), attrgetter("disturbed"))
+    )
     with _figure(trial, "rounds", len(arms), left=44) as (figure, axes):
         ticks = []
         for index, case in enumerate(arms):
             own = [piece for _, piece in (*quiet, *busy) if piece.arm_id == case.id]
             highest = max(piece.seconds_per_step for piece in own)
             bottom = index + 0.36
-            for slices, mark, colour in ((busy, "x", _RED), (quiet, "o", _BLUE)):
+            for found, mark, colour in ((busy, "x", _RED), (quiet, "o", _BLUE)):
                 points = [
                     (middle, bottom - 0.46 * piece.seconds_per_step / highest)
-                    for middle, piece in slices
+                    for middle, piece in found
                     if piece.arm_id == case.id
                 ]
                 if points:
@@ -183,11 +187,11 @@ def rounds_chart(trial: TrialResult) -> Chart | None:
             ticks += [(bottom, "0"), (bottom - 0.46, f"{highest * 1e3:.4g}")]
         axes.set_yticks(*zip(*ticks, strict=True))
         axes.tick_params(left=False)
-        axes.set_xlim(0, end)
-        for round_, middle in rounds:
-            if round_ in measurement.launch(1)[:1]:
-                axes.axvline(middle, color=_SOFT, linewidth=0.8, linestyle=":")
-        axes.set_xlabel("seconds" if end != len(rounds) else "rounds", fontsize=_SMALL)
+        axes.set_xlim(0, edges[-1])
+        if measurement.launch(1):
+            start = edges[len(measurement.launch(0))]
+            axes.axvline(start, color=_SOFT, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("seconds" if edges[-1] != len(rounds) else "rounds", fontsize=_SMALL)
         svg = _svg(figure)
     return Chart(
         svg,
@@ -254,16 +258,13 @@ def _fitting(words: Sequence[str]) -> str:
     return ", ".join(kept) + ", ..." * (len(kept) < len(words))
 
 
-def _times(measurement: Measurement) -> tuple[list[float], float]:
-    """The middle of each round, and the end of the last one, in seconds of measuring.
+def _edges(measurement: Measurement) -> list[float]:
+    """Where each round begins, and the end of the last one, in seconds of measuring.
 
     Files without the rounds' seconds have the number of the round instead.
     """
     seconds = [round_.seconds for round_ in measurement.rounds]
-    if not all(seconds):
-        seconds = [1.0] * len(seconds)
-    ends = list(accumulate(seconds))
-    return [end - took / 2 for end, took in zip(ends, seconds, strict=True)], ends[-1]
+    return [0.0, *accumulate(seconds if all(seconds) else [1.0] * len(seconds))]
 
 
 @contextmanager

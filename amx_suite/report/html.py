@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from amx_suite.core.run import CheckOutcome, Qualification, RunSummary
+from amx_suite.core.run import LEVELS, CheckOutcome, Qualification, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.anonymous import anonymous as without_names
 from amx_suite.report.charts import FAMILY_COLOURS, rounds_chart, speedup_chart, time_chart
@@ -64,7 +64,7 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         accuracy=check_table(accuracy),
         inaccurate=check_table(wrong),
         accuracy_line=_count(accuracy),
-        cpus_timed=_cpus_timed(summary),
+        left_out=list(_left_out(summary)),
         untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
         all_checks=check_table(summary.checks),
         environment=[
@@ -81,12 +81,8 @@ def _facts(summary: RunSummary) -> Iterator[tuple[str, str]]:
     """The machine, the software and the run, as (label, value)."""
     machine = machine_of(summary)
     if machine:
-        model = " ".join(
-            f"{name} {machine[key]}"
-            for name in ("family", "model", "stepping")
-            if (key := f"cpu_{name}") in machine
-        )
-        yield "CPU", f"{machine.get('cpu_brand') or 'unnamed'} ({model})"
+        numbers = [f"{n} {machine.get(f'cpu_{n}', '?')}" for n in ("family", "model", "stepping")]
+        yield "CPU", f"{machine.get('cpu_brand') or 'unnamed'} ({' '.join(numbers)})"
         counts = {"cores": "core", "cpus": "CPU", "numa_nodes": "NUMA node"}
         yield "Cores", ", ".join(_number(machine.get(key, "?"), of) for key, of in counts.items())
         yield "Memory", f"{machine.get('memory_gib', '?')} GiB"
@@ -154,12 +150,13 @@ def _count(checks: tuple[Any, ...]) -> str:
     )
 
 
-def _cpus_timed(summary: RunSummary) -> str:
+def _left_out(summary: RunSummary) -> Iterator[str]:
+    """What no check of this run says: higher levels, and CPUs that were not timed."""
+    above = [f"level {level} ({what})" for level, what in LEVELS.items() if level > summary.level]
+    if above:
+        yield f"Level {summary.level} leaves out {', '.join(above)}."
     timed = sorted({cpu for t in summary.trials for cpu in t.measurement.environment.cpus})
-    there = machine_of(summary).get("cpus", "an unknown number")
-    if not timed:
-        return f"No CPU was timed of the {there} that the run could use."
-    named = ", ".join(map(str, timed))
-    return (
-        f"Speed was measured on {len(timed)} of the {there} CPUs that the run could use: {named}."
-    )
+    there = machine_of(summary).get("cpus")
+    of = f" of the {there} CPUs that the run could use" if there else " CPUs"
+    named = f": {', '.join(map(str, timed))}" if timed else ""
+    yield f"Speed was measured on {len(timed) or 'none'}{of}{named}."
