@@ -68,6 +68,7 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
         all_checks=check_table(summary.checks),
         environment=[
+            *summary.host,
             *evidence_lines(summary),
             *data_lines(summary),
             *environment_lines(summary),
