@@ -6,7 +6,6 @@ __all__ = ["ABOUT_SPEED", "render_markdown"]
 
 from collections.abc import Sequence
 
-from amx_suite.core.finding import Finding
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
@@ -45,7 +44,7 @@ def render_markdown(summary: RunSummary) -> str:
     gates = [result for trial in trials for result in trial.gates]
     speed = [speed_table(trial).markdown() for trial in trials]
     sections = {
-        "Findings": [bullets(map(_finding, findings(summary)))],
+        "Findings": [bullets(map(str, findings(summary)))],
         "Run": [bullets(_run(summary, arms))],
         "Host": [bullets(summary.host)],
         "Host health": [bullets(health_lines(summary))],
@@ -85,10 +84,6 @@ def _explanations(trials: Sequence[TrialResult]) -> list[str]:
         for result, lines in explained(trial):
             blocks += [f"### {plain(result.gate.id)}: {result.verdict}", bullets(lines)]
     return blocks
-
-
-def _finding(found: Finding) -> str:
-    return "; next: ".join(filter(None, (f"{found.severity}: {found.sentence}", found.remedy)))
 
 
 def _grouped(checks: Sequence[Check]) -> list[str]:

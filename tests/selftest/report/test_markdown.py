@@ -50,7 +50,7 @@ def test_every_run_has_all_sections(summary: RunSummary) -> None:
         ),
         ("Evidence", ["54 x convolution brgconv:avx512_core_amx", "jail held; tile permission"]),
         ("Where the time went", ["faster tiles alone could reach"]),
-        ("Findings", ["- note: resnet50-inference-ipex: bf16@amx lost 3 rounds"]),
+        ("Findings", ["- Note: resnet50-inference-ipex: bf16@amx lost 3 rounds"]),
     ],
 )
 def test_page_holds_the_facts_of_run(name: str, facts: list[str]) -> None:
