@@ -19,7 +19,7 @@ from amx_suite.core.case import Arm
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import Reading, Reference
-from amx_suite.core.units import Count, Duration, Seconds
+from amx_suite.core.units import Count, Duration, Natural, Seconds
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -95,13 +95,13 @@ class ArmFacts(msgspec.Struct, frozen=True):
     case: Arm
     prepare_seconds: float
     iterations: int
-    items_per_step: int
+    items_per_step: Natural
     unit: str
     peak_bytes: int
     data: str
     variables: dict[str, str]
     evidence: Evidence | None = None
-    operations_per_step: int = 0
+    operations_per_step: Natural = 0
 
 
 class Measurement(msgspec.Struct, frozen=True):

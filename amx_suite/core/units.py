@@ -13,10 +13,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-#: A count of at least one.
-Count = Annotated[int, Meta(ge=1)]
+#: A count of at least one; the bound is more operations than any step has.
+Count = Annotated[int, Meta(ge=1, lt=10**18)]
 #: A count that may be zero.
-Natural = Annotated[int, Meta(ge=0)]
+Natural = Annotated[int, Meta(ge=0, lt=10**18)]
 #: A measured duration; the bound is thirty years.
 Seconds = Annotated[float, Meta(gt=0, lt=1e9)]
 #: A duration that may be zero, because a log rounds it or there was nothing to do.

@@ -83,7 +83,8 @@ def load_run(path: Path) -> StoredRun:
         if version == PREVIOUS_VERSION:
             section = from_previous(section)
         run = msgspec.convert(section, RunSummary)
-    except msgspec.ValidationError as error:
+    # The second, where the message would hold half of a surrogate pair.
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise _unusable(path, f"is damaged: {error}") from error
     digest = hashlib.sha256(stored).hexdigest()
     return StoredRun(str(path), run, tuple(_rows(path, run)), digest)

@@ -67,6 +67,14 @@ def test_file_without_health_is_read(written):
     assert (run.health_before, run.findings) == (None, ())
 
 
+def huge_count(content):
+    trial(content)["measurement"]["arms"][0]["operations_per_step"] = 10**400
+
+
+def half_a_character(content):
+    trial(content)["measurement"]["arms"] = "\ud800"
+
+
 def zero_seconds(content):
     trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = 0.0
 
@@ -86,6 +94,8 @@ _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
         (lambda c: trial(c)["measurement"].pop("rounds"), "is damaged: .*rounds"),
         (lambda c: trial(c)["measurement"]["arms"].clear(), "is damaged: its arm .* is missing"),
         (zero_seconds, r"is damaged: Expected `float` > 0.*slices\[0\]\.seconds"),
+        (huge_count, "is damaged: .*operations_per_step"),
+        (half_a_character, "is damaged"),
     ],
     ids=[
         "newer",
@@ -97,6 +107,8 @@ _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
         "no rounds",
         "no arms",
         "0",
+        "huge",
+        "half a character",
     ],
 )
 def test_unusable_file_is_named_with_remedy(written, change, complaint):
