@@ -67,16 +67,16 @@ def test_file_without_health_is_read(written):
     assert (run.health_before, run.findings) == (None, ())
 
 
+def zero_seconds(content):
+    trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = 0.0
+
+
 def huge_count(content):
     trial(content)["measurement"]["arms"][0]["operations_per_step"] = 10**400
 
 
 def half_a_character(content):
     trial(content)["measurement"]["arms"] = "\ud800"
-
-
-def zero_seconds(content):
-    trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = 0.0
 
 
 _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
