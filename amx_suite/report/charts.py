@@ -1,13 +1,13 @@
 """The charts of a trial, as SVG that is the same for the same numbers.
 
-They are drawn for a width of ``WIDTH`` pixels, at which their text has its natural size, so that
+They are drawn for a width of ``_WIDTH`` pixels, at which their text has its natural size, so that
 they can be read on a telephone and stand side by side on a desk. Text stays text. What a colour
 says, a hatch and words beside it say as well.
 """
 
 from __future__ import annotations
 
-__all__ = ["FAMILY_COLOURS", "WIDTH", "Chart", "rounds_chart", "speedup_chart", "time_chart"]
+__all__ = ["FAMILY_COLOURS", "Chart", "rounds_chart", "speedup_chart", "time_chart"]
 
 import io
 import math
@@ -31,7 +31,7 @@ from amx_suite.report.explain import REORDERS, UNSEEN, time_shares
 from amx_suite.report.rows import Comparison, comparisons, speedup_text
 
 #: Pixels; of a row of bars, and of the axis below the last row.
-WIDTH = 360
+_WIDTH = 360
 _ROW, _AXIS = 60, 38
 _EDGE = 14
 _INK, _SOFT, _GRID = "#1f2933", "#52606d", "#d9dfe5"
@@ -279,8 +279,8 @@ def _figure(
         # From the salt come the ids of an SVG, which no other chart on the page may have.
         salt = f"{trial.measurement.trial!a} {kind}"
         mpl.rcParams.update({**_STYLE, "svg.hashsalt": salt})
-        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-        across = (left / WIDTH, (WIDTH - left - _EDGE) / WIDTH)
+        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
+        across = (left / _WIDTH, (_WIDTH - left - _EDGE) / _WIDTH)
         axes = figure.add_axes((across[0], _AXIS / height, across[1], rows * _ROW / height))
         axes.set_ylim(rows - 0.5, -0.5)
         axes.set_yticks([])
