@@ -1,6 +1,6 @@
 """The charts of a trial, as SVG that is the same for the same numbers.
 
-They are drawn for a width of ``_WIDTH`` pixels, at which their text has its natural size, so that
+They are drawn for a width of 360 pixels, at which their text has its natural size, so that
 they can be read on a telephone and stand side by side on a desk. Text stays text. What a colour
 says, a hatch and words beside it say as well.
 """
