@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
+from amx_suite.core.health import Identity
 from amx_suite.core.run import RunSummary
 
 _LEFT_OUT = "left out"
 
 
 def anonymous(summary: RunSummary) -> RunSummary:
-    """The same run without machine id, paths of weights, and values of the user's variables.
+    """The same run without its identity, machine id, weights' paths and variables' values.
 
     What tells its class stays: the CPU, its microcode, the kernel, the software.
     """
@@ -29,6 +30,7 @@ def anonymous(summary: RunSummary) -> RunSummary:
     # The longest first, so that none is cut by a shorter one in it.
     names = "|".join(map(re.escape, sorted(set(secrets), key=lambda name: (-len(name), name))))
     pattern = rf", machine [0-9a-f]{{12}}\b{f'|{names}' if names else ''}"
+    summary = msgspec.structs.replace(summary, identity=Identity())
     return msgspec.convert(_without(msgspec.to_builtins(summary), pattern), RunSummary)
 
 

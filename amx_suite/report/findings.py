@@ -6,9 +6,12 @@ __all__ = ["by_severity", "findings"]
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.verdict import GateResult, Verdict
+from amx_suite.report.blame import blame
 
 #: The severity of an outcome, and what to do where the check itself does not say.
 _OUTCOMES = {
@@ -32,6 +35,7 @@ def findings(summary: RunSummary) -> tuple[Finding, ...]:
     """The findings of a run, worst first; what several checks or gates share is there once."""
     found = [
         *_presence(summary),
+        *summary.findings,
         *_grouped(_of_checks(summary)),
         *_of_run(summary),
         *(
@@ -87,10 +91,13 @@ def _of_checks(summary: RunSummary) -> Iterator[tuple[Finding, str]]:
             continue
         result = _take_gate(check, gates)
         severity, remedy = _OUTCOMES[check.outcome]
-        if result is None:
-            yield Finding(severity, check.reason or "no reason given", remedy), check.test_id
-        else:
-            yield _of_gate(severity, result), result.gate.id
+        found, name = Finding(severity, check.reason or "no reason given", remedy), check.test_id
+        if result is not None:
+            found, name = _of_gate(severity, result), result.gate.id
+        if check.outcome is CheckOutcome.FAILED:
+            sentence = f"{found.sentence}; to blame: {blame(check, summary)}"
+            found = msgspec.structs.replace(found, sentence=sentence)
+        yield found, name
     for result in gates.values():
         severity = Severity.ERROR if result.verdict.is_failure else Severity.WARNING
         yield _of_gate(severity, result), result.gate.id

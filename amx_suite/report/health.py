@@ -12,8 +12,8 @@ from amx_suite.host.health_rules import settings_of
 
 
 def health_lines(summary: RunSummary) -> list[str]:
-    """The findings, the worst first, then the settings and what happened; empty if not read."""
-    lines = [str(finding) for finding in summary.findings]
+    """The settings and what happened; empty if not read. ``findings`` has what is wrong."""
+    lines: list[str] = []
     if summary.health_before is not None:
         lines += _state(summary.health_before)
     if summary.health_before is not None and summary.health_after is not None:

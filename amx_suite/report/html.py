@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 
 from amx_suite.core.run import LEVELS, CheckOutcome, Qualification, RunSummary
 from amx_suite.core.trial import TrialResult
@@ -19,6 +20,7 @@ from amx_suite.report.checks import check_table, checks_on, question_table, reas
 from amx_suite.report.closing import closing_lines, duration_text
 from amx_suite.report.explain import explained
 from amx_suite.report.findings import by_severity, findings
+from amx_suite.report.health import health_lines
 from amx_suite.report.markdown import ABOUT_SPEED
 from amx_suite.report.provenance import (
     data_lines,
@@ -28,6 +30,7 @@ from amx_suite.report.provenance import (
     versions_of,
 )
 from amx_suite.report.rows import gate_table, kernel_table, speed_table
+from amx_suite.report.whole_machine import whole_machine_tables
 
 _TONES = {Qualification.QUALIFIED: "good", Qualification.INCONCLUSIVE: "open"}
 
@@ -60,6 +63,7 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         present_checks=check_table(checks_on(summary, "detection")),
         about_speed=ABOUT_SPEED,
         trials=[_trial(trial) for trial in summary.trials],
+        whole_machine=whole_machine_tables(summary.whole_machine),
         colours=FAMILY_COLOURS,
         accuracy=check_table(accuracy),
         inaccurate=check_table(wrong),
@@ -67,6 +71,7 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         left_out=list(_left_out(summary)),
         untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
         all_checks=check_table(summary.checks),
+        health=health_lines(summary),
         environment=[
             *summary.host,
             *evidence_lines(summary),
@@ -80,6 +85,9 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
 
 def _facts(summary: RunSummary) -> Iterator[tuple[str, str]]:
     """The machine, the software and the run, as (label, value)."""
+    for name, value in msgspec.structs.asdict(summary.identity).items():
+        if value:
+            yield name.replace("_", " ").capitalize(), value
     machine = machine_of(summary)
     if machine:
         numbers = [f"{n} {machine.get(f'cpu_{n}', '?')}" for n in ("family", "model", "stepping")]

@@ -136,6 +136,7 @@ def with_health(run: RunSummary, *findings: Finding) -> RunSummary:
     after = msgspec.structs.replace(before, uptime_seconds=110.0, busy_seconds=21.0)
     return msgspec.structs.replace(run, health_before=before, health_after=after, findings=findings)
 
+
 _MACHINE = {
     "cpu_brand": "Xeon",
     "cpu_family": "6",

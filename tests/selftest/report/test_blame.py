@@ -79,8 +79,8 @@ NO_EVIDENCE = failed("dispatch", "Failed: NO_EVIDENCE: bf16@amx: 0% were on AMX 
             "the tile units are healthy (test_every_tile_unit passed)",
         ),
         (GATE_MISSED + tile_rate(FAILED), "this machine alone", "a tile unit alone is too slow"),
-        (GATE_MISSED + EXACT, "cannot be told", "run `amx-suite qualify --level 3`"),
-        (GATE_MISSED + tile_rate(SKIPPED), "cannot be told", "qualify --level 3`"),
+        (GATE_MISSED + EXACT, "cannot be told", "run `amx-suite qualify --level 2`"),
+        (GATE_MISSED + tile_rate(SKIPPED), "cannot be told", "qualify --level 2`"),
         (failed("correctness", **WITHOUT["failed"]) + EXACT, "library", "so it is not AMX"),
         (failed("correctness", **WITHOUT["failed"]) + INEXACT, "library", "so it is not AMX"),
         (failed("correctness", **WITHOUT["passed"]) + EXACT, "kernel", "passes without AMX"),
@@ -103,9 +103,12 @@ def test_signs_name_the_layer(
 
 
 def test_unusable_amx_blames_the_machine() -> None:
-    (check,) = failed("correctness", **WITHOUT["failed"])
+    (check,) = failed("detection")
     sentence = blame(check, runs.summary(check, amx_reason=runs.NO_AMX))
     assert sentence.startswith("this machine alone: AMX is not usable on it")
+    (check,) = failed("correctness", **WITHOUT["failed"])
+    sentence = blame(check, runs.summary(check, amx_reason=runs.NO_AMX))
+    assert sentence.startswith("library: the same check fails where the kernel refuses AMX")
 
 
 def test_reports_show_it_with_each_failure() -> None:

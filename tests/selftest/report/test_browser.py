@@ -94,9 +94,9 @@ def test_report_fits_phone_and_desk(tmp_path: Path) -> None:
 
 def test_overflow_and_errors_are_seen(tmp_path: Path) -> None:
     wide = '<p style="width:700px">wide</p><script>1</script>'
-    long = PAGE.replace(">over fp32@avx512<", f">over {'fp32@avx512' * 5}<")
+    long = PAGE.replace(">over fp32@no_amx<", f">over {'fp32@no_amx' * 5}<")
     found, logged = look(tmp_path, long.replace("<main>", f"<main>{wide}"))
     assert "width 400, page 7" in found
     assert "[P; " in found
-    assert "bf16@amx on over fp32@avx512fp32" in found
+    assert "bf16@amx on over fp32@no_amxfp32" in found
     assert "Content Security Policy" in logged

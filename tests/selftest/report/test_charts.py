@@ -89,7 +89,7 @@ def test_time_names_its_families() -> None:
     chart = time_chart(runs.measured(runs.trial_result(), arms=arms))
     assert chart is not None
     assert "amx 60%, unseen 25%, reorders 15%" in chart.svg
-    assert "fp32@avx512, 100.0 ms: unseen 100%" in chart.words
+    assert "fp32@no_amx, 100.0 ms: unseen 100%" in chart.words
     assert time_chart(runs.trial_result()) is None, "its evidence steps were not timed"
 
 

@@ -12,6 +12,7 @@ import sample_runs as runs
 
 from amx_suite.core.evidence import Family, KernelUse
 from amx_suite.core.finding import Finding, Severity
+from amx_suite.core.health import Identity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
@@ -110,7 +111,7 @@ def test_charts_say_the_same_in_words(whole: str) -> None:
         "Where the time went",
         "Rounds over time",
     ]
-    assert "bf16@amx over fp32@avx512: 4.00x [4.00, 4.00], minimum 2.39, PASS" in words[0]
+    assert "bf16@amx over fp32@no_amx: 4.00x [4.00, 4.00], minimum 2.39, PASS" in words[0]
     assert "bf16@amx over bf16@avx512_bf16: 5.00x [5.00, 5.00], minimum 2.39, INCONC" in words[0]
     assert "bf16@amx, 250.0 ms: amx 80%, unseen 20%" in words[1]
     assert "9 rounds with 27 quiet and 1 disturbed slices" in words[2]
@@ -209,7 +210,7 @@ def test_odd_names_are_text() -> None:
 def test_every_run_has_a_report(summary: RunSummary) -> None:
     page = render(summary)
     assert f"<strong>{summary.qualification}</strong>" in page
-    assert page.count("<h2>") == 6
+    assert page.count("<h2>") == 7
 
 
 def test_anonymous_report_names_no_machine() -> None:
@@ -222,8 +223,16 @@ def test_anonymous_report_names_no_machine() -> None:
     summary = msgspec.structs.replace(
         runs.WHOLE, trials=(runs.measured(trial, environment=environment),)
     )
+    identity = Identity(serial_number="serial 4711", host_name="rack 7")
+    summary = msgspec.structs.replace(summary, identity=identity)
     named, left_out = render(summary), render(summary, anonymous=True)
-    for secret in ("/home/joe/bert", "/home/joe/x.so", "machine 0123456789ab"):
+    for secret in (
+        "/home/joe/bert",
+        "/home/joe/x.so",
+        "machine 0123456789ab",
+        "serial 4711",
+        "rack 7",
+    ):
         assert secret in named
         assert secret not in left_out
     for kept in ("LD_PRELOAD", "0x2b000590", DIGEST):

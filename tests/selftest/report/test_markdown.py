@@ -96,9 +96,10 @@ def test_trials_share_one_environment_section() -> None:
 
 def test_health_has_its_section() -> None:
     run = runs.with_health(runs.QUALIFIED, runs.HOT, runs.SLOW_GOVERNOR)
-    text = section(render_markdown(run), "Host health")
-    assert "- Warning: the CPUs were hot; what to do: check the fans" in text
-    assert "- Note: the governor is powersave; what to do: use performance" in text
+    page = render_markdown(run)
+    found, text = section(page, "Findings"), section(page, "Host health")
+    assert "- Warning: the CPUs were hot; what to do: check the fans" in found
+    assert "- Note: the governor is powersave; what to do: use performance" in found
     assert "- Before the run: CPUs online 2; turbo on" in text
     assert "- Over the run (100 s, on average): other processes used 0.20 of 2 CPUs" in text
     assert section(render_markdown(runs.QUALIFIED), "Host health").strip() == "None."
