@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from _pytest.junitxml import xml_key
 
 import amx_suite
 from amx_suite.accuracy.known_defects import stale
@@ -177,10 +178,19 @@ class RunHooks:
         """Put the whole run, raw rounds included, beside pytest-benchmark's rows."""
         output_json[baseline.OUR_KEY] = msgspec.to_builtins(self._run.summary())
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write the summary."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, object, object]:
+        """Describe the run in junit.xml before pytest writes it; then end it, and its summary."""
+        # Private, but what pytest's own fixture ``record_testsuite_property`` uses.
+        xml = session.config.stash.get(xml_key, None)
+        if xml is not None:
+            for name, value in outcome.suite_properties(self._run.summary()).items():
+                xml.add_global_property(name, value)
+        result = yield
         self._run.finish(exitstatus)
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "presence",
     "record",
     "record_cpus",
+    "suite_properties",
     "why_not_usable",
 ]
 
@@ -24,7 +25,7 @@ import pytest
 from amx_suite.accuracy.known_defects import known_defect
 from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
-from amx_suite.core.run import Check, CheckOutcome, Sign
+from amx_suite.core.run import Check, CheckOutcome, RunSummary, Sign
 from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.gates.waivers import Waiver
@@ -60,6 +61,18 @@ def record_cpus(
     if cpus := sorted(set(wrong)):
         add(Sign.CPUS_WRONG.value, " ".join(map(str, cpus)))
         add(Sign.CPUS_TRIED.value, " ".join(map(str, sorted(set(tried)))))
+
+
+def suite_properties(summary: RunSummary) -> dict[str, str]:
+    """What junit.xml says of the whole run: machine, software, level, engines, verdict."""
+    return {
+        "amx_qualification": str(summary.qualification),
+        "amx_exit_code": str(int(summary.qualification.exit_code)),
+        "amx_level": str(summary.level),
+        "amx_engines": ", ".join(summary.engines),
+        **{f"amx_machine_{name}": value for name, value in summary.machine.items()},
+        **{f"amx_version_{name}": version for name, version in summary.versions.items()},
+    }
 
 
 def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:

@@ -213,6 +213,10 @@ def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
     suite = ET.parse(output / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
+    properties = {each.get("name"): each.get("value") for each in suite.iterfind("properties/*")}
+    assert properties["amx_qualification"] == "NOT QUALIFIED"
+    assert properties["amx_exit_code"] == "1"
+    assert properties["amx_machine_kernel"]
     results = json.loads((output / "results.json").read_text())
     assert (results["benchmarks"], results["amx_suite"]["level"]) == ([], 1)
     page = (output / "summary.md").read_text()
