@@ -1,20 +1,14 @@
-"""``summary.md``: the whole run on one page."""
+"""``summary.md``: verdict, findings and speed of a run, for a pull request."""
 
 from __future__ import annotations
 
 __all__ = ["ABOUT_SPEED", "render_markdown"]
 
-from collections.abc import Sequence
-
-from amx_suite.core.measurement import ArmFacts
-from amx_suite.core.run import Check, CheckOutcome, RunSummary
-from amx_suite.core.trial import TrialResult
-from amx_suite.report.closing import closing_lines
-from amx_suite.report.explain import explained
+from amx_suite.core.run import CheckOutcome, RunSummary
+from amx_suite.report.closing import closing_lines, duration_text
 from amx_suite.report.findings import findings
-from amx_suite.report.health import health_lines
-from amx_suite.report.provenance import data_lines, environment_lines, evidence_lines
-from amx_suite.report.rows import gate_table, speed_table
+from amx_suite.report.provenance import data_lines
+from amx_suite.report.rows import speed_table
 from amx_suite.report.table import bullets, plain
 from amx_suite.report.whole_machine import whole_machine_tables
 
@@ -34,63 +28,32 @@ _ABOUT_WHOLE_MACHINE = (
 
 
 def render_markdown(summary: RunSummary) -> str:
-    """The report as GitHub-flavoured markdown, ending in a newline.
+    """The run as GitHub-flavoured markdown that fits a pull request, ending in a newline.
 
-    A section that has nothing to say is there all the same, so that nobody looks for it.
+    The evidence, the environment and each skipped check are in the HTML report.
     """
-    answer, *details = closing_lines(summary)
-    trials = summary.trials
-    arms = [facts for trial in trials for facts in trial.measurement.arms]
-    gates = [result for trial in trials for result in trial.gates]
-    speed = [speed_table(trial).markdown() for trial in trials]
+    speed = [speed_table(trial).markdown() for trial in summary.trials]
+    machine = [table.markdown() for table in whole_machine_tables(summary.whole_machine)]
     sections = {
-        "Findings": [bullets(map(str, findings(summary)))],
-        "Run": [bullets(_run(summary, arms))],
-        "Host": [bullets(summary.host)],
-        "Host health": [bullets(health_lines(summary))],
-        "Speed": [*speed, ABOUT_SPEED] if speed else [],
-        "Gates": [gate_table(gates).markdown()],
-        "Whole machine": [
-            *(table.markdown() for table in whole_machine_tables(summary.whole_machine)),
-            _ABOUT_WHOLE_MACHINE if summary.whole_machine else "",
-        ],
-        "Where the time went": _explanations(trials),
-        "Evidence": [bullets(evidence_lines(summary))],
-        "Data": [bullets(data_lines(summary))],
-        "Environment": [bullets(environment_lines(summary))],
-        "Checks skipped": _grouped(summary.checks_that(CheckOutcome.SKIPPED)),
+        "Findings": [bullets(map(str, findings(summary))) or "None."],
+        "Speed": [*speed, ABOUT_SPEED] if speed else ["Nothing was timed."],
+        "Whole machine": [*machine, _ABOUT_WHOLE_MACHINE] if machine else [],
+        "Run": [bullets(_run(summary))],
     }
-    page = ["# Intel AMX conformance", f"**{plain(answer)}**", bullets(details)]
+    page = ["# Intel AMX conformance", f"**{plain(closing_lines(summary)[0])}**"]
     for name, blocks in sections.items():
-        page += [f"## {name}", *(list(filter(None, blocks)) or ["None."])]
-    return "\n\n".join(filter(None, page)) + "\n"
+        page += [f"## {name}", *blocks] if blocks else []
+    return "\n\n".join(page) + "\n"
 
 
-def _run(summary: RunSummary, arms: Sequence[ArmFacts]) -> list[str]:
-    shapes = dict.fromkeys(f"{facts.case.workload} {facts.case.shape}" for facts in arms)
+def _run(summary: RunSummary) -> list[str]:
+    counted = ((outcome, len(summary.checks_that(outcome))) for outcome in CheckOutcome)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in counted if count)
     return [
-        f"started: {summary.started}",
-        f"duration: {summary.elapsed_seconds:.0f} s" + " (ended early)" * summary.interrupted,
-        f"level: {summary.level}",
-        f"engines: {', '.join(summary.engines) or 'none available'}",
-        f"shapes (batch x size): {', '.join(shapes) or 'nothing was timed'}",
-        f"checks passed: {len(summary.checks_that(CheckOutcome.PASSED))} of {len(summary.checks)}",
-    ]
-
-
-def _explanations(trials: Sequence[TrialResult]) -> list[str]:
-    blocks = []
-    for trial in trials:
-        for result, lines in explained(trial):
-            blocks += [f"### {plain(result.gate.id)}: {result.verdict}", bullets(lines)]
-    return blocks
-
-
-def _grouped(checks: Sequence[Check]) -> list[str]:
-    """Checks by reason, so that two hundred skips for one cause are one paragraph."""
-    groups: dict[str, list[str]] = {}
-    for check in checks:
-        groups.setdefault(check.reason or "no reason given", []).append(check.test_id)
-    return [
-        f"{plain(reason)} ({len(names)}):\n\n{bullets(names)}" for reason, names in groups.items()
+        *summary.host,
+        f"level {summary.level}, engines: {', '.join(summary.engines) or 'none available'}",
+        f"checks: {counts or 'none ran'}",
+        f"started {summary.started}, took {duration_text(summary)}"
+        + " (ended early)" * summary.interrupted,
+        *data_lines(summary),
     ]

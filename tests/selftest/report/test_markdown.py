@@ -29,45 +29,32 @@ def section(text: str, name: str) -> str:
     ],
     ids=["qualified", "failed", "no-amx", "open", "nothing", "interrupted", "no-rounds"],
 )
-def test_every_run_has_all_sections(summary: RunSummary) -> None:
+def test_every_run_has_a_page(summary: RunSummary) -> None:
     text = render_markdown(summary)
     assert f"**{summary.qualification}: " in text
-    assert text.count("\n## ") == 12
+    assert text.count("\n## ") == 3
     assert "\n\n\n" not in text
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "facts"),
-    [
-        ("Run", ["resnet50-inference b16x224"]),
-        ("Host", ["a CPU"]),
-        ("Data", ["synthetic images; random weights, seed 0"]),
-        (
-            "Environment",
-            ["kernel: 6.1", "torch 2.8.0", "OMP_NUM_THREADS 7", "CPUs of the workers: 0, 1"],
-        ),
-        ("Evidence", ["54 x convolution brgconv:avx512_core_amx", "jail held; tile permission"]),
-        ("Where the time went", ["faster tiles alone could reach"]),
-        ("Findings", ["- Note: resnet50-inference-ipex: bf16@amx lost 3 rounds"]),
-    ],
-)
-def test_page_holds_the_facts_of_run(name: str, facts: list[str]) -> None:
-    trial = runs.trial_result(runs.gate_result(Verdict.FAIL), notes=("bf16@amx lost 3 rounds",))
-    evidence = msgspec.structs.replace(runs.AMX_EVIDENCE, step_milliseconds=250.0)
-    arms = (*trial.measurement.arms[:2], runs.arm(runs.AMX, evidence))
-    text = section(render_markdown(runs.summary(trials=(runs.measured(trial, arms=arms),))), name)
-    for fact in facts:
-        assert fact in text
+def test_page_holds_the_facts_of_run() -> None:
+    gate = runs.gate_result(Verdict.FAIL)
+    trial = runs.trial_result(gate, notes=("bf16@amx lost 3 rounds",))
+    text = render_markdown(runs.summary(runs.FAILED, runs.PASSED, trials=(trial,)))
+    assert "- Note: resnet50-inference-ipex: bf16@amx lost 3 rounds" in section(text, "Findings")
+    assert "| bf16@amx |" in section(text, "Speed")
+    run = section(text, "Run")
+    for fact in ("a CPU", "checks: 1 passed, 1 failed", "synthetic images; random weights, seed 0"):
+        assert fact in run
 
 
-def test_checks_are_grouped_by_reason() -> None:
-    skips = [Check(f"test_{n}", CheckOutcome.SKIPPED, "level 3 only") for n in range(3)]
-    text = section(render_markdown(runs.summary(runs.FAILED, *skips)), "Checks skipped")
-    assert text.count("level 3 only") == 1
-    assert "level 3 only (3):" in text
-    assert all(f"- test_{n}" in text for n in range(3))
+def test_skipped_checks_are_counted_not_listed() -> None:
+    skips = [Check(f"test_{n}", CheckOutcome.SKIPPED, "level 3 only") for n in range(200)]
+    text = render_markdown(runs.summary(runs.PASSED, *skips))
+    assert "checks: 1 passed, 200 skipped" in text
+    assert "test_7" not in text
+    assert len(text) < 2000
 
 
 def test_reason_cannot_break_the_page() -> None:
@@ -81,25 +68,11 @@ def test_reason_cannot_break_the_page() -> None:
     assert page.count("<h1>") == 1
     assert "<script>" not in page
     assert "<em>" not in page
-    assert "<td>a | b<br># not a heading `x` &lt;script&gt; *bold*</td>" in page
+    assert "a | b # not a heading `x` &lt;script&gt; *bold*" in page
 
 
-def test_trials_share_one_environment_section() -> None:
-    one = runs.trial_result()
-    elsewhere = msgspec.structs.replace(one.measurement.environment, cpus=(2, 3))
-    trials = (one, one, runs.measured(one, environment=elsewhere))
-    text = section(render_markdown(runs.summary(trials=trials)), "Environment")
-    assert text.count("torch 2.8.0") == 1
-    assert "workers: 0, 1" in text
-    assert "workers: 2, 3" in text
-
-
-def test_health_has_its_section() -> None:
+def test_health_is_among_the_findings() -> None:
     run = runs.with_health(runs.QUALIFIED, runs.HOT, runs.SLOW_GOVERNOR)
-    page = render_markdown(run)
-    found, text = section(page, "Findings"), section(page, "Host health")
+    found = section(render_markdown(run), "Findings")
     assert "- Warning: the CPUs were hot; what to do: check the fans" in found
     assert "- Note: the governor is powersave; what to do: use performance" in found
-    assert "- Before the run: CPUs online 2; turbo on" in text
-    assert "- Over the run (100 s, on average): other processes used 0.20 of 2 CPUs" in text
-    assert section(render_markdown(runs.QUALIFIED), "Host health").strip() == "None."
