@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CoreCycles", "Peaks", "Spread"]
+__all__ = ["MOST_SHARE", "CoreCycles", "Peaks", "Spread"]
 
 import msgspec
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.units import Rate, Seconds, Unit
+
+#: No program is faster than the unit that computes it, beyond the noise of two readings. A larger
+#: share says that the peak was read too low, beside a neighbour.
+MOST_SHARE = 1.05
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -40,11 +44,11 @@ class Peaks(msgspec.Struct, frozen=True):
     rates: dict[Unit, Spread]
 
     def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
-        """Operations a second over the peak of the unit that the arm may use.
+        """Operations a second over the highest rate read of the unit that the arm may use.
 
         None where that unit was not read, and for BF16 and INT8 without AMX.
         """
         spec = case.precision.spec
         if spec.unit not in self.rates or case.isa is not spec.isas[-1] or seconds <= 0:
             return None
-        return operations / seconds / self.rates[spec.unit].median
+        return operations / seconds / self.rates[spec.unit].high

@@ -22,6 +22,7 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.measurement import ArmFacts, Measurement, lost_share
+from amx_suite.core.peaks import MOST_SHARE
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import GateResult, Speedup, Verdict
 from amx_suite.report.table import Column, Table
@@ -102,8 +103,8 @@ def speed_table(trial: TrialResult) -> Table:
     """A row for each arm: median step, throughput, share of peak, speedups and evidence.
 
     The share of peak is operations a second over what the arm's unit gives in a loop that does
-    nothing else; ``-`` where that was not read. A speedup over a baseline is shown with or without
-    a gate on it.
+    nothing else; ``-`` where that was not read, or read too low beside a neighbour. A speedup over a
+    baseline is shown with or without a gate on it.
     """
     measurement, found = trial.measurement, list(comparisons(trial))
     return Table(
@@ -215,7 +216,7 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
     return (
         f"{seconds * 1e3:.1f}",
         f"{facts.items_per_step / seconds:.1f} {facts.unit}/s",
-        "-" if share is None else f"{share:.0%}",
+        "-" if share is None or share > MOST_SHARE else f"{share:.0%}",
     )
 
 

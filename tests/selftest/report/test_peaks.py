@@ -20,9 +20,9 @@ RATES = {
 @pytest.mark.parametrize(
     ("precision", "isa", "share"),
     [
-        (Precision.FP32, Isa.NO_AMX, 2.5),
-        (Precision.BF16, Isa.AMX, 0.25),
-        (Precision.INT8, Isa.AMX, 0.125),
+        (Precision.FP32, Isa.NO_AMX, 250 / 101),
+        (Precision.BF16, Isa.AMX, 250 / 1010),
+        (Precision.INT8, Isa.AMX, 250 / 2010),
         (Precision.BF16, Isa.AVX512_BF16, None),
         (Precision.INT8, Isa.AVX512_VNNI, None),
     ],

@@ -76,10 +76,10 @@ def test_arms_have_only_their_baselines() -> None:
     ]
 
 
-@pytest.mark.parametrize(("operations", "share"), [(10**9, "50%"), (0, "-")])
-def test_share_of_peak_needs_known_operations(operations: int, share: str) -> None:
+@pytest.mark.parametrize(("operations", "share"), [(10**9, "50%"), (10**10, "-"), (0, "-")])
+def test_share_of_peak_is_known_and_possible(operations: int, share: str) -> None:
     trial = runs.trial_result()
-    peaks = Peaks((0, 1), {Unit.FMA: Spread(2.5e9, 2e9, 3e9)})
+    peaks = Peaks((0, 1), {Unit.FMA: Spread(2e9, 1.5e9, 2.5e9)})
     environment = msgspec.structs.replace(trial.measurement.environment, peaks=peaks)
     arms = tuple(
         msgspec.structs.replace(arm, operations_per_step=operations)
