@@ -103,8 +103,8 @@ def speed_table(trial: TrialResult) -> Table:
     """A row for each arm: median step, throughput, share of peak, speedups and evidence.
 
     The share of peak is operations a second over what the arm's unit gives in a loop that does
-    nothing else; ``-`` where that was not read, or read too low beside a neighbour. A speedup over a
-    baseline is shown with or without a gate on it.
+    nothing else; ``-`` where that was not read, or read too low beside a neighbour. A speedup over
+    a baseline is shown with or without a gate on it.
     """
     measurement, found = trial.measurement, list(comparisons(trial))
     return Table(
