@@ -1,6 +1,7 @@
 """Whole pytest runs in forks of this process, most of them on a fake machine."""
 
 import functools
+import gc
 import json
 import os
 import signal
@@ -70,6 +71,8 @@ def _run_pytest_in(folder, *arguments, **environ):
     reading, writing = os.pipe()
 
     def run():
+        # pytest collects garbage some ten times as it ends, and need not look at what is ours.
+        gc.freeze()
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
