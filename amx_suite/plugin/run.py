@@ -253,9 +253,10 @@ class Run:
 
         Raises UsageError where another run holds it, unless the user chose to wait.
         """
-        # Under xdist rows are disabled, and timed tests refuse to run.
-        times = not self.why_not_timed and not self._config.getoption("collectonly")
-        if times and any(map(is_timed, items)):
+        if self._config.getoption("collectonly") or not any(map(is_timed, items)):
+            return
+        # Under xdist rows are disabled, and timed tests refuse to run. Last, for it detects the host.
+        if not self.why_not_timed:
             say = partial(terminal.write_line, self._config)
             self._lock.acquire(self.settings.wait, say)
 

@@ -93,7 +93,9 @@ for _engine in ENGINES.values():
     type(_engine).why_unavailable = lambda self: None if self.name in _CHOSEN else "not here"
 lock.LOCK_PATH = Path("machine.lock").absolute()
 trials.MOST_SECONDS = _SCRIPT.get("second_seconds", trials.MOST_SECONDS)
-run.AmxTrial = functools.partial(trials.AmxTrial, clock=lambda: _WORLD.now / _HASTE)
+run.AmxTrial = functools.partial(
+    trials.AmxTrial, clock=lambda: _WORLD.now / _HASTE, throttled=_WORLD.throttled
+)
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect

@@ -177,7 +177,10 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "AMX_SUITE_BUDGET" in capsys.readouterr().out
 
 
+TIMED_TESTS = Path(__file__).parents[3] / "tests" / "performance"
 HEAVY = {"torch", "transformers", "torchvision", "intel_extension_for_pytorch"}
+#: What only a report needs.
+OF_REPORTS = {"matplotlib", "jinja2"}
 
 
 def test_quick_commands_import_little(tmp_path: Path) -> None:
@@ -187,13 +190,18 @@ def test_quick_commands_import_little(tmp_path: Path) -> None:
         "def check(argv, codes, absent):\n"
         "    assert main(argv) in codes, argv\n"
         "    assert not absent & set(sys.modules), (argv, absent & set(sys.modules))\n"
-        f"heavy = {HEAVY}\n"
+        f"heavy, reports = {HEAVY}, {OF_REPORTS}\n"
         "import amx_suite.host.doctor, amx_suite.host.support\n"
         # LLVM is loaded when CPUID is read, not before.
         "check(['--help'], [0], {*heavy, 'llvmlite', 'numpy', 'scipy', 'pytest', 'rich'})\n"
         "check(['doctor'], [0, 3], {*heavy, 'numpy', 'scipy', 'pytest', 'rich'})\n"
         "check(['list'], [0], {*heavy, 'numpy'})\n"
-        "check(['compare', *sys.argv[1:]], [0], heavy)\n"
+        "check(['compare', *sys.argv[1:]], [0], heavy | reports)\n"
+        "check(['report', '--help'], [0], heavy | reports)\n"
+        "check(['report', 'absent.json'], [2], heavy | reports)\n"
+        "import pytest; main = pytest.main\n"
+        f"argv = ['--collect-only', '-q', '-p', 'no:cacheprovider', {str(TIMED_TESTS)!r}]\n"
+        "check(argv, [0], reports)\n"
     )
     logs = [[stored_runs.LEVEL + 0.01 * (n % k) for n in range(12)] for k in (3, 4)]
     paths = [
@@ -204,6 +212,7 @@ def test_quick_commands_import_little(tmp_path: Path) -> None:
         [sys.executable, "-c", code, *map(str, paths)], cwd=tmp_path, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
+    assert "test_speedup" in ended.stdout, "tests were collected"
 
 
 def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:

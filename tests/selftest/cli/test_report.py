@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -86,25 +84,3 @@ def test_numbers_that_are_none_do_no_harm(results: Path) -> None:
     results.write_text(json.dumps(content))
     assert cli.main(["report", str(results)]) == 0
     assert "unknown time" in results.with_name("report.html").read_text()
-
-
-#: Each of these starts without what only a report needs.
-OTHERS = """
-import sys, pytest
-from amx_suite.cli import main
-main(["doctor"]), main(["list"]), main(["report", "--help"]), main(["report", "absent.json"])
-pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "tests/performance"])
-print("imported:", sorted({"matplotlib", "jinja2"} & {*sys.modules}))
-"""
-
-
-def test_only_reports_import_their_libraries() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", OTHERS],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "test_speedup" in done.stdout, "tests were collected"
-    assert "imported: []" in done.stdout

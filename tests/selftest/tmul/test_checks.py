@@ -133,9 +133,9 @@ def test_each_cpu_has_its_own_end(many_cpus):
         if cpu == 3:
             _die(signal.SIGSEGV)(cpu)
 
-    results = run_check(Check(run, control=control, seconds=5.0), many_cpus[:8])
+    results = run_check(Check(run, control=control, seconds=2.0), many_cpus[:8])
     assert results == (
-        TileResult(0, TileStatus.TIMEOUT, "it did not end within 5 s"),
+        TileResult(0, TileStatus.TIMEOUT, "it did not end within 2 s"),
         TileResult(1, TileStatus.SIGNAL, "SIGILL"),
         TileResult(2, TileStatus.WRONG, "lost"),
         TileResult(3, TileStatus.SIGNAL, "its control: SIGSEGV"),

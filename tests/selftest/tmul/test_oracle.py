@@ -249,7 +249,7 @@ def test_operands_may_be_views(mnemonic):
 def test_exact_integers_give_the_same_bits(mnemonic, name):
     instruction = INSTRUCTIONS[mnemonic]
     rng = np.random.default_rng(len(name))
-    for shape in ((1, 16, 64, 64), (4, 5, 12, 20), (8, 2, 4, 4)):
+    for shape in ((1, 16, 64, 16), (4, 5, 12, 20), (8, 2, 4, 4)):
         operands = fill(name, instruction, rng, *shape)
         found = instruction.oracle(*operands)
         assert not instruction.differs(found, exact_dot(mnemonic, *operands)).any()
