@@ -6,6 +6,7 @@ __all__ = ["render_html"]
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,45 +43,54 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
     """
     if anonymous:
         summary = without_names(summary)
-    templates = jinja2.Environment(
+    verdict, headline = closing_lines(summary)[0].split(": ", 1)
+    accuracy = checks_on(summary, "correctness")
+    wrong = [c for c in accuracy if c.outcome not in (CheckOutcome.PASSED, CheckOutcome.SKIPPED)]
+    page = (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            anonymous=anonymous,
+            verdict=verdict,
+            headline=headline,
+            tone=_TONES.get(summary.qualification, "bad"),
+            facts=[*_facts(summary), ("SHA-256 of results.json", sha256)],
+            questions=question_table(summary),
+            findings=by_severity(findings(summary)),
+            presence=list(_presence(summary)),
+            present_checks=check_table(checks_on(summary, "detection")),
+            about_speed=ABOUT_SPEED,
+            trials=[_trial(trial) for trial in summary.trials],
+            whole_machine=whole_machine_tables(summary.whole_machine),
+            colours=FAMILY_COLOURS,
+            accuracy=check_table(accuracy),
+            inaccurate=check_table(wrong),
+            accuracy_line=_count(accuracy),
+            left_out=list(_left_out(summary)),
+            untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
+            all_checks=check_table(summary.checks),
+            health=health_lines(summary),
+            environment=[
+                *summary.host,
+                *evidence_lines(summary),
+                *data_lines(summary),
+                *environment_lines(summary),
+            ],
+        )
+    )
+    # Text may hold half of a surrogate pair, which no file can.
+    return page.encode("utf-8", "replace").decode() + "\n"
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    # Kept, because it keeps what it has compiled.
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    verdict, headline = closing_lines(summary)[0].split(": ", 1)
-    accuracy = checks_on(summary, "correctness")
-    wrong = [c for c in accuracy if c.outcome not in (CheckOutcome.PASSED, CheckOutcome.SKIPPED)]
-    page = templates.get_template("report.html.j2").render(
-        anonymous=anonymous,
-        verdict=verdict,
-        headline=headline,
-        tone=_TONES.get(summary.qualification, "bad"),
-        facts=[*_facts(summary), ("SHA-256 of results.json", sha256)],
-        questions=question_table(summary),
-        findings=by_severity(findings(summary)),
-        presence=list(_presence(summary)),
-        present_checks=check_table(checks_on(summary, "detection")),
-        about_speed=ABOUT_SPEED,
-        trials=[_trial(trial) for trial in summary.trials],
-        whole_machine=whole_machine_tables(summary.whole_machine),
-        colours=FAMILY_COLOURS,
-        accuracy=check_table(accuracy),
-        inaccurate=check_table(wrong),
-        accuracy_line=_count(accuracy),
-        left_out=list(_left_out(summary)),
-        untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
-        all_checks=check_table(summary.checks),
-        health=health_lines(summary),
-        environment=[
-            *summary.host,
-            *evidence_lines(summary),
-            *data_lines(summary),
-            *environment_lines(summary),
-        ],
-    )
-    # Text may hold half of a surrogate pair, which no file can.
-    return page.encode("utf-8", "replace").decode() + "\n"
 
 
 def _facts(summary: RunSummary) -> Iterator[tuple[str, str]]:

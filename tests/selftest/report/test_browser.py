@@ -54,7 +54,10 @@ window.onload = () => {
 };
 </script>"""
 
-PAGE = render_html(runs.WHOLE, sha256="0" * 64)
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_html(runs.WHOLE, sha256="0" * 64)
 
 
 def look(folder: Path, page: str) -> tuple[str, str]:
@@ -86,15 +89,15 @@ def look(folder: Path, page: str) -> tuple[str, str]:
     return found[1], "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
-def test_report_fits_phone_and_desk(tmp_path: Path) -> None:
-    found, logged = look(tmp_path, PAGE)
+def test_report_fits_phone_and_desk(tmp_path: Path, page: str) -> None:
+    found, logged = look(tmp_path, page)
     assert found == "width 400, page 400: [], width 1280, page 1280: []"
     assert logged == ""
 
 
-def test_overflow_and_errors_are_seen(tmp_path: Path) -> None:
+def test_overflow_and_errors_are_seen(tmp_path: Path, page: str) -> None:
     wide = '<p style="width:700px">wide</p><script>1</script>'
-    long = PAGE.replace(">over fp32@no_amx<", f">over {'fp32@no_amx' * 5}<")
+    long = page.replace(">over fp32@no_amx<", f">over {'fp32@no_amx' * 5}<")
     found, logged = look(tmp_path, long.replace("<main>", f"<main>{wide}"))
     assert "width 400, page 7" in found
     assert "[P; " in found
