@@ -255,7 +255,7 @@ class Run:
         """
         if self._config.getoption("collectonly") or not any(map(is_timed, items)):
             return
-        # Under xdist rows are disabled, and timed tests refuse to run. Last, for it detects the host.
+        # Last, because it detects the host. Under xdist rows are disabled, and timed tests refuse.
         if not self.why_not_timed:
             say = partial(terminal.write_line, self._config)
             self._lock.acquire(self.settings.wait, say)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 import sample_runs as runs
 import stored_runs
+from processes import run_forked
 
 from amx_suite import cli
 from amx_suite.cli import qualify
@@ -187,6 +186,7 @@ def test_missing_tests_are_a_usage_error(
 
 
 def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
+    """In a fork, which has the checkout."""
     (checkout / "pytest.ini").write_text("[pytest]\n")
     (checkout / "tests/detection/test_it.py").write_text(
         "import pytest\n"
@@ -195,19 +195,13 @@ def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
         "@pytest.mark.detection\n"
         "def test_left_out(): pytest.skip('for a reason')\n"
     )
-    code = (
-        "import sys, pathlib; from amx_suite import cli; from amx_suite.cli import qualify\n"
-        f"qualify._tests_root = lambda: pathlib.Path({str(checkout)!r})\n"
-        "sys.exit(cli.main(sys.argv[1:]))"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    ended = run_forked(
+        lambda: cli.main(["qualify", "--level", "1"]),
+        tmp_path,
+        {**own, "PYTEST_ADDOPTS": "-k left_out"},
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "qualify", "--level", "1"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTEST_ADDOPTS": "-k left_out"},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert ended.returncode == 1, ended.stdout
     output = tmp_path / "amx-results"
     assert sorted(entry.name for entry in output.iterdir()) == sorted(qualify.RESULT_FILES)
     suite = ET.parse(output / "junit.xml").getroot().find("testsuite")

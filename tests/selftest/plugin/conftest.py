@@ -1,20 +1,15 @@
 """Whole pytest runs in forks of this process, most of them on a fake machine."""
 
 import functools
-import gc
 import json
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from amx_suite.child.main import exit_code_of, fork
+from processes import run_forked
 
 ROOT = Path(__file__).resolve().parents[3]
-_MOST_SECONDS = 120
 
 
 @pytest.fixture
@@ -68,23 +63,9 @@ def _run_pytest_in(folder, *arguments, **environ):
     # No test here uses hypothesis, whose import takes a fifth of a run.
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
     command = [*options, *map(str, arguments)]
-    reading, writing = os.pipe()
 
     def run():
-        # pytest collects garbage some ten times as it ends, and need not look at what is ours.
-        gc.freeze()
-        os.dup2(writing, 1)
-        os.dup2(writing, 2)
-        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
-        os.environ.clear()
-        os.environ.update(own)
-        os.chdir(folder)
-        signal.alarm(_MOST_SECONDS)
         sys.path.insert(0, str(folder))
         return int(pytest.main(command))
 
-    child = fork(run)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        text = stream.read()
-    return subprocess.CompletedProcess(command, exit_code_of(child), text)
+    return run_forked(run, folder, own)
