@@ -6,6 +6,7 @@ __all__ = ["CONFORMANCE_FOLDERS", "RESULT_FILES", "configure", "run"]
 
 import argparse
 import hashlib
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 import amx_suite
-from amx_suite.core.run import RunSummary, exit_code
+from amx_suite.core.run import Qualification, RunSummary, exit_code
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.files import (
     ensure_writable,
@@ -24,9 +25,13 @@ from amx_suite.files import (
     write_atomically,
 )
 from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
-from amx_suite.plugin.run import RUN, SETTINGS
-from amx_suite.report.closing import closing_lines
+from amx_suite.plugin.run import QUIET, RUN, SETTINGS
+from amx_suite.report.checks import skip_lines
+from amx_suite.report.closing import closing_lines, last_line
 from amx_suite.report.markdown import render_markdown
+from amx_suite.report.rows import result_table
+from amx_suite.report.table import terminal_width
+from amx_suite.report.whole_machine import whole_machine_tables
 
 #: What a run writes; where the last of them is, the others are complete.
 RESULT_FILES = ("results.json", "junit.xml", "report.html", "summary.md")
@@ -37,6 +42,11 @@ CONFORMANCE_FOLDERS = ("detection", "instructions", "dispatch", "correctness", "
 #: With these a user's shell may narrow pytest's runs; a qualification must not be narrowed.
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 
+#: With these pytest and pytest-benchmark print nothing but broken runs; ``plugin.quiet`` prints.
+_QUIET_OPTIONS = ("-qq", "--no-summary", "--benchmark-quiet")
+#: Columns of the result table and of the reasons for skips.
+_WIDTH = 110
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -45,6 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     names = [option.name for option in OPTIONS if option.name not in COMPARE_OPTIONS]
     add_options(parser.add_argument, "", names)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="print each test, each reason for a skip, and a table for each trial",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = msgspec.structs.replace(settings, output=output)
     ensure_writable(output)
     with scratch_folder(output, ".unfinished-") as unfinished:
-        ended, summary = _run_pytest(settings, root, folders, unfinished)
+        ended, summary = _run_pytest(settings, root, folders, unfinished, verbose=arguments.verbose)
         if ended == pytest.ExitCode.USAGE_ERROR:
             return exit_code(usage=True)
         if summary is None:
@@ -79,23 +95,23 @@ def run(arguments: argparse.Namespace) -> int:
         if ended in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             summary = msgspec.structs.replace(summary, interrupted=True)
         _publish(unfinished, output, summary)
-    print(f"amx-suite: results in {output}: {', '.join(RESULT_FILES)}")
-    verdict, *details = closing_lines(summary)
-    print("\n".join([*details, f"amx-suite: {verdict}"]))
+    _print_end(ended, summary, output, verbose=arguments.verbose)
     return _exit_code(ended, summary)
 
 
 class _Qualification:
     """A pytest plugin that hands over the settings, clears the folder and takes the summary."""
 
-    def __init__(self, settings: Settings, output: Path) -> None:
+    def __init__(self, settings: Settings, output: Path, *, verbose: bool) -> None:
         self._settings = settings
         self._output = output
+        self._verbose = verbose
         self.summary: RunSummary | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SETTINGS] = self._settings
+        config.stash[QUIET] = not self._verbose
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -114,13 +130,13 @@ def _tests_root() -> Path:
 
 
 def _run_pytest(
-    settings: Settings, root: Path, folders: Sequence[Path], unfinished: Path
+    settings: Settings, root: Path, folders: Sequence[Path], unfinished: Path, *, verbose: bool
 ) -> tuple[int, RunSummary | None]:
-    qualification = _Qualification(settings, unfinished.parent)
+    qualification = _Qualification(settings, unfinished.parent, verbose=verbose)
     arguments = [
         f"--config-file={root / 'pytest.ini'}",
         f"--rootdir={root}",
-        "--verbose",
+        *(("--verbose",) if verbose else _QUIET_OPTIONS),
         # The checkout may be another user's.
         "-pno:cacheprovider",
         # The plugin is imported before pytest can rewrite its asserts; it has none.
@@ -168,10 +184,43 @@ def _results_without_rows(summary: RunSummary) -> str:
     return msgspec.json.format(msgspec.json.encode(results)).decode() + "\n"
 
 
+def _print_end(ended: int, summary: RunSummary, output: Path, *, verbose: bool) -> None:
+    """Print the results, the findings, where the report is, and the verdict with its exit code."""
+    folder = output.relative_to(Path.cwd()) if output.is_relative_to(Path.cwd()) else output
+    if not verbose:
+        _print_results(summary)
+    verdict, *details = closing_lines(summary)
+    if summary.qualification is Qualification.NOT_USABLE:
+        print(verdict)
+    for line in details:
+        print(line)
+    print(f"amx-suite: results in {folder}: {', '.join(RESULT_FILES)}")
+    if _is_refused(ended, summary):
+        name = getattr(ended, "name", ended)
+        code = _exit_code(ended, summary)
+        print(f"amx-suite: NOT QUALIFIED (exit code {code:d}): pytest ended with {name}")
+    else:
+        print(f"amx-suite: {last_line(summary, str(folder / 'report.html'))}")
+
+
+def _print_results(summary: RunSummary) -> None:
+    colour = sys.stdout.isatty()
+    if summary.trials:
+        print(result_table(summary.trials).terminal(width=_WIDTH, colour=colour))
+    if summary.whole_machine:
+        for table in whole_machine_tables(summary.whole_machine):
+            print(table.terminal(width=terminal_width(), colour=colour))
+    for line in skip_lines(summary, width=_WIDTH):
+        print(line)
+
+
+def _is_refused(ended: int, summary: RunSummary) -> bool:
+    """Whether pytest did not end well, so that the summary's answer does not count."""
+    accepted = summary.qualification is Qualification.QUALIFIED
+    return ended == pytest.ExitCode.INTERNAL_ERROR or (accepted and ended != pytest.ExitCode.OK)
+
+
 def _exit_code(ended: int, summary: RunSummary) -> int:
     """The summary's code, except that a pytest that did not end well is never 0."""
-    code = summary.qualification.exit_code
-    if ended == pytest.ExitCode.INTERNAL_ERROR or (code == 0 and ended != pytest.ExitCode.OK):
-        print(f"amx-suite: not accepted, because pytest ended with {getattr(ended, 'name', ended)}")
-        return exit_code(failed=True)
-    return code
+    refused = _is_refused(ended, summary)
+    return exit_code(failed=True) if refused else summary.qualification.exit_code

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 __all__ = ["RunHooks", "suite_run"]
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ import pytest
 from _pytest.junitxml import xml_key
 
 import amx_suite
-from amx_suite.accuracy.known_defects import stale
 from amx_suite.core.run import CheckOutcome
-from amx_suite.errors import AmxSuiteError
 from amx_suite.plugin import baseline, outcome, selection, terminal
 from amx_suite.plugin.options import OPTIONS, add_options
+from amx_suite.plugin.quiet import QuietHooks
 from amx_suite.plugin.run import RUN, SETTINGS, Run
 
 _CHECKOUT = Path(amx_suite.__file__).resolve().parents[1]
@@ -66,20 +64,13 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 def suite_run(config: pytest.Config) -> Run:
     """The suite's run, begun on the first call; a bad setting is a usage error."""
     if RUN not in config.stash:
-        with _usage_errors():
+        with outcome.usage_errors():
             run = config.stash[RUN] = Run(config)
             config.pluginmanager.register(RunHooks(run), "amx_suite.run")
+            if run.is_quiet:
+                config.pluginmanager.register(QuietHooks(run), "amx_suite.quiet")
             run.narrow_storage()
     return config.stash[RUN]
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Turn the suite's errors into pytest's usage errors: one line and exit code 4."""
-    try:
-        yield
-    except AmxSuiteError as error:
-        raise pytest.UsageError(str(error)) from error
 
 
 class RunHooks:
@@ -90,7 +81,7 @@ class RunHooks:
 
     def pytest_report_header(self) -> list[str]:
         """Describe the host, its quiet reference and the run."""
-        with _usage_errors():
+        with outcome.usage_errors():
             return self._run.header
 
     @pytest.hookimpl(trylast=True)
@@ -109,7 +100,7 @@ class RunHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse a baseline that was not read; lock the machine if a test times it."""
-        with _usage_errors():
+        with outcome.usage_errors():
             baseline.check_loaded(self._run.benchmarks)
             self._run.take_machine(session.items)
 
@@ -169,7 +160,7 @@ class RunHooks:
     ) -> None:
         """Refuse a baseline of another machine or of other software, unless the user allowed it."""
         theirs = compared_benchmark.get("machine_info", {})
-        with _usage_errors():
+        with outcome.usage_errors():
             notes = baseline.check_machine(machine_info, theirs, self._run.settings.across)
         self._run.notes.update(dict.fromkeys(notes))
 
@@ -199,8 +190,9 @@ class RunHooks:
         First, because pytest-benchmark ends the run in this hook where it finds a regression.
         """
         run = self._run
-        warnings = (*stale(run.passed), *run.waiver_warnings())
-        terminal.write_summary(terminalreporter, run.summary(), run.baseline_lines(), warnings)
+        if not run.is_quiet:
+            lines = run.baseline_lines()
+            terminal.write_summary(terminalreporter, run.summary(), lines, run.warnings)
 
     def pytest_unconfigure(self) -> None:
         """Leave the machine to the next run."""

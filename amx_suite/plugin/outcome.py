@@ -14,6 +14,7 @@ __all__ = [
     "record",
     "record_cpus",
     "suite_properties",
+    "usage_errors",
     "why_not_usable",
 ]
 
@@ -27,7 +28,7 @@ from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary, Sign
 from amx_suite.core.verdict import GateResult, Verdict
-from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
 from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS, arm_of, trial_of
@@ -106,6 +107,15 @@ def errors_end_test(arms: Sequence[Arm]) -> Iterator[None]:
                 verdict, reason, remedy, _ = why_beyond_ceiling(arm, error.what)
                 end(verdict, reason, remedy, strict=False)
         raise
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn the suite's errors into pytest's usage errors: one line and exit code 4."""
+    try:
+        yield
+    except AmxSuiteError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def classify(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RUN", "SETTINGS", "HostView", "Run"]
+__all__ = ["QUIET", "RUN", "SETTINGS", "HostView", "Run"]
 
 import contextlib
 import time
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from amx_suite.accuracy.known_defects import stale
 from amx_suite.core.health import Health
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks
-from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration, Reference
+from amx_suite.core.quiet import Calibration, Reference
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import Trial
-from amx_suite.core.units import Unit
 from amx_suite.core.whole_machine import WholeMachineResult
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
@@ -38,9 +38,10 @@ from amx_suite.host.reasons import Support
 from amx_suite.host.snapshot import read_health, read_identity
 from amx_suite.host.support import detect
 from amx_suite.plugin import baseline, terminal
+from amx_suite.plugin.header import quiet_line, run_line, without_amx_lines
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import presence, why_not_usable
-from amx_suite.plugin.selection import is_timed, level_of, trials_of
+from amx_suite.plugin.selection import is_timed, level_of
 from amx_suite.plugin.time_left import run_time, time_left
 from amx_suite.plugin.trials import AmxTrial, Trials
 from amx_suite.trial.calibrate import (
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 RUN = pytest.StashKey["Run"]()
 #: The settings of ``amx-suite qualify``, which writes the result files itself.
 SETTINGS = pytest.StashKey[Settings]()
+#: Whether the run prints a line for each trial and folder of tests only (``plugin.quiet``).
+QUIET = pytest.StashKey[bool]()
 
 #: Readings of about 20 ms of each unit from which its peak is taken.
 _PEAK_READINGS = 10
@@ -92,21 +95,22 @@ class Run:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        qualifying = SETTINGS in config.stash
+        self._qualifying = SETTINGS in config.stash
         self.settings = (
-            config.stash[SETTINGS] if qualifying else Settings.read(config.option, "amx-")
+            config.stash[SETTINGS] if self._qualifying else Settings.read(config.option, "amx-")
         )
+        self.is_quiet = config.stash.get(QUIET, False)
         self.gates = gates_that_fit(load_gates(self.settings.gates))
         self._waivers = load_waivers(self.settings.waivers)
         self._used_waivers: set[Waiver] = set()
         self._today = datetime.now(UTC).date()
-        self.progress = terminal.ProgressLine(config)
+        self.progress = terminal.ProgressLine(config, quiet=self.is_quiet)
         self.checks: dict[str, Check] = {}
         self.deselected: set[str] = set()
         self.interrupted = False
         self.notes: dict[str, None] = {}
         self.whole_machine: list[WholeMachineResult] = []
-        self._writes_summary = self.settings.output is not None and not qualifying
+        self._writes_summary = self.settings.output is not None and not self._qualifying
         self._health_before: Health | None = None
         self._health_after: Health | None = None
         self._lock = MachineLock()
@@ -188,15 +192,15 @@ class Run:
             self._used_waivers.add(found)
         return found
 
-    def waiver_warnings(self) -> tuple[str, ...]:
-        """Sentences on waivers that have expired or that this run did not need."""
-        return warnings_of(self._waivers, self._used_waivers, self._today)
-
     @property
-    def passed(self) -> tuple[str, ...]:
-        """Ids of the conformance tests that passed."""
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on rows of known defects, and on waivers, that are out of date."""
         found = self.checks.items()
-        return tuple(name for name, c in found if c.outcome is CheckOutcome.PASSED)
+        passed = [name for name, c in found if c.outcome is CheckOutcome.PASSED]
+        return (
+            *stale(passed),
+            *warnings_of(self._waivers, self._used_waivers, self._today),
+        )
 
     @property
     def folder(self) -> Path:
@@ -206,10 +210,19 @@ class Run:
     @property
     def header(self) -> list[str]:
         """Lines on the host, its quiet reference and the run, for pytest's header."""
+        amx, *host = header_lines(self.host.facts, self.host.support)
         return [
-            *header_lines(self.host.facts, self.host.support),
-            _quiet_line(self.calibration),
-            _run_line(self.settings, self._design_time),
+            amx,
+            *without_amx_lines(
+                self.settings,
+                self.host.support,
+                self.host.facts.cpuinfo.flags,
+                self._design_time,
+                require="--require" if self._qualifying else "--amx-require",
+            ),
+            *host,
+            quiet_line(self.calibration),
+            run_line(self.settings, self._design_time),
         ]
 
     @property
@@ -366,35 +379,3 @@ class Run:
             checkpoints=settings.checkpoint,
             show=self.progress.show,
         )
-
-
-def _quiet_line(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return (
-            "amx quiet: no reference of this machine is stored, so its units are read for "
-            f"{DEFAULT_SECONDS:g} s before the first trial"
-        )
-    rates = ", ".join(
-        f"{unit} {rate / 1e9:.1f}e9 bytes/s" if unit is Unit.MEMORY else f"{unit} {rate:g} a cycle"
-        for unit, rate in calibration.reference.rates.items()
-    )
-    return (
-        f"amx quiet: each CPU within {QUIET_WITHIN:g} (memory {MEMORY_WITHIN:g}) of the reference "
-        f"of {calibration.taken}: {rates}"
-    )
-
-
-def _run_line(settings: Settings, design_time: DesignTime) -> str:
-    others = [
-        name
-        for name, engine in ENGINES.items()
-        if name not in settings.engines and engine.why_unavailable() is None
-    ]
-    more = f" (also available: {', '.join(others)})" if others else ""
-    trials = [f"{trial.name} {trial.shape}" for trial in trials_of(settings)]
-    return (
-        f"amx run: level {settings.level}, by design {design_time}, "
-        f"engines: {', '.join(settings.engines) or 'none'}{more}, "
-        f"instance: {settings.instance}, seed {settings.seed}, "
-        f"trials: {', '.join(trials) or 'none'}"
-    )

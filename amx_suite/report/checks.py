@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["check_table", "checks_on", "question_table", "reason_table"]
+__all__ = ["check_table", "checks_on", "question_table", "reason_table", "skip_lines"]
 
 import re
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from rich.text import Text
 
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
@@ -32,6 +33,8 @@ _STYLES = {
 
 #: A reason that more checks share is shown with so many of their ids.
 _MOST_NAMED = 3
+#: So many reasons have a line of their own.
+_MOST_REASONS = 5
 
 
 def checks_on(summary: RunSummary, folder: str) -> tuple[Check, ...]:
@@ -70,17 +73,41 @@ def check_table(checks: Sequence[Check], *, title: str = "") -> Table:
 
 def reason_table(checks: Iterable[Check]) -> Table:
     """A row for each reason, those with the most checks first, and some of these checks."""
-    groups: dict[str, list[Check]] = {}
-    for check in checks:
-        groups.setdefault(check.reason or "no reason given", []).append(check)
     return Table(
         (Column("reason", wraps=True), Column("checks", align_right=True), Column("for example")),
         tuple(
             (reason, str(len(found)), "\n".join(map(_short, found[:_MOST_NAMED])))
-            for reason, found in sorted(groups.items(), key=lambda group: -len(group[1]))
+            for reason, found in _by_reason(checks)
         ),
         empty="No check was skipped.",
     )
+
+
+def skip_lines(summary: RunSummary, *, width: int) -> list[str]:
+    """A line of at most ``width`` columns for each of the most frequent reasons of skips.
+
+    That AMX is not usable is one reason, whatever test, arm or gate is skipped for it.
+    """
+    skipped, no_amx = summary.checks_that(CheckOutcome.SKIPPED), summary.amx_reason
+    groups = _by_reason(
+        msgspec.structs.replace(check, reason=no_amx)
+        if no_amx and no_amx in check.reason
+        else check
+        for check in skipped
+    )
+    lines = [f"  {len(found)} skipped: {reason}" for reason, found in groups[:_MOST_REASONS]]
+    if len(groups) > _MOST_REASONS:
+        rest = sum(len(found) for _, found in groups[_MOST_REASONS:])
+        lines.append(f"  {rest} skipped for other reasons: see the report")
+    return [line if len(line) <= width else f"{line[: width - 4]} ..." for line in lines]
+
+
+def _by_reason(checks: Iterable[Check]) -> list[tuple[str, list[Check]]]:
+    """The checks by reason, those of the most frequent reason first."""
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(check.reason or "no reason given", []).append(check)
+    return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
 def _answer(summary: RunSummary, folder: str) -> Text:

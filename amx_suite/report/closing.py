@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["closing_lines", "duration_text"]
+__all__ = ["closing_lines", "duration_text", "last_line"]
 
 import math
 from collections.abc import Sequence
@@ -56,6 +56,21 @@ def closing_lines(summary: RunSummary) -> tuple[str, ...]:
         details += ["  Warning: failures that are waived:", *waived]
     details += [f"  Next: {step}" for step in dict.fromkeys(steps)]
     return (f"{answer}: {headline}", *details)
+
+
+def last_line(summary: RunSummary, report: str) -> str:
+    """One sentence with the answer, the exit code, what stands behind them, and the report's path.
+
+    Where AMX is not usable it says what was measured all the same.
+    """
+    answer = summary.qualification
+    said = closing_lines(summary)[0].removeprefix(f"{answer}: ")
+    if answer is Qualification.NOT_USABLE:
+        arms = sum(len(trial.measurement.arms) for trial in summary.trials)
+        said = (
+            f"{arms} arm{'s' * (arms != 1)} without AMX {'were' if arms != 1 else 'was'} measured"
+        )
+    return f"{answer} (exit code {answer.exit_code:d}): {said}; see {report}"
 
 
 def duration_text(summary: RunSummary) -> str:

@@ -8,11 +8,14 @@ __all__ = [
     "evidence_text",
     "gate_table",
     "kernel_table",
+    "measured_text",
+    "result_table",
     "speed_table",
     "speedup_text",
 ]
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -55,6 +58,15 @@ _KERNEL_COLUMNS = (
     Column("ms", align_right=True),
     Column("share of step", align_right=True),
 )
+_RESULT_COLUMNS = (
+    Column("trial"),
+    Column("arm"),
+    Column("ms/step", align_right=True),
+    Column("over FP32"),
+    Column("over no AMX"),
+    Column("evidence"),
+)
+
 #: A table of kernels has the slowest ones.
 _MOST_KERNELS = 12
 
@@ -122,6 +134,33 @@ def speed_table(trial: TrialResult) -> Table:
         empty="No arm of this trial ran.",
         title=_title(measurement),
     )
+
+
+def result_table(trials: Iterable[TrialResult]) -> Table:
+    """One table for a run, a row for each arm of each trial, each speedup with its verdict."""
+    rows = []
+    for trial in trials:
+        found = list(comparisons(trial))
+        for number, facts in enumerate(trial.measurement.arms):
+            milliseconds, *_ = _step(trial.measurement, facts)
+            rows.append(
+                (
+                    "" if number else trial.measurement.trial,
+                    facts.case.arm,
+                    milliseconds,
+                    _short_cell(found, facts.case, Versus.FP32),
+                    _short_cell(found, facts.case, Versus.NO_AMX),
+                    _short_evidence(facts),
+                )
+            )
+    return Table(_RESULT_COLUMNS, tuple(rows), empty="No arm was timed.")
+
+
+def measured_text(trial: TrialResult) -> str:
+    """How many rounds a trial has, what it lost, and its gates' verdicts: ``gates: 4 PASS``."""
+    counts = Counter(result.verdict for result in trial.gates)
+    verdicts = ", ".join(f"{counts[each]} {each}" for each in Verdict if counts[each])
+    return f"{', '.join(_rounds_words(trial.measurement))}; gates: {verdicts or 'none'}"
 
 
 def gate_table(results: Iterable[GateResult]) -> Table:
@@ -197,11 +236,13 @@ def _title(measurement: Measurement) -> str:
     if measurement.arms:
         case = measurement.arms[0].case
         words += [str(case.shape), f"{case.cores} core{'s' * (case.cores > 1)}"]
-    words.append(_rounds(len(measurement.rounds)))
+    return ", ".join([*words, *_rounds_words(measurement), f"seed {measurement.seed}"])
+
+
+def _rounds_words(measurement: Measurement) -> list[str]:
     lost = lost_share(measurement.rounds)
-    if lost:
-        words.append(f"{lost:.0%} of the time lost to waiting for quiet")
-    return ", ".join([*words, f"seed {measurement.seed}"])
+    waiting = [f"{lost:.0%} of the time lost to waiting for quiet"] if lost else []
+    return [_rounds(len(measurement.rounds)), *waiting]
 
 
 def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
@@ -227,6 +268,24 @@ def _speedup_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) ->
     lines = [speedup_text(one.speedup)]
     lines += [f">= {result.gate.minimum:.2f} {result.verdict}" for result in one.gates]
     return Text("\n".join(lines), _style(result.verdict for result in one.gates))
+
+
+def _short_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) -> str | Text:
+    """The speedup and its verdict in one line."""
+    one = next((c for c in found if c.candidate == case.arm and c.versus is versus), None)
+    if one is None:
+        return ""
+    ratio = "-" if one.speedup is None else f"{one.speedup.ratio:.2f}x"
+    verdicts = [result.verdict for result in one.gates]
+    return Text(" ".join([ratio, *verdicts]), _style(verdicts))
+
+
+def _short_evidence(facts: ArmFacts) -> str:
+    """``evidence_text`` in a word or two."""
+    evidence = facts.evidence
+    if evidence is None or facts.case.isa.allows_amx:
+        return evidence_text(facts.case, evidence)
+    return "no AMX" if evidence.amx_permission is False else "unproven"
 
 
 def _style(verdicts: Iterable[Verdict]) -> str:

@@ -14,30 +14,36 @@ from amx_suite.child.main import exit_code_of, fork
 _MOST_SECONDS = 120
 
 
-def run_forked(work, folder, environ):
-    """Run ``work`` in a folder and environment, in a fork, which has done its imports already.
+class Forked:
+    """``work`` in a folder and environment, in a fork, which has done its imports already.
 
-    Returns the exit code that it returns, and all that it wrote, as ``returncode`` and ``stdout``.
+    ``pid`` is its process.
     """
-    reading, writing = os.pipe()
 
-    def run():
-        # pytest collects garbage some ten times as it ends, and need not look at what is ours.
-        gc.freeze()
-        os.dup2(writing, 1)
-        os.dup2(writing, 2)
-        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
-        os.environ.clear()
-        os.environ.update(environ)
-        os.chdir(folder)
-        signal.alarm(_MOST_SECONDS)
-        return work()
+    def __init__(self, work, folder, environ):
+        reading, writing = os.pipe()
 
-    child = fork(run)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        text = stream.read()
-    return subprocess.CompletedProcess(work, exit_code_of(child), text)
+        def run():
+            # pytest collects garbage some ten times as it ends, and need not look at what is ours.
+            gc.freeze()
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
+            os.environ.clear()
+            os.environ.update(environ)
+            os.chdir(folder)
+            signal.alarm(_MOST_SECONDS)
+            return int(work())
+
+        self.pid = fork(run)
+        os.close(writing)
+        self._stream = os.fdopen(reading)
+
+    def wait(self):
+        """Its exit code and all that it wrote, as ``returncode`` and ``stdout``, once it ended."""
+        with self._stream as stream:
+            text = stream.read()
+        return subprocess.CompletedProcess("fork", exit_code_of(self.pid), text)
 
 
 def gone(pid, seconds=5.0):

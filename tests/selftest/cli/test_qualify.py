@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sample_runs as runs
 import stored_runs
-from processes import run_forked
+from processes import Forked
 
 from amx_suite import cli
 from amx_suite.cli import qualify
@@ -100,7 +100,10 @@ def test_exit_code_follows_the_summary(
 ) -> None:
     ended = 1 if code == 1 else 0
     assert run(FakePytest(ended, summary)) == code
-    assert f"amx-suite: {summary.qualification}: " in capsys.readouterr().out
+    *_, where, last = capsys.readouterr().out.splitlines()
+    assert where == f"amx-suite: results in {output}: {', '.join(qualify.RESULT_FILES)}"
+    assert last.startswith(f"amx-suite: {summary.qualification} (exit code {code}): ")
+    assert last.endswith(f"; see {output / 'report.html'}")
     assert sorted(entry.name for entry in output.iterdir()) == sorted(qualify.RESULT_FILES)
     assert f"**{summary.qualification}: " in (output / "summary.md").read_text()
     assert load_run(output / "results.json").summary == summary
@@ -126,8 +129,11 @@ def test_faulty_hardware_fails_where_all_passed(run: Run, output: Path) -> None:
         (pytest.ExitCode.NO_TESTS_COLLECTED, 1),
     ],
 )
-def test_failed_pytest_is_never_0(run: Run, ended: int, code: int) -> None:
+def test_failed_pytest_is_never_0(
+    run: Run, capsys: pytest.CaptureFixture[str], ended: int, code: int
+) -> None:
     assert run(FakePytest(ended, runs.QUALIFIED)) == code
+    assert ("amx-suite: QUALIFIED" in capsys.readouterr().out) is (code == 0)
 
 
 @pytest.mark.parametrize(("ended", "code", "kept"), [(0, 1, False), (3, 1, False), (4, 2, True)])
@@ -162,6 +168,10 @@ def test_pytest_gets_folders_and_settings(
     assert (fake.settings.level, fake.settings.seed, fake.settings.strict) == (3, 5, True)
     assert fake.settings.output == output
     assert fake.value("--rootdir") == str(checkout)
+    assert "--no-summary" in fake.arguments
+    run(fake, "-v")
+    assert "--verbose" in fake.arguments
+    assert "--no-summary" not in fake.arguments
 
 
 def test_unwritable_folder_is_found_first(
@@ -194,19 +204,27 @@ def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
         "def test_wrong(): assert 1 == 2\n"
         "@pytest.mark.detection\n"
         "def test_left_out(): pytest.skip('for a reason')\n"
+        "@pytest.mark.detection\n"
+        "def test_wrong_too(): assert 1 == 2\n"
     )
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    ended = run_forked(
+    ended = Forked(
         lambda: cli.main(["qualify", "--level", "1"]),
         tmp_path,
         {**own, "PYTEST_ADDOPTS": "-k left_out"},
-    )
+    ).wait()
     assert ended.returncode == 1, ended.stdout
+    failed = "FAILED tests/detection/test_it.py::test_wrong\n  assert 1 == 2\n"
+    assert failed in ended.stdout
+    assert ended.stdout.count("  assert 1 == 2\n") == 1, "a message is printed once"
+    assert "detection: 2 failed, 1 skipped, " in ended.stdout
+    assert "  1 skipped: for a reason\n" in ended.stdout
+    assert "amx-suite: NOT QUALIFIED (exit code 1): " in ended.stdout.splitlines()[-1]
     output = tmp_path / "amx-results"
     assert sorted(entry.name for entry in output.iterdir()) == sorted(qualify.RESULT_FILES)
     suite = ET.parse(output / "junit.xml").getroot().find("testsuite")
     assert suite is not None
-    assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
+    assert (suite.get("failures"), suite.get("skipped")) == ("2", "1")
     properties = {each.get("name"): each.get("value") for each in suite.iterfind("properties/*")}
     assert properties["amx_qualification"] == "NOT QUALIFIED"
     assert properties["amx_exit_code"] == "1"
@@ -215,4 +233,4 @@ def test_real_run_writes_all_files(checkout: Path, tmp_path: Path) -> None:
     assert (results["benchmarks"], results["amx_suite"]["level"]) == ([], 1)
     page = (output / "summary.md").read_text()
     assert "test_it.py::test_wrong" in page
-    assert "checks: 1 failed, 1 skipped" in page
+    assert "checks: 2 failed, 1 skipped" in page

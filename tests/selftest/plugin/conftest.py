@@ -3,11 +3,15 @@
 import functools
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from processes import run_forked
+from processes import Forked
+
+from amx_suite import cli
+from amx_suite.cli import qualify
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,6 +55,13 @@ def run_pytest_in():
 
 
 def _run_pytest_in(folder, *arguments, **environ):
+    # No test here uses hypothesis, whose import takes a fifth of a run.
+    options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
+    command = [*options, *map(str, arguments)]
+    return _start(folder, lambda: pytest.main(command), environ).wait()
+
+
+def _start(folder, work, environ):
     own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
     own |= {
         # This checkout, even if another one is installed.
@@ -60,12 +71,38 @@ def _run_pytest_in(folder, *arguments, **environ):
         "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
         **environ,
     }
-    # No test here uses hypothesis, whose import takes a fifth of a run.
-    options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
-    command = [*options, *map(str, arguments)]
 
     def run():
         sys.path.insert(0, str(folder))
-        return int(pytest.main(command))
+        return work()
 
-    return run_forked(run, folder, own)
+    return Forked(run, folder, own)
+
+
+@pytest.fixture(scope="session")
+def qualify_in():
+    """Start ``amx-suite qualify`` in a folder on the fake machine; returns the ``Forked``.
+
+    The folder has the conformance tests that the fake machine passes, and ``detection`` besides.
+    ``publish`` stands in for the writing of the result files.
+    """
+
+    def start(folder, *arguments, detection="", machine=None, publish=None):
+        own = folder / "checkout" / "tests"
+        own.mkdir(parents=True)
+        shutil.copy(ROOT / "pytest.ini", own.parent)
+        for name in ("dispatch", "performance"):
+            shutil.copytree(ROOT / "tests" / name, own / name)
+        (own / "detection").mkdir()
+        (own / "detection" / "test_it.py").write_text("import pytest\n" + detection)
+
+        def work():
+            import fake_machine  # noqa: F401 - it puts the fake machine under the suite
+
+            qualify._tests_root = lambda: own.parent
+            qualify._publish = publish or qualify._publish
+            return cli.main(["qualify", *arguments])
+
+        return _start(folder, work, {"FAKE_MACHINE": json.dumps(machine or {})})
+
+    return start
