@@ -6,7 +6,7 @@ import pytest
 import sample_runs as runs
 
 from amx_suite.core.run import Check, CheckOutcome
-from amx_suite.report.checks import check_table, question_table, reason_table
+from amx_suite.report.checks import check_table, question_table, reason_table, skip_lines
 
 pytestmark = pytest.mark.selftest
 
@@ -60,3 +60,16 @@ def test_check_stands_with_outcome_and_reason() -> None:
         "failed",
         runs.FAILED.reason,
     )
+
+
+def test_skips_are_counted_by_reason_in_short_lines() -> None:
+    reasons = [runs.NO_AMX, f"NOT_APPLICABLE: {runs.NO_AMX}", *(["long " * 50] * 3), *"abcdef"]
+    checks = [Check("a", CheckOutcome.SKIPPED, reason) for reason in reasons]
+    lines = skip_lines(runs.summary(*checks, amx_reason=runs.NO_AMX), width=60)
+    assert lines[0] == f"  3 skipped: {'long ' * 8}lon ..."
+    assert lines[1].startswith("  2 skipped: the hypervisor hides AMX"), "one reason, one line"
+    assert lines[-1] == "  3 skipped for other reasons: see the report"
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= 60
+    with_amx = skip_lines(runs.summary(*checks), width=60)
+    assert not any(line.startswith("  2 skipped") for line in with_amx)

@@ -8,10 +8,17 @@ from rich.text import Text
 from amx_suite.core.evidence import Evidence, Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.isa import Isa
+from amx_suite.core.measurement import Round, Slice
 from amx_suite.core.peaks import Peaks, Spread
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Speedup, Verdict
-from amx_suite.report.rows import evidence_text, gate_table, speed_table, speedup_text
+from amx_suite.report.rows import (
+    evidence_text,
+    gate_table,
+    result_table,
+    speed_table,
+    speedup_text,
+)
 from amx_suite.report.table import Column, Table
 
 pytestmark = pytest.mark.selftest
@@ -128,3 +135,46 @@ def test_evidence_of_arm_without_amx(evidence: Evidence | None, expected: str) -
 
 def test_amx_share_is_rounded_down() -> None:
     assert evidence_text(runs.AMX, runs.AMX_EVIDENCE) == "AMX 99%"
+
+
+def test_result_table_at_its_widest_folds_nothing() -> None:
+    """Long names, five-digit times and the longest verdict in both cells."""
+    engine = "inductor"
+    verdicts = [
+        runs.gate_result(Verdict.INCONCLUSIVE, versus=versus)
+        for versus in (Versus.FP32, Versus.NO_AMX)
+    ]
+    trial = runs.trial_result(*verdicts)
+    arms = tuple(
+        msgspec.structs.replace(facts, case=msgspec.structs.replace(facts.case, engine=engine))
+        for facts in trial.measurement.arms
+    )
+    slow = tuple(
+        Round(number, tuple(Slice(facts.case.id, 123.4, 2) for facts in arms))
+        for number in range(8)
+    )
+    found = tuple(
+        msgspec.structs.replace(result, candidate_id=arms[2].case.id) for result in trial.gates
+    )
+    name = f"resnet50-inference-{engine}"
+    trial = runs.measured(trial, trial=name, arms=arms, rounds=slow)
+    table = result_table([msgspec.structs.replace(trial, gates=found)])
+    lines = table.terminal(width=110).splitlines()
+    assert len(lines) == 2 + 3, "one line for each arm"
+    assert lines[-1].split()[1:] == [
+        *("61700.0", "1.00x", "INCONCLUSIVE", "1.00x", "INCONCLUSIVE", "AMX", "99%")
+    ]
+    assert max(map(len, lines)) <= 110
+
+
+def test_results_without_evidence_are_unproven() -> None:
+    trial = runs.trial_result()
+    fp32, bf16, amx = trial.measurement.arms
+    open_ = msgspec.structs.replace(runs.JAILED, amx_permission=True)
+    arms = (
+        msgspec.structs.replace(fp32, evidence=open_),
+        msgspec.structs.replace(bf16, evidence=None),
+        amx,
+    )
+    rows = result_table([runs.measured(trial, arms=arms)]).rows
+    assert [row[-1] for row in rows] == ["unproven", "none", "AMX 99%"]
