@@ -23,14 +23,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="results.json of accepted machines of one class, three or more",
     )
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the table there. Default: print it."
+        "--output",
+        metavar="FILE",
+        type=Path,
+        default=Path("-"),
+        help="write the table there; - prints it, which is the default",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Derive the gates and write the table, for use with ``--gates``."""
     found = derive_gates([load_run(path) for path in arguments.results])
-    if arguments.output is None:
+    if str(arguments.output) == "-":
         print(found.toml(), end="")
         return 0
     write_atomically(arguments.output, found.toml())

@@ -13,7 +13,6 @@ from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, Settings, add_options
 from amx_suite.plugin.time_left import run_time
 from amx_suite.report.listing import LevelRow, listing
-from amx_suite.report.table import terminal_width
 from amx_suite.workloads import WORKLOADS
 
 #: The options that change a run case, its gates or how long a level takes.
@@ -52,5 +51,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
-        print(found.terminal(width=terminal_width()), end="")
+        print(found.terminal(), end="")
     return 0

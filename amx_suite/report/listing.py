@@ -18,6 +18,9 @@ from amx_suite.trial.decide import gates_of
 from amx_suite.trial.design_time import DesignTime
 from amx_suite.workloads.base import ModelWorkload
 
+#: More columns than any table has.
+_NO_LIMIT = 1000
+
 
 class CaseRow(msgspec.Struct, frozen=True):
     """One run case and the ids of the gates that judge it.
@@ -60,13 +63,16 @@ class Listing(msgspec.Struct, frozen=True):
     lacks: tuple[str, ...]
     levels: tuple[LevelRow, ...]
 
-    def terminal(self, *, width: int) -> str:
-        """The cases as a table, then what they need and what else there is to know."""
+    def terminal(self) -> str:
+        """The cases as a table, then what they need and what else there is to know.
+
+        However narrow the terminal is, ids are not folded: they are there to be copied.
+        """
         table = Table(
             (
                 Column("level", align_right=True),
-                Column("run case", wraps=True),
-                Column("gates", wraps=True),
+                Column("run case"),
+                Column("gates"),
                 Column("needs"),
             ),
             tuple(
@@ -91,7 +97,7 @@ class Listing(msgspec.Struct, frozen=True):
                 for row in self.levels
             ),
         ]
-        return table.terminal(width=width) + "".join(f"{line}\n" for line in lines)
+        return table.terminal(width=_NO_LIMIT) + "".join(f"{line}\n" for line in lines)
 
 
 def listing(

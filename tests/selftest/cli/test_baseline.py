@@ -27,8 +27,9 @@ def test_written_table_is_a_gate_table(files, tmp_path, capsys):
     assert "resnet50-inference-bf16-vs-fp32-b16x224-ipex-c2" in capsys.readouterr().out
 
 
-def test_table_is_printed_without_output(files, capsys):
-    assert cli.main(["baseline", *files]) == 0
+@pytest.mark.parametrize("output", [[], ["--output", "-"]])
+def test_table_is_printed_by_default_and_for_dash(files, capsys, output):
+    assert cli.main(["baseline", *files, *output]) == 0
     assert "minimum = 3.00\n" in capsys.readouterr().out
 
 

@@ -75,6 +75,18 @@ def test_list_has_every_case_and_gate(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(listing["gates"]) == len(load_gates(None))
 
 
+def test_list_folds_no_id_on_narrow_terminals(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert cli.main(["list", "--cores", "1"]) == 0
+    words = capsys.readouterr().out.split()
+    assert cli.main(["list", "--cores", "1", "--json"]) == 0
+    for case in json.loads(capsys.readouterr().out)["cases"]:
+        assert {case["id"], *case["gates"]} <= set(words)
+
+
 def test_list_has_every_levels_design_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--cores", "1", "--json"]) == 0
     levels = json.loads(capsys.readouterr().out)["levels"]
