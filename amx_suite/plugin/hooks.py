@@ -68,7 +68,8 @@ def suite_run(config: pytest.Config) -> Run:
             run = config.stash[RUN] = Run(config)
             config.pluginmanager.register(RunHooks(run), "amx_suite.run")
             if run.is_quiet:
-                config.pluginmanager.register(QuietHooks(run), "amx_suite.quiet")
+                quiet = QuietHooks(run, config.pluginmanager)
+                config.pluginmanager.register(quiet, "amx_suite.quiet")
             run.narrow_storage()
     return config.stash[RUN]
 

@@ -33,8 +33,9 @@ class QuietHooks:
     Tests come in groups: those of a trial, and those of a folder that are about none.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, plugins: pytest.PytestPluginManager) -> None:
         self._run = run
+        self._plugins = plugins
         self._group = ""
         self._began = 0.0
         self._ids: list[str] = []
@@ -82,6 +83,13 @@ class QuietHooks:
         """Print what could not be collected."""
         if report.failed:
             self._fail("ERROR", report)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Say at once what one Ctrl-C does, and what another would do."""
+        if isinstance(excinfo.value, KeyboardInterrupt):
+            self._say("interrupted: what was measured is written; Ctrl-C again stops at once")
+            # It would add where in the suite's code the run was, and advise an option of pytest.
+            self._plugins.unregister(name="terminalreporter")
 
     def pytest_sessionfinish(self) -> None:
         """Print what is out of date in the user's tables and in the suite's."""

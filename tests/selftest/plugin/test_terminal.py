@@ -106,6 +106,9 @@ class TestCtrlC:
         assert not Path(f"/proc/{child}").exists(), "the busy child is ended, not waited for"
         written = [path.name for path in (tmp_path / "amx-results").iterdir()]
         assert sorted(written) == sorted(RESULT_FILES)
+        assert "KeyboardInterrupt" not in done.stdout, "where the code was helps nobody"
+        told = "interrupted: what was measured is written; Ctrl-C again stops at once\n"
+        assert told in done.stdout
         last = done.stdout.splitlines()[-1]
         assert last.startswith("amx-suite: INCONCLUSIVE (exit code 4): the run ended early; ")
 
