@@ -10,7 +10,7 @@ __all__ = ["QuietHooks"]
 
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,33 +77,34 @@ class QuietHooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Print a failure at once; a message that many tests share is printed once."""
         if report.failed:
-            self._fail("FAILED", report)
+            crash = getattr(report.longrepr, "reprcrash", None)
+            message = report.longreprtext if crash is None else crash.message
+            self._fail("FAILED", report.nodeid, message.strip().splitlines()[:_MOST_LINES])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Print what could not be collected."""
         if report.failed:
-            self._fail("ERROR", report)
+            # The error itself comes last.
+            lines = report.longreprtext.strip().splitlines()[-_MOST_LINES:]
+            self._fail("ERROR", report.nodeid, lines)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Say at once what one Ctrl-C does, and what another would do."""
-        if isinstance(excinfo.value, KeyboardInterrupt):
-            self._say("interrupted: what was measured is written; Ctrl-C again stops at once")
-            # It would add where in the suite's code the run was, and advise an option of pytest.
-            self._plugins.unregister(name="terminalreporter")
+        """Say at once what one Ctrl-C does, and what another would do; or why pytest ends."""
+        why = "what was measured is written; Ctrl-C again stops at once"
+        self._say(f"interrupted: {str(excinfo.value) or why}")
+        # It would add where in the suite's code the run was, and advise an option of pytest.
+        self._plugins.unregister(name="terminalreporter")
 
     def pytest_sessionfinish(self) -> None:
         """Print what is out of date in the user's tables and in the suite's."""
         for warning in self._run.warnings:
             self._say(f"warning: {warning}")
 
-    def _fail(self, word: str, report: pytest.TestReport | pytest.CollectReport) -> None:
-        crash = getattr(report.longrepr, "reprcrash", None)
-        message = report.longreprtext if crash is None else crash.message
-        if message in self._messages:
-            return
-        self._messages.add(message)
-        lines = message.strip().splitlines()[:_MOST_LINES]
-        self._say("\n".join((f"{word} {report.nodeid}", *(f"  {line}" for line in lines))))
+    def _fail(self, word: str, test_id: str, message: Sequence[str]) -> None:
+        text = "\n".join(f"  {line}" for line in message)
+        if text not in self._messages:
+            self._messages.add(text)
+            self._say(f"{word} {test_id}\n{text}")
 
     def _end_group(self, trial: Trial | None) -> None:
         checks = self._run.checks

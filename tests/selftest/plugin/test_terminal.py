@@ -20,6 +20,13 @@ MANY = """
 @pytest.mark.parametrize("number", range(130))
 def test_many(amx_support, number): pass
 """
+EXPIRED = """
+[[waiver]]
+id = "test_many"
+reason = "none"
+owner = "nobody"
+expires = 2020-01-01
+"""
 #: A check whose child is busy for longer than this selftest may take.
 LONG = """
 from pathlib import Path
@@ -60,8 +67,9 @@ class TestLog:
         assert lines[-1].endswith("; see amx-results/report.html")
 
     def test_without_amx_says_so_first(self, qualify_in, tmp_path):
-        machine = {"usable": False}
-        done = qualify_in(tmp_path, "--level", "2", detection=MANY, machine=machine).wait()
+        (tmp_path / "waivers.toml").write_text(EXPIRED)
+        options = ("--level", "2", "--waivers", "waivers.toml")
+        done = qualify_in(tmp_path, *options, detection=MANY, machine={"usable": False}).wait()
         assert done.returncode == 3, done.stdout
         lines = done.stdout.splitlines()
         assert len(lines) <= 60
@@ -76,10 +84,19 @@ class TestLog:
         assert re.fullmatch(promised, lines[2])
         assert re.search(r"^  \d+ skipped: no-silicon: No AMX", done.stdout, re.MULTILINE)
         assert done.stdout.count(" skipped: no-silicon") == 1, "one reason, one line"
+        assert re.search(r"^warning: the waiver of .* expired on 2020", done.stdout, re.MULTILINE)
         assert lines[-1] == (
             "amx-suite: AMX NOT USABLE (exit code 3): 3 arms without AMX were measured; "
             "see amx-results/report.html"
         )
+
+    def test_broken_test_file_is_named(self, qualify_in, tmp_path):
+        done = qualify_in(tmp_path, "--level", "1", detection="import nothing_here").wait()
+        assert done.returncode == 4, done.stdout
+        shown = "ERROR tests/detection/test_it.py\n"
+        assert shown in done.stdout
+        assert "ModuleNotFoundError: No module named 'nothing_here'" in done.stdout
+        assert "interrupted: 1 error during collection\n" in done.stdout
 
 
 def begun(path):
