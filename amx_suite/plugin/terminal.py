@@ -54,9 +54,9 @@ class ProgressLine:
             if terminal.isatty and (self._quiet or not keep):
                 # A longer line would wrap, and only its last part would be rewritten.
                 most = shutil.get_terminal_size().columns - 1
-                terminal.rewrite(text if keep else text[:most], erase=True)
+                terminal.rewrite("" if keep else text[:most], erase=True)
                 if keep:
-                    terminal.write("\n")
+                    terminal.write(f"\r{text}\n")
                 terminal.flush()
             elif keep or not (seldom or self._quiet) or self._is_due():
                 if self._quiet or not keep:

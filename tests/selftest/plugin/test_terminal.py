@@ -190,7 +190,7 @@ class TestProgress:
     def test_terminal_rewrites_one_line(self, show_in):
         shown = show_in(FakeTerminal(isatty=True))
         assert shown.count("\n") == 1
-        assert shown.endswith("\r44 of 45\rdone\n")
+        assert shown.endswith("\r44 of 45\r\rdone\n")
 
     def test_plain_quiet_pytest_shows_none(self, show_in):
         assert show_in(FakeTerminal(isatty=False), quiet=False) == ""
