@@ -31,11 +31,11 @@ from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Verdict
 from amx_suite.host.fingerprint import host_traits
-from amx_suite.host.health import theory_of
 from amx_suite.host.instance import choose_instance
 from amx_suite.host.limits import read_limits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
+from amx_suite.host.tile_units import theory_of
 from amx_suite.host.topology import read_topology
 from amx_suite.trial.calibrate import DEFAULT_SECONDS, calibrate, describe, load_calibration
 from amx_suite.trial.session import TrialSession

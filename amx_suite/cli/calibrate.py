@@ -9,9 +9,9 @@ import sys
 
 from amx_suite.core.run import exit_code
 from amx_suite.host.fingerprint import host_traits
-from amx_suite.host.health import theory_of
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
+from amx_suite.host.tile_units import theory_of
 from amx_suite.plugin.option_values import to_seconds
 from amx_suite.plugin.options import Settings, add_options
 from amx_suite.trial.calibrate import (

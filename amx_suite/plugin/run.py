@@ -31,12 +31,12 @@ from amx_suite.gates.waivers import Waiver, load_waivers, waiver_of, warnings_of
 from amx_suite.host.doctor import header_lines
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits
-from amx_suite.host.health import theory_of
 from amx_suite.host.health_rules import judge_run
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.reasons import Support
 from amx_suite.host.snapshot import read_health, read_identity
 from amx_suite.host.support import detect
+from amx_suite.host.tile_units import theory_of
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.header import quiet_line, run_line, without_amx_lines
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings

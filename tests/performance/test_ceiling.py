@@ -16,7 +16,7 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import MOST_SHARE, CoreCycles, Peaks
 from amx_suite.core.precision import Precision
 from amx_suite.errors import NotApplicableError
-from amx_suite.host.health import watch_tiles
+from amx_suite.host.tile_units import watch_tiles
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.outcome import end
 from amx_suite.plugin.run import HostView

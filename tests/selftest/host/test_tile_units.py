@@ -5,7 +5,7 @@ import pytest
 from amx_suite.core.peaks import CoreCycles
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.core.verdict import Verdict
-from amx_suite.host.health import watch_tiles
+from amx_suite.host.tile_units import watch_tiles
 from amx_suite.host.topology import Core
 
 pytestmark = pytest.mark.selftest
