@@ -41,10 +41,10 @@ class World:
         self.free = 64 * GIB
         self.seconds = {
             "fp32@no_amx": 0.9,
-            "bf16@avx512_bf16": 1.2,
+            "bf16@avx512_bf16": 1.26,
             "bf16@amx": 0.15,
             "int8@avx512_vnni": 0.48,
-            "int8@amx": 0.16,
+            "int8@amx": 0.09,
         }
         self.peak = 1 * GIB
         self.amx_share = {}

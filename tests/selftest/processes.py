@@ -33,6 +33,8 @@ class Forked:
             os.environ.update(environ)
             os.chdir(folder)
             signal.alarm(_MOST_SECONDS)
+            # A shell that starts the tests in the background has it ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(work())
 
         self.pid = fork(run)

@@ -19,10 +19,10 @@ SLOW_ARM = {"seconds": {"bf16@amx": 0.2}}
 SLOW_MACHINE = {
     "seconds": {
         "fp32@no_amx": 0.99,
-        "bf16@avx512_bf16": 1.32,
+        "bf16@avx512_bf16": 1.386,
         "bf16@amx": 0.165,
         "int8@avx512_vnni": 0.528,
-        "int8@amx": 0.176,
+        "int8@amx": 0.099,
     }
 }
 OURS = machine_info({"cores": "2", "kernel": "6.1"})

@@ -162,7 +162,10 @@ class TestBenchmarkOptions:
 class TestWaivers:
     def run(self, run_suite, tmp_path, expires):
         table = tmp_path / "waivers.toml"
-        ids = ("gemm-inference-bf16-amx-ipex-vs-fp32", "gemm-inference-bf16-vs-no-amx-b16x128-c1-4")
+        ids = (
+            "gemm-inference-bf16-amx-ipex-vs-fp32",
+            "gemm-inference-bf16-vs-no-amx-b16x128-ipex-c2",
+        )
         table.write_text(
             "".join(
                 f'[[waiver]]\nid = "{name}"\nreason = "power cap"\nowner = "lab-2"\n'

@@ -75,7 +75,7 @@ def test_terminal_and_summary_show_the_tables(good):
         assert "Throughput of all instances at once" in text
         assert "Latency of one item at a time" in text
         assert "213.3 images/s" in text
-        assert "8.00x" in text, "over the same precision without AMX"
+        assert "8.40x" in text, "over the same precision without AMX"
 
 
 def test_row_can_be_compared(good, run_suite_in):
