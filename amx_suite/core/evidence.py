@@ -104,6 +104,11 @@ class Evidence(msgspec.Struct, frozen=True):
         return tuple(use for use in self.kernels if not use.kind.startswith("graph:"))
 
     @property
+    def slowest(self) -> tuple[KernelUse, ...]:
+        """The primitives, those that took the most time first."""
+        return tuple(sorted(self.primitives, key=lambda use: -use.milliseconds))
+
+    @property
     def unseen_share(self) -> float:
         """Share of the step's wall time in no primitive, 0 to 1: Python and other libraries."""
         if self.step_milliseconds <= 0:

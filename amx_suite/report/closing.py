@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["closing_lines", "duration_text", "last_line"]
+__all__ = ["closing_lines", "counts_text", "duration_text", "last_line"]
 
 import math
 from collections.abc import Sequence
@@ -81,13 +81,18 @@ def duration_text(summary: RunSummary) -> str:
     return f"{minutes} min {seconds} s"
 
 
-def _counts(summary: RunSummary, gates: Sequence[GateResult]) -> str:
+def counts_text(summary: RunSummary) -> str:
+    """How many checks ended in each way, as in ``checks: 5 passed, 1 failed``."""
     numbers = {outcome: len(summary.checks_that(outcome)) for outcome in CheckOutcome}
     checks = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
+    return f"checks: {checks or 'none ran'}"
+
+
+def _counts(summary: RunSummary, gates: Sequence[GateResult]) -> str:
     passed = sum(result.verdict is Verdict.PASS for result in gates)
     engines = ", ".join(summary.engines) or "no engine"
     return (
-        f"checks: {checks or 'none ran'}; gates passed: {passed} of {len(gates)}; "
+        f"{counts_text(summary)}; gates passed: {passed} of {len(gates)}; "
         f"level {summary.level}, {engines}, {duration_text(summary)}"
     )
 

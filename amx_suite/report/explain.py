@@ -103,5 +103,5 @@ def _limit(result: GateResult, amx: float) -> str:
 
 def largest_kernels(evidence: Evidence) -> list[str]:
     """The kernels that took the most time, in a few words each, slowest first."""
-    uses = sorted(evidence.primitives, key=lambda use: -use.milliseconds)
-    return [f"{use.count} x {use} {use.milliseconds:.1f} ms" for use in uses[:_KERNELS_SHOWN]]
+    uses = evidence.slowest[:_KERNELS_SHOWN]
+    return [f"{use.count} x {use} {use.milliseconds:.1f} ms" for use in uses]

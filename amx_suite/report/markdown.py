@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["ABOUT_SPEED", "render_markdown"]
 
-from amx_suite.core.run import CheckOutcome, RunSummary
-from amx_suite.report.closing import closing_lines, duration_text
+from amx_suite.core.run import RunSummary
+from amx_suite.report.closing import closing_lines, counts_text, duration_text
 from amx_suite.report.findings import findings
 from amx_suite.report.provenance import data_lines
 from amx_suite.report.rows import speed_table
@@ -47,12 +47,10 @@ def render_markdown(summary: RunSummary) -> str:
 
 
 def _run(summary: RunSummary) -> list[str]:
-    counted = ((outcome, len(summary.checks_that(outcome))) for outcome in CheckOutcome)
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in counted if count)
     return [
         *summary.host,
         f"level {summary.level}, engines: {', '.join(summary.engines) or 'none available'}",
-        f"checks: {counts or 'none ran'}",
+        counts_text(summary),
         f"started {summary.started}, took {duration_text(summary)}"
         + " (ended early)" * summary.interrupted,
         *data_lines(summary),

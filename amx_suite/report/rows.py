@@ -186,7 +186,7 @@ def kernel_table(facts: ArmFacts) -> Table:
     """The kernels that took the most time in an arm's evidence step, slowest first."""
     evidence = facts.evidence or Evidence(facts.case.isa, Jail.UNAVAILABLE, None)
     step = evidence.step_milliseconds
-    uses = sorted(evidence.primitives, key=lambda use: -use.milliseconds)
+    uses = evidence.slowest
     more = f", the slowest {_MOST_KERNELS} of {len(uses)}" if len(uses) > _MOST_KERNELS else ""
     return Table(
         _KERNEL_COLUMNS,
@@ -261,8 +261,12 @@ def _step(measurement: Measurement, facts: ArmFacts) -> tuple[str, str, str]:
     )
 
 
+def _comparison(found: Iterable[Comparison], case: RunCase, versus: Versus) -> Comparison | None:
+    return next((c for c in found if c.candidate == case.arm and c.versus is versus), None)
+
+
 def _speedup_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) -> str | Text:
-    one = next((c for c in found if c.candidate == case.arm and c.versus is versus), None)
+    one = _comparison(found, case, versus)
     if one is None:
         return ""
     lines = [speedup_text(one.speedup)]
@@ -272,7 +276,7 @@ def _speedup_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) ->
 
 def _short_cell(found: Iterable[Comparison], case: RunCase, versus: Versus) -> str | Text:
     """The speedup and its verdict in one line."""
-    one = next((c for c in found if c.candidate == case.arm and c.versus is versus), None)
+    one = _comparison(found, case, versus)
     if one is None:
         return ""
     ratio = "-" if one.speedup is None else f"{one.speedup.ratio:.2f}x"
