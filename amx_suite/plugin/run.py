@@ -52,6 +52,7 @@ from amx_suite.trial.calibrate import (
     load_calibration,
     save_calibration,
 )
+from amx_suite.trial.decide import ROUNDS, SHOWN_ROUNDS
 from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
@@ -185,6 +186,11 @@ class Run:
             )
         return ""
 
+    @property
+    def _judges_speed(self) -> bool:
+        """Whether there are speedups of AMX to judge."""
+        return self.host.support.usable and not self.why_not_timed
+
     def find_waiver(self, test_id: str, message: str) -> Waiver | None:
         """The waiver that holds for a failed test, None if there is none."""
         found = waiver_of(self._waivers, test_id, message, self._today)
@@ -221,7 +227,7 @@ class Run:
                 require="--require" if self._qualifying else "--amx-require",
             ),
             *host,
-            quiet_line(self.calibration),
+            *([quiet_line(self.calibration)] if self._judges_speed else []),
             run_line(self.settings, self._design_time),
         ]
 
@@ -374,7 +380,8 @@ class Run:
             cpus=self._cpus,
             peaks=self.peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
-            reference=None if self.why_not_timed else self.reference,
+            reference=self.reference if self._judges_speed else None,
+            rounds=ROUNDS if self._judges_speed else 1 if self.why_not_timed else SHOWN_ROUNDS,
             inputs=self.inputs,
             checkpoints=settings.checkpoint,
             show=self.progress.show,

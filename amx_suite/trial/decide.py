@@ -28,6 +28,7 @@ __all__ = [
     "MOST_BUDGETS",
     "MOST_LOST",
     "ROUNDS",
+    "SHOWN_ROUNDS",
     "Judged",
     "decide",
     "gates_of",
@@ -51,6 +52,10 @@ from amx_suite.trial.unproven import why_beyond_ceiling, why_unproven
 #: Quiet rounds that end a launch. With 12 the 99 % interval leaves out 7 Walsh averages at each
 #: end, so that an odd round does not spoil it.
 ROUNDS = 12
+
+#: Rounds of a launch on a machine without AMX, where every speedup is shown and none is judged:
+#: so it waits for no quiet.
+SHOWN_ROUNDS = 5
 
 #: Quiet rounds without which nothing is decided: with 10 the interval leaves out 3, with 8 none.
 LEAST_ROUNDS = 10

@@ -3,7 +3,8 @@
 On a quiet machine nothing is repeated. At most, every trial uses up its budget and needs its second
 launch, and is measured again at the end of the run because it lacked quiet, until the time for
 second measurements is spent. A trial has its second launch in its first or in its second
-measurement: without quiet no launch speaks against a gate. Times are computed from the measured
+measurement: without quiet no launch speaks against a gate. Without AMX nothing is repeated, because
+no speedup is judged. Times are computed from the measured
 seconds in ``design_time.toml`` and from the rules of ``trial.decide`` and ``trial.measure``; all
 arms are taken to fit into memory at a time.
 """
@@ -26,7 +27,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.engines import ENGINES
 from amx_suite.tmul.probe import READING_SECONDS
 from amx_suite.trial.calibrate import DEFAULT_SECONDS
-from amx_suite.trial.decide import LEAST_ROUNDS, MOST_BUDGETS, MOST_LOST, ROUNDS
+from amx_suite.trial.decide import LEAST_ROUNDS, MOST_BUDGETS, MOST_LOST, ROUNDS, SHOWN_ROUNDS
 from amx_suite.worker.arm import SLICE_SECONDS
 from amx_suite.workloads import WORKLOADS
 
@@ -227,7 +228,7 @@ def _trial_seconds(
     trial = part.trial
     assert trial is not None
     prepare = evidence = round_ = _NOTHING
-    reading = READING_SECONDS * len(trial.units)
+    reading = READING_SECONDS * len(trial.units) if with_amx else 0.0
     scale = _step_scale(trial, row, figures)
     for arm in trial.arms:
         if arm.isa.allows_amx and not with_amx:
@@ -242,6 +243,8 @@ def _trial_seconds(
         round_ += Span(_slice(step.quiet) + reading, _slice(step.most) + reading)
     if part.budget_seconds is None:
         return prepare + evidence, 0.0
+    if not with_amx:
+        return prepare + round_.times(SHOWN_ROUNDS) + evidence, 0.0
     launch = _launch(round_, part.budget_seconds)
     once = prepare + launch + evidence
     second_launch = (prepare + launch).most

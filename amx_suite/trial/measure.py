@@ -12,15 +12,15 @@ from amx_suite.core.case import Arm
 from amx_suite.core.measurement import Round, Slice
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.errors import CeilingIgnoredError
-from amx_suite.trial.decide import LEAST_ROUNDS, MOST_BUDGETS, MOST_LOST, ROUNDS
+from amx_suite.trial.decide import LEAST_ROUNDS, MOST_BUDGETS, MOST_LOST
 from amx_suite.trial.pool import WorkerPool
 
 
 class Launch:
     """Takes rounds until enough were quiet, or its time is up. It never looks at a speedup.
 
-    Without a ``reference`` it reads no unit, does not wait, and takes one round. ``say`` gets a
-    line of progress between slices.
+    Without a ``reference`` it reads no unit and does not wait, and every round counts. ``say`` gets
+    a line of progress between slices.
     """
 
     def __init__(
@@ -28,12 +28,13 @@ class Launch:
         pool: WorkerPool,
         reference: Reference | None,
         budget_seconds: float,
+        rounds: int,
         say: Callable[[str], None],
     ) -> None:
         self._pool = pool
         self._clock = pool.clock
         self._reference = reference
-        self._wanted = 1 if reference is None else ROUNDS
+        self._wanted = rounds
         self._budget = budget_seconds
         self._say = say
         self._began = self._clock()
@@ -124,8 +125,9 @@ class Launch:
         found = busy and self._reference and self._reference.busiest([busy])
         waiting = f", waiting: {found[0]} unit at {found[1]:.0%}" if found else ""
         elapsed = self._clock() - self._began
+        quiet = "" if self._reference is None else "quiet "
         self._say(
-            f"{self._quiet_rounds} of {self._wanted} quiet rounds, {elapsed:.0f} s of "
+            f"{self._quiet_rounds} of {self._wanted} {quiet}rounds, {elapsed:.0f} s of "
             f"{self._budget:.0f} s{waiting}"
         )
 

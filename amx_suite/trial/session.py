@@ -24,7 +24,7 @@ from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
 from amx_suite.host.limits import throttled_seconds
-from amx_suite.trial.decide import gates_of, judge, speaks_against
+from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Launch
 from amx_suite.trial.pool import StartWorker, WorkerPool, available_bytes, place
@@ -42,9 +42,10 @@ class TrialSession:
     """One trial's workers and what they measured.
 
     ``budget_seconds`` is for the rounds of one launch (``trial.decide``), without the preparation.
-    ``reference`` is what quiet means here; without one a single round shows that every arm runs,
-    and speed is not judged. ``show`` gets a line of progress, between slices only; ``seldom=True``
-    marks lines that come often, ``keep=True`` those that the report repeats.
+    A launch takes so many ``rounds``. ``reference`` is what quiet means here, and only quiet rounds
+    count; without one all count, and speed is not judged. ``show`` gets a line of progress, between
+    slices only; ``seldom=True`` marks lines that come often, ``keep=True`` those that the report
+    repeats.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TrialSession:
         budget_seconds: float,
         inputs: Inputs,
         reference: Reference | None,
+        rounds: int = ROUNDS,
         checkpoints: Path | None = None,
         show: Callable[..., None] = lambda text, **marks: None,
         clock: Callable[[], float] = time.monotonic,
@@ -76,6 +78,7 @@ class TrialSession:
         self._checkpoints = checkpoints
         self._show = show
         self._reference = None if reference is None else reference.only(trial.units)
+        self._wanted = rounds
         self._pool = WorkerPool(start, start_probe, inputs, memory, throttled, clock)
         self._rounds: list[Round] = []
         self._notes: list[str] = []
@@ -239,7 +242,7 @@ class TrialSession:
 
     def _take_rounds(self, group: Sequence[Arm], budget: float, number: int) -> None:
         say = functools.partial(self._say, seldom=True)
-        launch = Launch(self._pool, self._reference, budget, say)
+        launch = Launch(self._pool, self._reference, budget, self._wanted, say)
         arms, seed = self._pool.living(group), self.trial.seed + number
         for round_ in launch.rounds(arms, number=number, seed=seed, first=len(self._rounds)):
             self._rounds.append(round_)

@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from amx_suite.trial.decide import SHOWN_ROUNDS
+
 ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.selftest
@@ -121,6 +123,13 @@ class TestWithoutAmx:
             assert f"::test_arm[gemm-inference-{arm}-ipex]\n" in done.stdout
         reason = "NOT_APPLICABLE: no-silicon: No AMX on the fake machine. Buy another."
         assert reason in done.stdout
+
+    def test_shown_without_waiting_for_quiet(self, run_suite, tmp_path):
+        machine = {**HIDDEN, "busy": 10**9}
+        done = run_suite("--benchmark-json", "out.json", machine=machine)
+        assert done.returncode == 0
+        found = rows(tmp_path / "out.json")
+        assert [row["stats"]["rounds"] for row in found.values()] == [SHOWN_ROUNDS] * 3
 
     def test_failed_if_required(self, run_suite):
         done = run_suite(machine=HIDDEN, AMX_SUITE_REQUIRE="1")

@@ -78,10 +78,11 @@ class TestLog:
             "amx remedy: Buy another.",
         ]
         promised = (
-            r"amx arms: 3 of 5 need no AMX and are measured, by design \d+ to \d+ min; "
+            r"amx arms: 3 of 5 need no AMX and are measured, by design \d+ to \d+ (s|min); "
             r"with --require the run stops here instead"
         )
         assert re.fullmatch(promised, lines[2])
+        assert "amx quiet" not in done.stdout, "nothing is judged, so nothing waits for quiet"
         assert re.search(r"^  \d+ skipped: no-silicon: No AMX", done.stdout, re.MULTILINE)
         assert done.stdout.count(" skipped: no-silicon") == 1, "one reason, one line"
         assert re.search(r"^warning: the waiver of .* expired on 2020", done.stdout, re.MULTILINE)

@@ -96,6 +96,11 @@ class TestByHand:
         assert found.quiet_seconds == pytest.approx(5 * 10 + 6.25)
         assert found.most_seconds == pytest.approx(5 * 20 + 12.5)
 
+    def test_without_amx_rounds_are_few(self):
+        found = time_of(part(), with_amx=False)
+        assert found.quiet_seconds == pytest.approx(3 * 10 + 5 * 1.5 + 3.75)
+        assert found.most_seconds == pytest.approx(3 * 20 + 5 * 1.5 + 7.5)
+
     def test_only_second_measurement_left(self):
         found = time_of(part(again=True))
         assert found.quiet_seconds == pytest.approx(QUIET)

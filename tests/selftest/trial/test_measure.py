@@ -9,7 +9,7 @@ from fake_trial import full_trial, gate
 from amx_suite.core.measurement import lost_share
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Lack, Verdict
-from amx_suite.trial.decide import LEAST_ROUNDS, ROUNDS
+from amx_suite.trial.decide import LEAST_ROUNDS, ROUNDS, SHOWN_ROUNDS
 
 pytestmark = pytest.mark.selftest
 
@@ -92,9 +92,11 @@ def test_tiles_do_not_matter_without_amx(make_session, world):
     assert len(session.result().measurement.rounds) == ROUNDS
 
 
-def test_without_reference_one_round_is_taken(measured, world):
-    found, measurement = measured(reference=None)
-    assert len(measurement.rounds) == 1
+def test_without_reference_every_round_counts(measured, world):
+    tiles(world, then=BUSY)
+    found, measurement = measured(reference=None, rounds=SHOWN_ROUNDS)
+    assert len(measurement.rounds) == SHOWN_ROUNDS
+    assert not any(round_.disturbed for round_ in measurement.rounds)
     assert found.lack is Lack.REFERENCE
     assert "probe" not in [what for _, what in world.log]
 
