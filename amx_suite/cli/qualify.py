@@ -141,6 +141,8 @@ def _run_pytest(
         "-pno:cacheprovider",
         # The plugin is imported before pytest can rewrite its asserts; it has none.
         "-Wignore::pytest.PytestAssertRewriteWarning",
+        # It makes this folder, and by default one in the user's.
+        f"--benchmark-storage={unfinished / 'storage'}",
         f"--benchmark-json={unfinished / 'results.json'}",
         f"--junitxml={unfinished / 'junit.xml'}",
         *map(str, folders),
