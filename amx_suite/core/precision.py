@@ -37,7 +37,8 @@ class PrecisionSpec(msgspec.Struct, frozen=True):
     ``without_amx`` and ``with_amx`` are the ceilings of its arms, None where it has no such arm.
     ``operand_types`` are oneDNN's names for the type of a product's source operand. ``unit``
     computes its products under its highest ceiling. ``autocast`` is the type of PyTorch's autocast,
-    empty where none is used.
+    empty where none is used. A CPU below ``without_amx`` has one more arm under ``stand_in``, whose
+    speed and proof are shown, and whose accuracy is not judged.
     """
 
     without_amx: Isa | None
@@ -47,6 +48,7 @@ class PrecisionSpec(msgspec.Struct, frozen=True):
     autocast: str = ""
     is_quantized: bool = False
     trains: bool = True
+    stand_in: Isa | None = None
 
     @property
     def isas(self) -> tuple[Isa, ...]:
@@ -67,5 +69,8 @@ PRECISIONS: dict[Precision, PrecisionSpec] = {
         Unit.TILE_INT8,
         is_quantized=True,
         trains=False,
+        # Sums of two products have 16 bits there and saturate (oneDNN, "Nuances of int8
+        # computations").
+        stand_in=Isa.AVX2,
     ),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Trial", "TrialResult", "arms_of", "ceilings"]
 
+from collections.abc import Collection
+
 import msgspec
 
 from amx_suite.core.case import Arm, Mode, Shape, Workload
@@ -14,14 +16,22 @@ from amx_suite.core.units import Unit
 from amx_suite.core.verdict import GateResult
 
 
-def arms_of(mode: Mode) -> tuple[tuple[Precision, Isa], ...]:
-    """The (precision, ceiling) of each arm of a mode, FP32 first."""
-    return tuple(
-        (precision, isa)
-        for precision in Precision
-        if precision.spec.trains or mode is Mode.INFERENCE
-        for isa in precision.spec.isas
-    )
+def arms_of(mode: Mode, cpu_flags: Collection[str] = ()) -> tuple[tuple[Precision, Isa], ...]:
+    """The (precision, ceiling) of each arm of a mode, FP32 first.
+
+    Last come the arms that stand in on a CPU with these flags; none if they are not known.
+    """
+    precisions = [p for p in Precision if p.spec.trains or mode is Mode.INFERENCE]
+    arms = [(precision, isa) for precision in precisions for isa in precision.spec.isas]
+    for precision in precisions:
+        wanted, stand_in = precision.spec.without_amx, precision.spec.stand_in
+        if wanted is not None and stand_in is not None and cpu_flags:
+            runs, is_needless = (
+                set(isa.spec.cpu_flags) <= set(cpu_flags) for isa in (stand_in, wanted)
+            )
+            if runs and not is_needless:
+                arms.append((precision, stand_in))
+    return tuple(arms)
 
 
 def ceilings() -> tuple[Isa, ...]:
@@ -58,11 +68,12 @@ class Trial(msgspec.Struct, frozen=True):
         cores: int,
         seed: int = 0,
         weights: str = "random",
+        cpu_flags: Collection[str] = (),
     ) -> Trial:
-        """The full trial of a workload: every arm of its mode."""
+        """The full trial of a workload: every arm of its mode on a CPU with these flags."""
         arms = tuple(
             Arm(workload, engine, precision, isa, shape, cores, seed, weights)
-            for precision, isa in arms_of(workload.mode)
+            for precision, isa in arms_of(workload.mode, cpu_flags)
         )
         return cls(f"{workload}-{engine}", workload, shape, arms, seed)
 

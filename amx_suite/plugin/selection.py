@@ -17,6 +17,7 @@ __all__ = [
     "trials_of",
 ]
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ import pytest
 from amx_suite.core.case import Arm, Mode, RunCase, Workload
 from amx_suite.core.trial import Trial, ceilings
 from amx_suite.engines import ENGINES
+from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.trial.decide import gates_of
 from amx_suite.trial.whole_machine import whole_machine_cases
 from amx_suite.workloads import WORKLOADS
@@ -64,12 +66,18 @@ def trials_of(settings: Settings) -> tuple[Trial, ...]:
             cores=settings.instance.cores,
             seed=settings.seed,
             weights=settings.weights_of(model),
+            cpu_flags=_cpu_flags(),
         )
         for engine in settings.engines
         for model, workload in WORKLOADS.items()
         for mode in Mode
         if (level := _level_in(workload, mode, settings.level))
     )
+
+
+@functools.cache
+def _cpu_flags() -> tuple[str, ...]:
+    return read_cpuinfo().flags
 
 
 def _level_in(workload: ModelWorkload, mode: Mode, level: int) -> int:

@@ -63,6 +63,8 @@ def test_outputs(amx_trial: AmxTrial, amx_arm: Arm) -> None:
         fp64 = amx_trial.fp64_outputs()
         require(signal_to_noise(result, fp64, limits.FP32_SQNR_DB))
         return
+    if amx_arm.isa is amx_arm.precision.spec.stand_in:
+        pytest.skip(f"{amx_arm.arm} is shown, not judged: its sums saturate")
     if amx_arm.precision.spec.is_quantized and amx_arm.weights != "random":
         # How well a user's weights quantize depends on them and on the recipe, not on the machine.
         # The next test compares AMX with VNNI, for any weights.

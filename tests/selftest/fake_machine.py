@@ -2,14 +2,14 @@
 
 The host has AMX, the workers are fakes and only engine ``ipex`` is available, so that whole runs
 end in a second. The variable FAKE_MACHINE, a JSON object, changes the machine: ``engines`` are the
-available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``usable`` false hides AMX
-for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an arm's speed (a list of speeds
-is taken in turn) and its evidence, ``before`` and ``after`` are its health, ``refused`` says why
-the engine does not have an arm, ``faults`` maps "ARM STEP" to ``died``, ``beyond`` (its ceiling) or
-``interrupt``, ``busy`` is the number of readings for which the tile unit is busy,
-``second_seconds`` limits second measurements, ``kernel_of`` names the implementation of each
-operator, and under ``wrong`` ceilings operators are wrong. Budgets run out by the machine's clock.
-The machine's lock is in the run's folder.
+available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``flags`` are its CPU's,
+``usable`` false hides AMX for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an
+arm's speed (a list of speeds is taken in turn) and its evidence, ``before`` and ``after`` are its
+health, ``refused`` says why the engine does not have an arm, ``faults`` maps "ARM STEP" to
+``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of readings for which
+the tile unit is busy, ``second_seconds`` limits second measurements, ``kernel_of`` names the
+implementation of each operator, and under ``wrong`` ceilings operators are wrong. Budgets run out
+by the machine's clock. The machine's lock is in the run's folder.
 """
 
 import functools
@@ -31,7 +31,7 @@ from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.limits import Limits
 from amx_suite.host.reasons import Reason, Support, SupportFinding
-from amx_suite.plugin import run, trials
+from amx_suite.plugin import run, selection, trials
 from amx_suite.worker import process
 from amx_suite.worker.onednn import family_of
 
@@ -99,6 +99,7 @@ run.AmxTrial = functools.partial(
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
+selection._cpu_flags = lambda: tuple(_SCRIPT.get("flags", ()))
 run.read_health = map(_health, ("before", "after")).__next__
 run.read_identity = lambda: Identity(host_name="fake")
 run.Run.start_probe = lambda self, cpus: FakeProber(_WORLD)

@@ -131,6 +131,13 @@ class TestWithoutAmx:
         found = rows(tmp_path / "out.json")
         assert [row["stats"]["rounds"] for row in found.values()] == [SHOWN_ROUNDS] * 3
 
+    def test_int8_on_avx2_is_shown(self, run_suite, tmp_path):
+        machine = {**HIDDEN, "flags": ["avx2", "fma"], "seconds": {"int8@avx2": 0.5}}
+        done = run_suite("--benchmark-json", "out.json", "-v", machine=machine)
+        assert done.returncode == 0
+        assert "test_arm[gemm-inference-int8-avx2-ipex]" in rows(tmp_path / "out.json")
+        assert re.search(r"int8@avx2 .*no AMX", done.stdout)
+
     def test_failed_if_required(self, run_suite):
         done = run_suite(machine=HIDDEN, AMX_SUITE_REQUIRE="1")
         assert done.returncode == 1

@@ -89,6 +89,16 @@ def test_arms_and_ceilings_follow_from_rows(fp16):
         assert "FP16" in engine.why_not(Mode.TRAINING, fp16)
 
 
+def test_stand_in_only_where_cpu_lacks_vnni():
+    avx2 = (Precision.INT8, Isa.AVX2)
+    vnni = Isa.AVX512_VNNI.spec.cpu_flags
+    assert arms_of(Mode.INFERENCE, ("avx2", "fma"))[-1] == avx2
+    assert arms_of(Mode.INFERENCE, ("avx2", "fma", "avx512f"))[-1] == avx2
+    for flags in ((), ("sse4_2",), ("avx2", "fma", *vnni)):
+        assert avx2 not in arms_of(Mode.INFERENCE, flags)
+    assert avx2 not in arms_of(Mode.TRAINING, ("avx2", "fma"))
+
+
 def test_gates_judge_the_new_arm(fp16, result):
     arms = {facts.case.id: facts.case.arm for facts in result.measurement.arms}
     found = {
