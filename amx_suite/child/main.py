@@ -68,7 +68,8 @@ def fork(work: Callable[[], int]) -> int:
     finally:
         # Without interpreter shutdown, which can hang on a library's threads.
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(AttributeError, OSError):  # closed, or its disk is full
+                stream.flush()
         os._exit(code)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from fake_handlers import Do, Told
-from processes import descendants, gone
+from processes import Forked, descendants, gone
 
+from amx_suite.child.main import exit_code_of, fork
 from amx_suite.errors import LostChildError
 
 pytestmark = pytest.mark.selftest
@@ -121,3 +122,17 @@ def test_the_worker_dies_with_the_keeper(start):
     assert gone(child.pid)
     with pytest.raises(LostChildError, match="SIGKILL"):
         child.ask(Do("echo"), Told)
+
+
+@pytest.mark.parametrize("output", ["/dev/full", None])
+def test_fork_ends_with_broken_output(tmp_path, output):
+    """It never returns into its parent's code."""
+
+    def work():
+        sys.stdout = None if output is None else open(output, "w")  # noqa: SIM115, PTH123
+        print("to be flushed")
+        inner = fork(lambda: 5)
+        sys.stdout = sys.stderr
+        return exit_code_of(inner)
+
+    assert Forked(work, tmp_path, {}).wait().returncode == 5
