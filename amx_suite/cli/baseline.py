@@ -10,6 +10,7 @@ from pathlib import Path
 from amx_suite.files import write_atomically
 from amx_suite.history.baseline import derive_gates
 from amx_suite.history.store import load_run
+from amx_suite.streams import write_data
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Derive the gates and write the table, for use with ``--gates``."""
     found = derive_gates([load_run(path) for path in arguments.results])
     if str(arguments.output) == "-":
-        print(found.toml(), end="")
+        write_data(found.toml())
         return 0
     write_atomically(arguments.output, found.toml())
     print(

@@ -10,6 +10,7 @@ from amx_suite.core.run import exit_code
 from amx_suite.host.doctor import render_json, render_text
 from amx_suite.host.snapshot import read_health
 from amx_suite.host.support import detect
+from amx_suite.streams import write_data
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect the host and print what was found."""
     facts, support = detect()
-    render = render_json if arguments.json else render_text
-    print(render(facts, support, read_health()).rstrip("\n"))
+    health = read_health()
+    if arguments.json:
+        write_data(render_json(facts, support, health) + "\n")
+    else:
+        print(render_text(facts, support, health))
     return exit_code(not_usable=not support.usable)

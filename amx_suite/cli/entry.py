@@ -11,7 +11,6 @@ __all__ = ["COMMANDS", "main"]
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,6 +18,7 @@ from typing import NoReturn
 from amx_suite import __version__
 from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.errors import AmxSuiteError, OutputError, UsageError
+from amx_suite.streams import mended_streams
 
 #: Each command with its one line of help.
 COMMANDS = {
@@ -47,22 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; an error of the suite is one line.
 
     Its code is USAGE where the user can put it right (an option, a folder that cannot be written),
-    otherwise FAILED.
+    otherwise FAILED. Standard output and error may be closed, full or ASCII only.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    with mended_streams():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         arguments = _parser(words).parse_args(words)
         code: int = arguments.run(arguments)
-        sys.stdout.flush()
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except AmxSuiteError as error:
         print(f"amx-suite: error: {error}", file=sys.stderr)
         usage = isinstance(error, UsageError | OutputError)
         return exit_code(usage=usage, failed=not usage)
-    except BrokenPipeError:
-        # Otherwise the interpreter prints an error when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of what a program was to get has gone
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         print("amx-suite: interrupted", file=sys.stderr)

@@ -13,6 +13,7 @@ from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, Settings, add_options
 from amx_suite.plugin.time_left import run_time
 from amx_suite.report.listing import LevelRow, listing
+from amx_suite.streams import write_data
 from amx_suite.workloads import WORKLOADS
 
 #: The options that change a run case, its gates or how long a level takes.
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         weights=dict(settings.weights),
     )
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        write_data(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     else:
         print(found.terminal(), end="")
     return 0

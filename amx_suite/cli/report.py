@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ["configure", "run"]
 
 import argparse
-import sys
 from pathlib import Path
 
 from amx_suite.files import write_atomically
 from amx_suite.history.store import load_run
+from amx_suite.streams import write_data
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     page = render_html(found.summary, sha256=found.sha256, anonymous=arguments.anonymous)
     output = arguments.output or arguments.results.with_name("report.html")
     if str(output) == "-":
-        sys.stdout.write(page)
+        write_data(page)
         return 0
     write_atomically(output, page)
     print(f"amx-suite: report in {output}")
