@@ -14,6 +14,7 @@ from amx_suite.host.support import detect
 from amx_suite.host.tile_units import theory_of
 from amx_suite.plugin.option_values import to_seconds
 from amx_suite.plugin.options import Settings, add_options
+from amx_suite.plugin.progress import LiveLine, can_rewrite
 from amx_suite.trial.calibrate import (
     DEFAULT_SECONDS,
     calibrate,
@@ -52,16 +53,20 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"reading {instance} for {seconds:g} s ...")
         if not support.usable:
             _say(f"the tile unit is not read: AMX is not usable here ({support.reason})")
-        with UnitProbe(instance.cpus) as prober:
+        with UnitProbe(instance.cpus) as prober, LiveLine() as line:
+
+            def show(passed: float) -> None:
+                if can_rewrite(sys.stdout.isatty()):
+                    line.show(f"{passed:.0f} of {seconds:g} s")
+
             found = calibrate(
                 prober,
                 seconds,
                 theory=theory_of(facts),
                 machine=machine,
                 cores=instance.cores,
-                progress=lambda passed: _overwrite(f"{passed:.0f} of {seconds:g} s"),
+                progress=show,
             )
-    _overwrite("")
     _say(describe(found))
     if is_worth_keeping(found, stored):
         save_calibration(found, place)
@@ -74,9 +79,3 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def _overwrite(text: str) -> None:
-    """Write over the current line of a terminal."""
-    if sys.stdout.isatty():
-        print(f"\r{text}\x1b[K", end="", flush=True)

@@ -4,7 +4,8 @@
 call the rest: ``run`` holds what one run knows, ``selection`` chooses its tests, ``trials``
 measures, ``rows`` fills pytest-benchmark's rows, ``baseline`` refuses baselines that cannot be
 compared with, ``outcome`` turns verdicts into test outcomes, ``header`` has a run's first lines,
-``terminal`` shows progress and results, ``quiet`` is what ``amx-suite qualify`` prints instead.
+``progress`` shows how far it is, ``terminal`` shows results, ``quiet`` is what ``amx-suite
+qualify`` prints instead.
 """
 
 pytest_plugins = ["amx_suite.plugin.hooks", "amx_suite.plugin.fixtures"]

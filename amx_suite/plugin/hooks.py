@@ -133,6 +133,7 @@ class RunHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Mark outcomes of our own; keep rows of tests that did not pass out of baselines."""
+        self._run.progress.clear()  # pytest is going to print the outcome
         report = yield
         strict = self._run.settings.strict
         outcome.classify(report, call, self._run.find_waiver, strict=strict)

@@ -41,6 +41,7 @@ from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.header import quiet_line, run_line, without_amx_lines
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import presence, why_not_usable
+from amx_suite.plugin.progress import ProgressLine
 from amx_suite.plugin.selection import is_timed, level_of
 from amx_suite.plugin.time_left import run_time, time_left
 from amx_suite.plugin.trials import AmxTrial, Trials
@@ -105,7 +106,7 @@ class Run:
         self._waivers = load_waivers(self.settings.waivers)
         self._used_waivers: set[Waiver] = set()
         self._today = datetime.now(UTC).date()
-        self.progress = terminal.ProgressLine(config, quiet=self.is_quiet)
+        self.progress = ProgressLine(config, quiet=self.is_quiet)
         self.checks: dict[str, Check] = {}
         self.deselected: set[str] = set()
         self.interrupted = False
@@ -291,6 +292,7 @@ class Run:
         try:
             yield
         finally:
+            self.progress.clear()
             # First, so that the workers' CPU time counts as ours.
             self.trials.close()
             self._health_after = read_health()

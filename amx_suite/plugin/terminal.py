@@ -1,13 +1,11 @@
-"""Progress and results on pytest's terminal."""
+"""Results on pytest's terminal."""
 
 from __future__ import annotations
 
-__all__ = ["ProgressLine", "write_line", "write_summary"]
+__all__ = ["write_line", "write_summary"]
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from amx_suite.core.finding import Severity
@@ -20,62 +18,8 @@ if TYPE_CHECKING:
     from amx_suite.core.run import RunSummary
     from amx_suite.core.trial import TrialResult
 
-#: Where a line cannot be rewritten, as in a log file, progress is written this seldom.
-_SECONDS_BETWEEN_LINES = 10.0
-#: A quiet run's log gets a line of progress only after this long without any other line.
-_SECONDS_OF_SILENCE = 300.0
 #: On a narrower terminal the columns wrap so much that the table cannot be read.
 _LEAST_WIDTH = 112
-
-
-class ProgressLine:
-    """One line that is rewritten on a terminal; in a log file, a line now and then.
-
-    ``quiet`` is a run that shows its progress here alone.
-    """
-
-    def __init__(self, config: pytest.Config, *, quiet: bool = False) -> None:
-        self._config = config
-        self._quiet = quiet
-        self._pause = _SECONDS_OF_SILENCE if quiet else _SECONDS_BETWEEN_LINES
-        self._last_line = time.monotonic() - (0.0 if quiet else self._pause)
-
-    def show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
-        """Show the text in place of the one before.
-
-        ``keep`` makes it a line that stays. In a log file each text has its own line, and
-        ``seldom`` leaves out those that follow the last one too soon; kept lines do not count. In a
-        quiet run they do, and every text that is not kept is ``seldom``.
-        """
-        terminal = self._config.pluginmanager.getplugin("terminalreporter")
-        if terminal is None or (terminal.verbosity < 0 and not self._quiet):
-            return
-        with self._uncaptured():
-            if terminal.isatty and (self._quiet or not keep):
-                # A longer line would wrap, and only its last part would be rewritten.
-                most = shutil.get_terminal_size().columns - 1
-                terminal.rewrite("" if keep else text[:most], erase=True)
-                if keep:
-                    terminal.write(f"\r{text}\n")
-                terminal.flush()
-            elif keep or not (seldom or self._quiet) or self._is_due():
-                if self._quiet or not keep:
-                    self._last_line = time.monotonic()
-                terminal.ensure_newline()
-                terminal.write_line(text)
-                terminal.flush()
-
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._last_line >= self._pause
-
-    @contextmanager
-    def _uncaptured(self) -> Iterator[None]:
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is None:
-            yield
-            return
-        with capture.global_and_fixture_disabled():
-            yield
 
 
 def write_line(config: pytest.Config, text: str) -> None:

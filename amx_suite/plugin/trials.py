@@ -22,8 +22,8 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import GateResult, Lack
 from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.plugin.progress import ProgressLine
 from amx_suite.plugin.selection import trial_of
-from amx_suite.plugin.terminal import ProgressLine
 from amx_suite.trial.design_time import DesignTime
 from amx_suite.trial.session import TrialSession
 
@@ -92,7 +92,7 @@ class AmxTrial(TrialSession):
 class Trials:
     """The trials that tests asked for: one is open at a time, all results are kept.
 
-    ``progress`` shows the time left when a trial begins.
+    ``progress`` shows the time left when a trial begins, and from then on.
     """
 
     def __init__(
@@ -169,6 +169,7 @@ class Trials:
             trials = {trial_of(each) for each in items} - {None}
             number = f"trial {len(self._made) + 1} of {len(trials)}"
         self._progress.show(f"{number}: {name}, {tail}", keep=True)
+        self._progress.expect(time_left)
 
     def _finalize(self, trial: Trial) -> None:
         """Drop the first measurement, so that the next test measures again, if time is left."""

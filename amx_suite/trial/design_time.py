@@ -158,6 +158,11 @@ class DesignTime(msgspec.Struct, frozen=True):
             text += f" (without {', '.join(self.unknown)}: there are no figures)"
         return text
 
+    def after(self, seconds: float) -> DesignTime | None:
+        """What is left of it after so many seconds; None once even the most is over."""
+        most = self.most_seconds - seconds
+        return DesignTime(max(0.0, self.quiet_seconds - seconds), most) if most > 0 else None
+
 
 @functools.cache
 def load_figures() -> Figures:

@@ -54,6 +54,7 @@ class Launch:
         """
         # Text seeds are hashed by SHA-512, so the orders do not depend on the hash seed.
         generator = random.Random(f"{seed}:{','.join(case.id for case in cases)}")
+        self._show_progress()
         for index in itertools.count(first):
             order = list(cases)
             generator.shuffle(order)
@@ -127,7 +128,7 @@ class Launch:
         elapsed = self._clock() - self._began
         quiet = "" if self._reference is None else "quiet "
         self._say(
-            f"{self._quiet_rounds} of {self._wanted} {quiet}rounds, {elapsed:.0f} s of "
+            f"measuring: {self._quiet_rounds} of {self._wanted} {quiet}rounds, {elapsed:.0f} s of "
             f"{self._budget:.0f} s{waiting}"
         )
 

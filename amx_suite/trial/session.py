@@ -225,7 +225,7 @@ class TrialSession:
         for number, case in enumerate(self.arms, start=1):
             if not self._pool.has_room():
                 return self._split()
-            self._say(f"preparing {case.arm} ({number} of {len(self.arms)})")
+            self._say(f"preparing {self._place(case)}")
             self._pool.hold(self.arms[:number])
         return [self.arms]
 
@@ -275,7 +275,7 @@ class TrialSession:
                 self._pool.worker(case).checkpoint(str(path))
 
     def _prove(self, case: Arm) -> Evidence:
-        self._say(f"taking evidence of {case.arm}")
+        self._say(f"taking evidence of {self._place(case)}")
         proof = self._pool.worker(case).prove()
         facts = self._pool.facts[case]
         self._pool.facts[case] = msgspec.structs.replace(
@@ -287,6 +287,10 @@ class TrialSession:
         if share is not None and share < _LEAST_MEMORY_SHARE:
             self._note(f"{case.arm}: only {share:.0%} of its memory lies on its NUMA node")
         return proof.evidence
+
+    def _place(self, case: Arm) -> str:
+        """The arm with its number."""
+        return f"{case.arm} ({self.arms.index(case) + 1} of {len(self.arms)})"
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)

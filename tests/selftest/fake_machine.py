@@ -9,7 +9,8 @@ health, ``refused`` says why the engine does not have an arm, ``faults`` maps "A
 ``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of readings for which
 the tile unit is busy, ``second_seconds`` limits second measurements, ``kernel_of`` names the
 implementation of each operator, and under ``wrong`` ceilings operators are wrong. Budgets run out
-by the machine's clock. The machine's lock is in the run's folder.
+by the machine's clock; for progress it is ``drag`` times as late. The machine's lock is in the
+run's folder.
 """
 
 import functools
@@ -97,6 +98,9 @@ run.AmxTrial = functools.partial(
     trials.AmxTrial, clock=lambda: _WORLD.now / _HASTE, throttled=_WORLD.throttled
 )
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
+run.ProgressLine = functools.partial(
+    run.ProgressLine, clock=lambda: _WORLD.now * _SCRIPT.get("drag", 1)
+)
 run.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
 selection._cpu_flags = lambda: tuple(_SCRIPT.get("flags", ()))

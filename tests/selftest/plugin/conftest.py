@@ -84,10 +84,11 @@ def qualify_in():
     """Start ``amx-suite qualify`` in a folder on the fake machine; returns the ``Forked``.
 
     The folder has the conformance tests that the fake machine passes, and ``detection`` besides.
-    ``publish`` stands in for the writing of the result files.
+    ``publish`` stands in for the writing of the result files. What is printed goes to the
+    descriptor ``terminal``, if given.
     """
 
-    def start(folder, *arguments, detection="", machine=None, publish=None):
+    def start(folder, *arguments, detection="", machine=None, publish=None, terminal=None):
         own = folder / "checkout" / "tests"
         own.mkdir(parents=True)
         shutil.copy(ROOT / "pytest.ini", own.parent)
@@ -101,8 +102,11 @@ def qualify_in():
 
             qualify._tests_root = lambda: own.parent
             qualify._publish = publish or qualify._publish
+            if terminal is not None:
+                os.dup2(terminal, 1)
             return cli.main(["qualify", *arguments])
 
-        return _start(folder, work, {"FAKE_MACHINE": json.dumps(machine or {})})
+        environ = {"FAKE_MACHINE": json.dumps(machine or {}), "TERM": "xterm"}
+        return _start(folder, work, environ)
 
     return start

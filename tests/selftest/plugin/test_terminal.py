@@ -1,16 +1,18 @@
 """What ``amx-suite qualify`` prints into a log and on a terminal, and how Ctrl-C ends it."""
 
+import contextlib
 import os
+import pty
 import re
 import signal
+import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from screen import screen
 
 from amx_suite.cli.qualify import RESULT_FILES
-from amx_suite.plugin import terminal
 
 pytestmark = pytest.mark.selftest
 
@@ -66,6 +68,19 @@ class TestLog:
         assert lines[-1].startswith("amx-suite: QUALIFIED (exit code 0): checks: 194 passed; ")
         assert lines[-1].endswith("; see amx-results/report.html")
 
+    @pytest.mark.parametrize(("drag", "least", "most"), [(2, 4, 8), (8, 6, 12)])
+    def test_long_run_fits_on_a_page_too(self, qualify_in, tmp_path, drag, least, most):
+        """Of 16 minutes, and of an hour: some phases have a line."""
+        done = qualify_in(tmp_path, "--level", "3", machine={"drag": drag}).wait()
+        assert done.returncode == 0, done.stdout
+        assert len(done.stdout.splitlines()) <= 60
+        phases = re.findall(
+            r"^(?:reading|\S+ \S+: (?:preparing|measuring|taking evidence)).*; about .* left$",
+            done.stdout,
+            re.MULTILINE,
+        )
+        assert least <= len(phases) <= most
+
     def test_without_amx_says_so_first(self, qualify_in, tmp_path):
         (tmp_path / "waivers.toml").write_text(EXPIRED)
         options = ("--level", "2", "--waivers", "waivers.toml")
@@ -98,6 +113,44 @@ class TestLog:
         assert shown in done.stdout
         assert "ModuleNotFoundError: No module named 'nothing_here'" in done.stdout
         assert "interrupted: 1 error during collection\n" in done.stdout
+
+
+class TestTerminal:
+    @pytest.fixture
+    def terminal(self):
+        """A terminal's end to write to, and a function for all that was written once it ended."""
+        reading, writing = pty.openpty()
+        found = []
+
+        def read():
+            with contextlib.suppress(OSError):  # every writer has ended
+                while part := os.read(reading, 4096):
+                    found.append(part)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+
+        def written():
+            os.close(writing)
+            reader.join()
+            return b"".join(found).decode()
+
+        yield writing, written
+        os.close(reading)
+
+    def test_live_line_gives_way_to_what_stays(self, qualify_in, tmp_path, terminal):
+        output, written = terminal
+        done = qualify_in(tmp_path, "--level", "2", terminal=output).wait()
+        text = written()
+        assert (done.returncode, done.stdout) == (0, ""), text
+        live = r"gemm-inference-ipex b16x128: measuring: 7 of 12 quiet rounds, .*; about .* left"
+        assert re.search(live, text)
+        lines = [line for line in screen(text) if line]
+        assert not re.search("measuring|preparing|taking evidence|reading what", "\n".join(lines))
+        trial = next(n for n, line in enumerate(lines) if line.startswith("trial 1 of 1"))
+        assert lines[trial + 1].startswith("gemm-inference-ipex b16x128: 12 rounds; gates: 4 PASS")
+        assert lines[-1].startswith("amx-suite: QUALIFIED (exit code 0): ")
+        assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is there"
 
 
 def begun(path):
@@ -140,58 +193,3 @@ class TestCtrlC:
         assert done.returncode == 4, done.stdout
         assert done.stdout.splitlines()[-1] == "amx-suite: interrupted"
         assert list((tmp_path / "amx-results").iterdir()) == [], "no half-written results"
-
-
-class FakeTerminal:
-    verbosity = -2
-
-    def __init__(self, isatty):
-        self.isatty = isatty
-        self.shown = ""
-
-    def rewrite(self, text, erase):
-        self.shown += "\r" + text
-
-    def write(self, text):
-        self.shown += text
-
-    def write_line(self, text):
-        self.shown += text + "\n"
-
-    def ensure_newline(self):
-        pass
-
-    flush = ensure_newline
-
-
-class TestProgress:
-    @pytest.fixture
-    def show_in(self, monkeypatch):
-        """Show progress every 20 s for 15 minutes, then a line that stays; what was shown."""
-
-        def show(reporter, *, quiet=True):
-            plugins = {"terminalreporter": reporter}
-            config = SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=plugins.get))
-            now = iter(range(0, 10**6, 20))
-            clock = SimpleNamespace(monotonic=lambda: current[0])
-            monkeypatch.setattr(terminal, "time", clock)
-            current = [next(now)]
-            line = terminal.ProgressLine(config, quiet=quiet)
-            for number in range(45):
-                line.show(f"{number} of 45")
-                current[0] = next(now)
-            line.show("done", keep=True)
-            return reporter.shown
-
-        return show
-
-    def test_log_gets_a_line_in_5_minutes(self, show_in):
-        assert show_in(FakeTerminal(isatty=False)) == "15 of 45\n30 of 45\ndone\n"
-
-    def test_terminal_rewrites_one_line(self, show_in):
-        shown = show_in(FakeTerminal(isatty=True))
-        assert shown.count("\n") == 1
-        assert shown.endswith("\r44 of 45\r\rdone\n")
-
-    def test_plain_quiet_pytest_shows_none(self, show_in):
-        assert show_in(FakeTerminal(isatty=False), quiet=False) == ""
