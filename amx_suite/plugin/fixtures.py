@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "amx_cycles",
+    "amx_engine",
     "amx_host",
     "amx_mismatch",
     "amx_peaks",
@@ -105,6 +106,13 @@ def amx_cycles(
     """A function from CPUs to what the units of each did per cycle, one CPU after the other."""
     with _amx_run.start_probe(amx_support.facts.allowed_cpus) as probe:
         yield probe.read_cycles
+
+
+@pytest.fixture
+def amx_engine(request: pytest.FixtureRequest, _amx_run: Run) -> str:
+    """The name of an engine; the test runs once for each of the run's."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="session")

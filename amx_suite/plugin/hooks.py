@@ -23,7 +23,9 @@ from amx_suite.plugin.options import OPTIONS, add_options
 from amx_suite.plugin.quiet import QuietHooks
 from amx_suite.plugin.run import RUN, SETTINGS, Run
 
-_CHECKOUT = Path(amx_suite.__file__).resolve().parents[1]
+_PACKAGE = Path(amx_suite.__file__).resolve().parent
+#: Where the suite's own tests have their pytest.ini: in a checkout, or in a wheel.
+_OWN_ROOTS = (_PACKAGE.parent, _PACKAGE / "conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,12 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; begin at once if the run is known to be the suite's."""
-    for line in selection.MARKER_LINES:
-        config.addinivalue_line("markers", line)
+    """Begin at once if the run is known to be the suite's, and declare the markers.
+
+    Another project's markers may have the same names, and those that it does not declare are its
+    errors.
+    """
     given = any(getattr(config.option, f"amx_{option.name}") is not None for option in OPTIONS)
-    if given or SETTINGS in config.stash or config.rootpath == _CHECKOUT:
+    if given or SETTINGS in config.stash or config.rootpath in _OWN_ROOTS:
         suite_run(config)
+        for line in selection.MARKER_LINES:
+            config.addinivalue_line("markers", line)
         if not config.pluginmanager.hasplugin("benchmark"):
             # For --strict-markers; timed tests then say that they need the plugin.
             config.addinivalue_line("markers", "benchmark: see pytest-benchmark")

@@ -112,8 +112,8 @@ def parametrize(metafunc: pytest.Metafunc, settings: Settings, gates: Sequence[G
             "amx_whole_machine", values if settings.engines else _no_engine(1), indirect=True
         )
     elif "amx_engine" in asked:
-        engines = settings.engines
-        metafunc.parametrize("amx_engine", engines or _no_engine(1), ids=list(engines) or None)
+        values = [pytest.param(name, id=name) for name in settings.engines] or _no_engine(1)
+        metafunc.parametrize("amx_engine", values, indirect=True)
     if "isa_worker" in asked:
         metafunc.parametrize("isa_worker", ceilings(), indirect=True, ids=str)
 
@@ -200,8 +200,8 @@ def _parameter(item: pytest.Item, name: str) -> object:
 
 def is_ours(test: pytest.Item | pytest.Metafunc) -> bool:
     """Whether a test uses the suite's fixtures; other projects may use the same markers."""
-    # All fixtures of the suite use _amx_run; amx_engine is a parameter.
-    return not {"_amx_run", "amx_engine"}.isdisjoint(getattr(test, "fixturenames", ()))
+    # All fixtures of the suite use it. Another project may have some of the same names.
+    return "_amx_run" in getattr(test, "fixturenames", ())
 
 
 def is_timed(item: pytest.Item) -> bool:

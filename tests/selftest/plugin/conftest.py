@@ -58,7 +58,13 @@ def _run_pytest_in(folder, *arguments, **environ):
     # No test here uses hypothesis, whose import takes a fifth of a run.
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
     command = [*options, *map(str, arguments)]
-    return _start(folder, lambda: pytest.main(command), environ).wait()
+
+    def work():
+        # Private: pytest keeps the markers that were declared in this process.
+        pytest.mark._markers.clear()
+        return pytest.main(command)
+
+    return _start(folder, work, environ).wait()
 
 
 def _start(folder, work, environ):
