@@ -137,3 +137,8 @@ class TestLog:
     def test_quiet_pytest_shows_none(self, capsys):
         Progress(isatty=False, quiet=False).show_for(3600)
         assert capsys.readouterr().out == ""
+
+
+def test_run_without_terminal_plugin_passes(run_suite):
+    done = run_suite("-p", "no:terminal")
+    assert (done.returncode, done.stdout) == (0, "")
