@@ -44,7 +44,7 @@ from amx_suite.plugin.outcome import presence, why_not_usable
 from amx_suite.plugin.progress import ProgressLine
 from amx_suite.plugin.selection import is_timed, level_of
 from amx_suite.plugin.time_left import run_time, time_left
-from amx_suite.plugin.trials import AmxTrial, Trials
+from amx_suite.plugin.trials import MOST_SECONDS, AmxTrial, Trials
 from amx_suite.trial.calibrate import (
     DEFAULT_SECONDS,
     calibrate,
@@ -271,6 +271,8 @@ class Run:
     def take_machine(self, items: Sequence[pytest.Item]) -> None:
         """Take the machine's lock if one of the items is going to time it.
 
+        From then on progress says how much time is left for the items.
+
         Raises UsageError where another run holds it, unless the user chose to wait.
         """
         if self._config.getoption("collectonly") or not any(map(is_timed, items)):
@@ -279,6 +281,7 @@ class Run:
         if not self.why_not_timed:
             say = partial(terminal.write_line, self._config)
             self._lock.acquire(self.settings.wait, say)
+            self.progress.expect(self._time_left(items, (), MOST_SECONDS))
 
     def release_machine(self) -> None:
         """Release the machine's lock if this run holds it."""

@@ -1,8 +1,10 @@
 """Progress: one live line on a terminal, a line now and then in a log."""
 
 import itertools
+import re
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,8 @@ from amx_suite.plugin.progress import LiveLine, ProgressLine
 from amx_suite.trial.design_time import DesignTime
 
 pytestmark = pytest.mark.selftest
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeTerminal:
@@ -142,3 +146,11 @@ class TestLog:
 def test_run_without_terminal_plugin_passes(run_suite):
     done = run_suite("-p", "no:terminal")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_long_test_before_trials_has_time_left(run_suite, tmp_path):
+    file = tmp_path / "test_theirs.py"
+    file.write_text("def test_long(amx_progress): amx_progress('3 of 8')\n")
+    done = run_suite(ROOT / "tests" / "performance", tests=file)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^3 of 8; about \d+ to \d+ min left$", done.stdout, re.MULTILINE)
