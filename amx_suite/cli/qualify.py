@@ -191,10 +191,7 @@ def _print_end(ended: int, summary: RunSummary, output: Path, *, verbose: bool) 
     folder = output.relative_to(Path.cwd()) if output.is_relative_to(Path.cwd()) else output
     if not verbose:
         _print_results(summary)
-    verdict, *details = closing_lines(summary)
-    if summary.qualification is Qualification.NOT_USABLE:
-        print(verdict)
-    for line in details:
+    for line in closing_lines(summary):
         print(line)
     print(f"amx-suite: results in {folder}: {', '.join(RESULT_FILES)}")
     if _is_refused(ended, summary):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["check_table", "checks_on", "question_table", "reason_table", "skip_lines"]
+__all__ = [
+    "check_table",
+    "checks_on",
+    "counts_text",
+    "question_table",
+    "reason_table",
+    "skip_lines",
+]
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -40,6 +48,12 @@ _MOST_REASONS = 5
 def checks_on(summary: RunSummary, folder: str) -> tuple[Check, ...]:
     """The checks in one of the folders of conformance tests, such as ``correctness``."""
     return tuple(check for check in summary.checks if _folder(check) == folder)
+
+
+def counts_text(checks: Iterable[Check]) -> str:
+    """How many checks ended in each way, as in ``5 passed, 1 failed``."""
+    found = Counter(check.outcome for check in checks)
+    return ", ".join(f"{found[each]} {each}" for each in CheckOutcome if found[each]) or "none ran"
 
 
 def question_table(summary: RunSummary) -> Table:

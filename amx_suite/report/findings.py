@@ -69,8 +69,9 @@ def _presence(summary: RunSummary) -> tuple[Finding, ...]:
 def _of_run(summary: RunSummary) -> Iterator[Finding]:
     if summary.interrupted:
         yield Finding(Severity.WARNING, "the run ended early", "run it again, to its end")
-    gates = [result for trial in summary.trials for result in trial.gates]
-    if summary.unmeasured and not any(r.verdict is Verdict.INCONCLUSIVE for r in gates):
+    verdicts = {result.verdict for trial in summary.trials for result in trial.gates}
+    # What keeps AMX from being used, or a gate undecided, is a finding of its own.
+    if summary.amx_usable and summary.unmeasured and Verdict.INCONCLUSIVE not in verdicts:
         yield Finding(
             Severity.WARNING,
             "speed was not judged: no gate was decided",
@@ -99,8 +100,8 @@ def _of_checks(summary: RunSummary) -> Iterator[tuple[Finding, str]]:
             found = msgspec.structs.replace(found, sentence=sentence)
         yield found, name
     for result in gates.values():
-        severity = Severity.ERROR if result.verdict.is_failure else Severity.WARNING
-        yield _of_gate(severity, result), result.gate.id
+        outcome = CheckOutcome.FAILED if result.verdict.is_failure else CheckOutcome.INCONCLUSIVE
+        yield _of_gate(_OUTCOMES[outcome][0], result), result.gate.id
 
 
 def _take_gate(check: Check, gates: dict[tuple[Verdict, str], GateResult]) -> GateResult | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["render_html"]
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,8 +16,14 @@ from amx_suite.core.run import LEVELS, CheckOutcome, Qualification, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.report.anonymous import anonymous as without_names
 from amx_suite.report.charts import FAMILY_COLOURS, rounds_chart, speedup_chart, time_chart
-from amx_suite.report.checks import check_table, checks_on, question_table, reason_table
-from amx_suite.report.closing import closing_lines, duration_text
+from amx_suite.report.checks import (
+    check_table,
+    checks_on,
+    counts_text,
+    question_table,
+    reason_table,
+)
+from amx_suite.report.closing import duration_text, headline
 from amx_suite.report.explain import explained
 from amx_suite.report.findings import by_severity, findings
 from amx_suite.report.health import health_lines
@@ -43,7 +48,6 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
     """
     if anonymous:
         summary = without_names(summary)
-    verdict, headline = closing_lines(summary)[0].split(": ", 1)
     accuracy = checks_on(summary, "correctness")
     wrong = [c for c in accuracy if c.outcome not in (CheckOutcome.PASSED, CheckOutcome.SKIPPED)]
     page = (
@@ -51,8 +55,8 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         .get_template("report.html.j2")
         .render(
             anonymous=anonymous,
-            verdict=verdict,
-            headline=headline,
+            verdict=summary.qualification,
+            headline=headline(summary),
             tone=_TONES.get(summary.qualification, "bad"),
             facts=[*_facts(summary), ("SHA-256 of results.json", sha256)],
             questions=question_table(summary),
@@ -161,10 +165,9 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
 
 
 def _count(checks: tuple[Any, ...]) -> str:
-    found = Counter(check.outcome for check in checks)
-    counts = ", ".join(f"{found[outcome]} {outcome}" for outcome in CheckOutcome if found[outcome])
     return (
-        f"{len(checks)} checks of outputs, gradients and losses against their limits: {counts}. "
+        f"{len(checks)} checks of outputs, gradients and losses against their limits: "
+        f"{counts_text(checks)}. "
         "A reason gives the figure, its limit and the limit's source."
     )
 

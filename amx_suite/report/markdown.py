@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["ABOUT_SPEED", "render_markdown"]
 
 from amx_suite.core.run import RunSummary
-from amx_suite.report.closing import closing_lines, counts_text, duration_text
+from amx_suite.report.checks import counts_text
+from amx_suite.report.closing import duration_text, headline
 from amx_suite.report.findings import findings
 from amx_suite.report.provenance import data_lines
 from amx_suite.report.rows import speed_table
@@ -40,7 +41,10 @@ def render_markdown(summary: RunSummary) -> str:
         "Whole machine": [*machine, _ABOUT_WHOLE_MACHINE] if machine else [],
         "Run": [bullets(_run(summary))],
     }
-    page = ["# Intel AMX conformance", f"**{plain(closing_lines(summary)[0])}**"]
+    page = [
+        "# Intel AMX conformance",
+        f"**{plain(f'{summary.qualification}: {headline(summary)}')}**",
+    ]
     for name, blocks in sections.items():
         page += [f"## {name}", *blocks] if blocks else []
     return "\n\n".join(page) + "\n"
@@ -50,7 +54,7 @@ def _run(summary: RunSummary) -> list[str]:
     return [
         *summary.host,
         f"level {summary.level}, engines: {', '.join(summary.engines) or 'none available'}",
-        counts_text(summary),
+        f"checks: {counts_text(summary.checks)}",
         f"started {summary.started}, took {duration_text(summary)}"
         + " (ended early)" * summary.interrupted,
         *data_lines(summary),
