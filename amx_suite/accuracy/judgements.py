@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "Agreement",
     "close",
     "cosine",
     "cosine_similarity",
@@ -21,15 +20,13 @@ __all__ = [
 ]
 
 import math
-import operator
 from collections.abc import Callable, Collection
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from amx_suite.accuracy import limits
-from amx_suite.accuracy.limits import Threshold
+from amx_suite.accuracy import limits, record
+from amx_suite.core.agreement import Agreement, Threshold
 
 Array = np.ndarray[Any, Any]
 
@@ -73,36 +70,13 @@ def rounded(array: Array, bits: int) -> Array:
     return kept.view(np.float32)
 
 
-class Agreement(msgspec.Struct, frozen=True):
-    """A judgement: the figure and its limit.
-
-    ``figure`` is NaN where the arrays could not be trusted; ``note`` then says why.
-    """
-
-    measure: str
-    passed: bool
-    figure: float
-    limit: Threshold
-    note: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """One line for an assertion message or a report."""
-        verdict = "passes" if self.passed else "fails"
-        note = f": {self.note}" if self.note else ""
-        return (
-            f"{self.measure} {verdict} with {self.figure:.6g} against {self.limit.value:g} "
-            f"({self.limit.source}){note}"
-        )
-
-
 def exact(result: Array, expected: Array, limit: Threshold = limits.EXACT) -> Agreement:
     """No element differs."""
 
     def figure(x: Array, r: Array) -> float:
         return float(np.count_nonzero(x != r))
 
-    return _judge("elements that differ", figure, operator.le, limit, expected, result)
+    return _judge("elements that differ", figure, limit, expected, result)
 
 
 def close(result: Array, reference: Array, rounding: limits.Rounding) -> Agreement:
@@ -113,7 +87,7 @@ def close(result: Array, reference: Array, rounding: limits.Rounding) -> Agreeme
     def figure(x: Array, r: Array) -> float:
         return float(np.max(np.abs(x - r) / (atol + rtol * np.abs(r))))
 
-    return _judge("largest error in tolerances", figure, operator.le, limit, reference, result)
+    return _judge("largest error in tolerances", figure, limit, reference, result)
 
 
 def signal_to_noise(result: Array, reference: Array, least: Threshold) -> Agreement:
@@ -122,12 +96,14 @@ def signal_to_noise(result: Array, reference: Array, least: Threshold) -> Agreem
     def figure(x: Array, r: Array) -> float:
         return min(map(sqnr_db, x, r))
 
-    return _judge("SQNR in dB of the worst item", figure, operator.ge, least, reference, result)
+    return _judge(
+        "SQNR of the worst item", figure, least, reference, result, at_least=True, unit="dB"
+    )
 
 
 def cosine_similarity(result: Array, reference: Array, least: Threshold) -> Agreement:
     """Cosine of the whole arrays. Blind to a wrong scale, so never the only judgement."""
-    return _judge("cosine", cosine, operator.ge, least, reference, result)
+    return _judge("cosine", cosine, least, reference, result, at_least=True)
 
 
 def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agreement:
@@ -141,7 +117,7 @@ def error_ratio(result: Array, peer: Array, fp64: Array, *, floor: float) -> Agr
         return rmse(x, r) / max(rmse(p, r), floor)
 
     measure = "RMSE over the peer's RMSE"
-    return _judge(measure, figure, operator.le, limits.ERROR_RATIO, fp64, result, peer)
+    return _judge(measure, figure, limits.ERROR_RATIO, fp64, result, peer)
 
 
 def same(result: Array, peer: Array, fp64: Array, *, scale: float | None = None) -> Agreement:
@@ -159,7 +135,7 @@ def same(result: Array, peer: Array, fp64: Array, *, scale: float | None = None)
         unit = root_mean_square(r) if scale is None else scale
         return rmse(x, r) / (multiplier.value * rmse(p, r) + tolerance.value / 10 * unit)
 
-    return _judge("RMSE over the allowed RMSE", figure, operator.le, limit, fp64, result, peer)
+    return _judge("RMSE over the allowed RMSE", figure, limit, fp64, result, peer)
 
 
 def top1(result: Array, reference: Array, error: float) -> Agreement | None:
@@ -178,7 +154,7 @@ def top1(result: Array, reference: Array, error: float) -> Agreement | None:
         return float((x.argmax(axis=1) == r.argmax(axis=1))[counts].mean())
 
     measure = f"top-1 share of {int(counts.sum())} decided items"
-    return _judge(measure, figure, operator.ge, limits.TOP1_SHARE, reference, result)
+    return _judge(measure, figure, limits.TOP1_SHARE, reference, result, at_least=True)
 
 
 def loss_gap(losses: Array, reference: Array) -> Agreement:
@@ -188,7 +164,7 @@ def loss_gap(losses: Array, reference: Array) -> Agreement:
         return float(np.mean(np.abs(x - r) / np.abs(r)))
 
     measure = "mean relative loss gap"
-    return _judge(measure, figure, operator.le, limits.LOSS_GAP, reference, losses)
+    return _judge(measure, figure, limits.LOSS_GAP, reference, losses)
 
 
 def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
@@ -201,24 +177,43 @@ def nan_contained(result: Array, rows: Collection[int]) -> Agreement:
     wrong = np.flatnonzero(np.where(wanted, ~nans.all(axis=1), nans.any(axis=1))).tolist()
     note = f"rows {wrong[:4]}" if wrong else ""
     measure = "rows wrongly with or without NaN"
-    return Agreement(measure, not wrong, float(len(wrong)), limits.NAN_ROWS, note)
+    return _agreement(measure, len(wrong), limits.NAN_ROWS, note=note)
 
 
 def _judge(
     measure: str,
     figure: Callable[..., float],
-    is_within: Callable[[float, float], bool],
     limit: Threshold,
     reference: Array,
     *results: Array,
+    at_least: bool = False,
+    unit: str = "",
 ) -> Agreement:
     """Take the figure of results and reference in double precision, unless one is mistrusted."""
-    for result in results:
-        if (reason := _mistrusted(result, reference)) is not None:
-            return Agreement(measure, False, math.nan, limit, reason)
-    value = figure(*map(_wide, results), _wide(reference))
+    mistrusted = filter(None, (_mistrusted(result, reference) for result in results))
+    note = next(mistrusted, "")
+    value = math.nan if note else figure(*map(_wide, results), _wide(reference))
+    return _agreement(measure, value, limit, at_least=at_least, unit=unit, note=note)
+
+
+def _agreement(
+    measure: str,
+    value: float,
+    limit: Threshold,
+    *,
+    at_least: bool = False,
+    unit: str = "",
+    note: str = "",
+) -> Agreement:
+    """The judgement on this value, recorded: every judgement is made here."""
     # A comparison with NaN is false either way, so a NaN figure never passes.
-    return Agreement(measure, is_within(value, limit.value), value, limit)
+    passed = value >= limit.value if at_least else value <= limit.value
+    figure = None
+    if math.isfinite(value):
+        figure = float(value)
+    elif not note:
+        note = "no error at all" if passed else f"the figure is {value}"
+    return record.note(Agreement(measure, passed, figure, limit, at_least, unit, note))
 
 
 def _wide(array: Array) -> Array:

@@ -17,21 +17,13 @@ __all__ = [
     "TOLERANCES",
     "TOP1_SHARE",
     "Rounding",
-    "Threshold",
     "Tolerances",
 ]
 
 import msgspec
 
+from amx_suite.core.agreement import Threshold
 from amx_suite.core.precision import Precision
-
-
-class Threshold(msgspec.Struct, frozen=True):
-    """A limit and its source."""
-
-    value: float
-    source: str
-
 
 # What was seen is of full-size ResNet50 (batch 16, 224 pixels) and BERT-base (batch 16, 128
 # tokens) with the suite's random weights, under IPEX 2.8.

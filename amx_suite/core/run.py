@@ -18,6 +18,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from amx_suite.core.agreement import Agreement
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.health import Health, Identity
 from amx_suite.core.trial import TrialResult
@@ -96,7 +97,8 @@ class Sign(StrEnum):
 class Check(msgspec.Struct, frozen=True):
     """One conformance test: its id, its outcome, and the reason in one line, empty if it passed.
 
-    ``question`` is its marker, such as ``instruction``; ``signs`` are by ``Sign``.
+    ``question`` is its marker, such as ``instruction``; ``signs`` are by ``Sign``. ``figures`` are
+    what it judged, passed or failed; of many with the same limit the worst.
     """
 
     test_id: str
@@ -104,6 +106,7 @@ class Check(msgspec.Struct, frozen=True):
     reason: str = ""
     question: str = ""
     signs: dict[str, str] = {}
+    figures: tuple[Agreement, ...] = ()
 
 
 class Qualification(StrEnum):

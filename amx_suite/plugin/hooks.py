@@ -130,8 +130,8 @@ class RunHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Turn errors of a test's arms into outcomes."""
-        with outcome.errors_end_test(selection.arms_of(item)):
+        """Turn errors of a test's arms into outcomes; keep the figures that it judges."""
+        with outcome.keep_figures(item), outcome.errors_end_test(selection.arms_of(item)):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ __all__ = [
     "end",
     "errors_end_test",
     "keep",
+    "keep_figures",
     "note_peer",
     "one_line",
     "own_outcome",
@@ -21,9 +22,12 @@ __all__ = [
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 from amx_suite.accuracy.known_defects import known_defect
+from amx_suite.accuracy.record import recorded
+from amx_suite.core.agreement import Agreement, worst
 from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary, Sign
@@ -33,6 +37,9 @@ from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS, arm_of, trial_of
 from amx_suite.trial.unproven import why_beyond_ceiling
+
+#: The property with what a test judged, as JSON, because xdist sends plain text only.
+_FIGURES = "amx_figures"
 
 
 # As with pytest's own xfail, the report's outcome stays "skipped", which every file format and
@@ -107,6 +114,18 @@ def errors_end_test(arms: Sequence[Arm]) -> Iterator[None]:
                 verdict, reason, remedy, _ = why_beyond_ceiling(arm, error.what)
                 end(verdict, reason, remedy, strict=False)
         raise
+
+
+@contextmanager
+def keep_figures(item: pytest.Item) -> Iterator[None]:
+    """Note what the test judges, as a property, which junit.xml has too."""
+    with recorded() as found:
+        try:
+            yield
+        finally:
+            if found:
+                figures = msgspec.json.encode(worst(found)).decode()
+                item.user_properties.append((_FIGURES, figures))
 
 
 @contextmanager
@@ -226,7 +245,9 @@ def keep(report: pytest.TestReport, checks: dict[str, Check]) -> None:
     earlier = checks.get(report.nodeid)
     failed = earlier is not None and earlier.outcome is CheckOutcome.FAILED
     if (report.when == "call" or not report.passed) and not failed:
-        noted = {name: str(value) for name, value in report.user_properties if name in set(Sign)}
+        noted = {name: str(value) for name, value in report.user_properties}
+        signs = {name: value for name, value in noted.items() if name in set(Sign)}
+        figures = msgspec.json.decode(noted.get(_FIGURES, "[]"), type=tuple[Agreement, ...])
         checks[report.nodeid] = Check(
-            report.nodeid, _outcome(report), one_line(report), question, noted
+            report.nodeid, _outcome(report), one_line(report), question, signs, figures
         )

@@ -8,6 +8,7 @@ __all__ = [
     "counts_text",
     "question_table",
     "reason_table",
+    "short_id",
     "skip_lines",
 ]
 
@@ -77,7 +78,7 @@ def check_table(checks: Sequence[Check], *, title: str = "") -> Table:
     return Table(
         (Column("check", wraps=True), Column("outcome"), Column("reason", wraps=True)),
         tuple(
-            (_short(check), Text(check.outcome, _STYLES[check.outcome]), check.reason)
+            (short_id(check), Text(check.outcome, _STYLES[check.outcome]), check.reason)
             for check in checks
         ),
         empty="No such check ran.",
@@ -90,7 +91,7 @@ def reason_table(checks: Iterable[Check]) -> Table:
     return Table(
         (Column("reason", wraps=True), Column("checks", align_right=True), Column("for example")),
         tuple(
-            (reason, str(len(found)), "\n".join(map(_short, found[:_MOST_NAMED])))
+            (reason, str(len(found)), "\n".join(map(short_id, found[:_MOST_NAMED])))
             for reason, found in _by_reason(checks)
         ),
         empty="No check was skipped.",
@@ -147,5 +148,6 @@ def _folder(check: Check) -> str:
     return parts[-2] if len(parts) > 1 else ""
 
 
-def _short(check: Check) -> str:
+def short_id(check: Check) -> str:
+    """The check's id without the folder that all have."""
     return re.sub(r"^tests/", "", check.test_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["render_html"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import jinja2
 import msgspec
 
-from amx_suite.core.run import LEVELS, CheckOutcome, Qualification, RunSummary
+from amx_suite.core.run import LEVELS, Check, CheckOutcome, Qualification, RunSummary
 from amx_suite.core.trial import TrialResult
+from amx_suite.report.accuracy import accuracy_text, figure_table
 from amx_suite.report.anonymous import anonymous as without_names
 from amx_suite.report.charts import FAMILY_COLOURS, rounds_chart, speedup_chart, time_chart
 from amx_suite.report.checks import (
@@ -67,9 +68,9 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
             trials=[_trial(trial) for trial in summary.trials],
             whole_machine=whole_machine_tables(summary.whole_machine),
             colours=FAMILY_COLOURS,
-            accuracy=check_table(accuracy),
+            figures=figure_table(accuracy),
             inaccurate=check_table(wrong),
-            accuracy_line=_count(accuracy),
+            accuracy=_accuracy(accuracy),
             left_out=list(_left_out(summary)),
             untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
             all_checks=check_table(summary.checks),
@@ -164,11 +165,12 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
     }
 
 
-def _count(checks: tuple[Any, ...]) -> str:
+def _accuracy(checks: Sequence[Check]) -> str:
+    if not checks:
+        return "No accuracy check ran."
     return (
-        f"{len(checks)} checks of outputs, gradients and losses against their limits: "
-        f"{counts_text(checks)}. "
-        "A reason gives the figure, its limit and the limit's source."
+        f"Checks of outputs, gradients and losses against their limits: {counts_text(checks)}. "
+        f"{accuracy_text(checks)}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ABOUT_SPEED", "render_markdown"]
 
 from amx_suite.core.run import RunSummary
+from amx_suite.report.accuracy import accuracy_text
 from amx_suite.report.checks import counts_text
 from amx_suite.report.closing import duration_text, headline
 from amx_suite.report.findings import findings
@@ -55,6 +56,7 @@ def _run(summary: RunSummary) -> list[str]:
         *summary.host,
         f"level {summary.level}, engines: {', '.join(summary.engines) or 'none available'}",
         f"checks: {counts_text(summary.checks)}",
+        f"accuracy: {accuracy_text(summary.checks)}",
         f"started {summary.started}, took {duration_text(summary)}"
         + " (ended early)" * summary.interrupted,
         *data_lines(summary),

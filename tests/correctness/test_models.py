@@ -12,7 +12,6 @@ import pytest
 
 from amx_suite.accuracy import limits
 from amx_suite.accuracy.judgements import (
-    Agreement,
     cosine_similarity,
     error_ratio,
     exact,
@@ -22,6 +21,7 @@ from amx_suite.accuracy.judgements import (
     signal_to_noise,
     top1,
 )
+from amx_suite.core.agreement import Agreement
 from amx_suite.core.case import Arm, Mode
 from amx_suite.core.precision import Precision
 from amx_suite.plugin.trials import AmxTrial

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from amx_suite.accuracy import limits
 from amx_suite.accuracy.judgements import (
-    Agreement,
     close,
     error_ratio,
     exact,
@@ -29,6 +28,7 @@ from amx_suite.accuracy.judgements import (
     rounded,
     signal_to_noise,
 )
+from amx_suite.core.agreement import Agreement
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
 from amx_suite.engines import ENGINES

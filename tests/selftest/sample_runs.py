@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from amx_suite.core.agreement import Agreement, Threshold
 from amx_suite.core.case import Arm, Mode, Shape, Workload
 from amx_suite.core.evidence import Evidence, Family, Jail, KernelUse
 from amx_suite.core.finding import Finding, Severity
@@ -98,7 +99,21 @@ def empty_trial_result() -> TrialResult:
 
 PASSED = Check("tests/performance/test_speed.py::test_speed[a]", CheckOutcome.PASSED)
 SKIPPED = Check("tests/dispatch/test_b.py::test_b", CheckOutcome.SKIPPED, "level 3 only")
-FAILED = Check("tests/correctness/test_c.py::test_c", CheckOutcome.FAILED, "SQNR 12 dB, not 30")
+LEAST = Threshold(30.0, "ours")
+FAILED = Check(
+    "tests/correctness/test_c.py::test_c",
+    CheckOutcome.FAILED,
+    "SQNR 12 dB, not 30",
+    figures=(Agreement("SQNR", False, 12.0, LEAST, at_least=True, unit="dB"),),
+)
+ACCURATE = Check(
+    "tests/correctness/test_c.py::test_e",
+    CheckOutcome.PASSED,
+    figures=(
+        Agreement("cosine", True, 0.9998, Threshold(0.999, "theirs"), at_least=True),
+        Agreement("SQNR", True, 50.0, LEAST, at_least=True, unit="dB"),
+    ),
+)
 UNDECIDED = Check("tests/performance/test_d.py::test_d", CheckOutcome.INCONCLUSIVE, "too noisy")
 
 

@@ -1,12 +1,16 @@
 """Each judgement passes what is right and fails what is known to be wrong."""
 
+import functools
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
 from amx_suite.accuracy import judgements as judge
 from amx_suite.accuracy import limits
+from amx_suite.accuracy.record import recorded
+from amx_suite.core.agreement import Agreement
 from amx_suite.core.precision import Precision
 
 pytestmark = pytest.mark.selftest
@@ -63,6 +67,12 @@ JUDGEMENTS = {
     "same": (NEAR, lambda x: judge.same(x, PEER, REFERENCE)),
     "cosine": (NEAR, lambda x: judge.cosine_similarity(x, REFERENCE, BF16.outputs_cosine)),
 }
+#: Calls of the others, for what holds of all.
+OTHERS = {
+    "top1": lambda: judge.top1(SCORES, SCORES, error=0.1),
+    "loss gap": lambda: judge.loss_gap(REFERENCE, REFERENCE),
+    "nan contained": lambda: judge.nan_contained(REFERENCE, ()),
+}
 #: The cosine is blind to scale, and one element of 800 does not turn the whole.
 BLIND = {("cosine", "scaled"), ("cosine", "flipped element")}
 
@@ -84,6 +94,27 @@ def test_known_faults_are_caught(name, fault):
     assert not agreement.passed, agreement.sentence
 
 
+def test_every_judgement_is_recorded():
+    calls = [functools.partial(judgement, right) for right, judgement in JUDGEMENTS.values()]
+    calls += OTHERS.values()
+    public = [vars(judge)[name].__annotations__["return"] for name in judge.__all__]
+    assert len(calls) == sum("Agreement" in returned for returned in public), "each has a call"
+    with recorded() as all_of_them:
+        for call in calls:
+            with recorded() as found:
+                agreement = call()
+            assert found == [agreement]
+            assert msgspec.json.decode(msgspec.json.encode(found), type=list[Agreement]) == found
+    assert all_of_them == [], "an inner record is one of its own"
+
+
+def test_equal_results_have_no_error():
+    agreement = judge.signal_to_noise(REFERENCE, REFERENCE, BF16.outputs_sqnr_db)
+    assert (agreement.passed, agreement.figure) == (True, None), "no file can hold infinity"
+    assert agreement.share_of_allowed == 0
+    assert "no error at all" in agreement.sentence
+
+
 @pytest.mark.parametrize("fault", ["NaN", "zeros", "empty"])
 def test_a_broken_reference_excuses_nothing(fault):
     broken, peer = FAULTS[fault](REFERENCE), FAULTS[fault](PEER)
@@ -93,7 +124,8 @@ def test_a_broken_reference_excuses_nothing(fault):
     assert not judge.same(NEAR, peer, REFERENCE).passed
     agreement = judge.exact(broken, broken)
     assert not agreement.passed
-    assert math.isnan(agreement.figure)
+    assert agreement.figure is None
+    assert agreement.figure_text == agreement.note, "why there is none"
 
 
 def test_one_bad_item_is_not_averaged_away():
@@ -188,5 +220,5 @@ def test_nan_must_stay_in_its_row():
 
 def test_a_sentence_has_figure_limit_and_source():
     text = judge.signal_to_noise(REFERENCE * 1.1, REFERENCE, BF16.outputs_sqnr_db).sentence
-    assert "fails with 20 against 30" in text
+    assert "fails with 20 dB against at least 30 dB (" in text
     assert BF16.outputs_sqnr_db.source in text

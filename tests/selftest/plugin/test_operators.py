@@ -1,5 +1,7 @@
 """Operator tests on a fake machine: right and wrong numbers, with and without kernels on AMX."""
 
+import html
+import json
 import re
 from pathlib import Path
 
@@ -24,10 +26,18 @@ def run(run_suite, tmp_path):
     return run
 
 
-def test_kernel_on_amx_passes(run):
+def figures(folder):
+    """What the one test judged, from junit.xml."""
+    (text,) = re.findall(r'name="amx_figures" value="(.+?)"', (folder / "junit.xml").read_text())
+    return json.loads(html.unescape(text))
+
+
+def test_right_numbers_on_amx_pass_with_figures(run, tmp_path):
     done = run(kernel=AMX)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
+    (found,) = figures(tmp_path)
+    assert (found["measure"], found["figure"], found["passed"]) == ("elements that differ", 0, True)
 
 
 @pytest.mark.parametrize("kernel", ["", MKL])
@@ -60,3 +70,6 @@ def test_wrong_numbers_fail_and_leave_sign(run, tmp_path, kernel, wrong, sign):
         r'name="amx_without_amx" value="(\w+)"', (tmp_path / "junit.xml").read_text()
     )
     assert set(found) == {sign}
+    (figure,) = figures(tmp_path)
+    assert figure["figure"] > 0, "that of the run with AMX, which failed"
+    assert not figure["passed"]

@@ -94,6 +94,8 @@ def test_page_says_what_was_found(whole: str) -> None:
         "Tile permission: granted to 1 of 1 arms with AMX, and to 0 of 2 arms without",
         "4.00x [4.00, 4.00]",
         ">= 2.39 PASS",
+        "0 of 1 figures within their limits",
+        "SQNR 12 dB at least 30 dB 794% ours",
         "AMX 99%",
         "convolution brgconv:avx512_core_amx",
         "level 3 only 1 dispatch/test_b.py::test_b",

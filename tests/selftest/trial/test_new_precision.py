@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from amx_suite.accuracy.limits import TOLERANCES, Rounding, Threshold, Tolerances
+from amx_suite.accuracy.limits import TOLERANCES, Rounding, Tolerances
+from amx_suite.core.agreement import Threshold
 from amx_suite.core.case import Mode
 from amx_suite.core.gate import Versus
 from amx_suite.core.isa import AMX_FLAGS, ISA_SPECS, Isa, IsaSpec
