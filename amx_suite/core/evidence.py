@@ -32,6 +32,13 @@ class Family(StrEnum):
     REFERENCE = "reference"
     UNNAMED = "unnamed"
 
+    @property
+    def isa(self) -> str:
+        """``AMX``, ``AVX-512``, or ``other``, where also belongs what the log does not tell."""
+        if self is Family.AMX:
+            return "AMX"
+        return "AVX-512" if self.startswith("avx512") else "other"
+
 
 class KernelUse(msgspec.Struct, frozen=True):
     """Executions of one primitive kind on one implementation: count and total milliseconds.

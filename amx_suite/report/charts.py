@@ -27,7 +27,7 @@ from amx_suite.core.evidence import Family
 from amx_suite.core.measurement import Measurement
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
-from amx_suite.report.explain import REORDERS, UNSEEN, time_shares
+from amx_suite.report.explain import UNSEEN, time_shares, time_text
 from amx_suite.report.rows import Comparison, comparisons, speedup_text
 
 #: Pixels; of a row of bars, and of the axis below the last row.
@@ -37,32 +37,16 @@ _EDGE = 14
 _INK, _SOFT, _GRID = "#1f2933", "#52606d", "#d9dfe5"
 _BLUE, _RED = "#2b5f8f", "#a3372b"
 _SMALL = 10.0
+#: A smaller share of the time is not drawn.
+_LEAST_SHARE = 0.005
 #: So many small letters fit into the width.
 _MOST_LETTERS = 60
 
-#: The colour of each family of kernels, and of the time outside of them.
-FAMILY_COLOURS: dict[str, str] = {
-    Family.AMX: _BLUE,
-    Family.AVX512_FP16: "#7a9e52",
-    Family.AVX512_BF16: "#b5803c",
-    Family.AVX512_VNNI: "#8a6aa3",
-    Family.AVX512: "#b0646b",
-    Family.AVX2: "#5f9a98",
-    Family.REFERENCE: "#6b5b4a",
-    Family.UNNAMED: "#97a1ac",
-    REORDERS: "#c9b458",
-    UNSEEN: "#e4e8ec",
-}
-#: Lines only: dots and circles make a chart ten times as large.
-_HATCHES: dict[str, str] = {
-    Family.AVX512_FP16: "+++",
-    Family.AVX512_BF16: "////",
-    Family.AVX512_VNNI: "\\\\\\\\",
-    Family.AVX512: "xxx",
-    Family.AVX2: "----",
-    Family.REFERENCE: "//||",
-    REORDERS: "||||",
-}
+#: By ``Family.isa``; the empty one is of time in no kernel.
+_ISA_COLOURS = {"AMX": _BLUE, "AVX-512": "#b5803c", "other": "#8b97a3", "": "#e4e8ec"}
+_HATCHES = {"AVX-512": "////"}
+#: The colour of each family of kernels.
+FAMILY_COLOURS: dict[str, str] = {family: _ISA_COLOURS[family.isa] for family in Family}
 
 #: Of a speedup, by the verdict on its gate; None where it has no gate.
 _BARS: dict[Verdict | None, str] = {
@@ -124,33 +108,40 @@ def speedup_chart(trial: TrialResult) -> Chart | None:
 
 
 def time_chart(trial: TrialResult) -> Chart | None:
-    """Where each arm's evidence step went, by family of kernels; None if no step was timed."""
+    """The operations that took each arm's evidence step; None if no step was timed."""
     arms = []
     for facts in trial.measurement.arms:
-        if facts.evidence is not None and facts.evidence.step_milliseconds > 0:
-            shares = time_shares(facts.evidence) or {UNSEEN: 1.0}
-            largest = sorted(shares.items(), key=lambda item: -item[1])
-            seen = [(where, share) for where, share in largest if share >= 0.005]
-            arms.append((facts.case.arm, f"{facts.evidence.step_milliseconds:.1f} ms", seen))
+        evidence = facts.evidence
+        if evidence is not None and evidence.step_milliseconds > 0:
+            shares = time_shares(evidence) or {UNSEEN: 1.0}
+            seen = [
+                (f"{' '.join(where).strip()} {share:.0%}", where[1], share)
+                for where, share in shares.items()
+                if share >= _LEAST_SHARE
+            ]
+            arms.append((facts.case.arm, time_text(evidence), seen))
     if not arms:
         return None
     with _figure(trial, "time", len(arms)) as (figure, axes):
-        for index, (arm, step, seen) in enumerate(arms):
-            _label(axes, index, arm, step, _fitting([f"{w} {s:.0%}" for w, s in seen]))
-            lefts = [0.0, *accumulate(share for _, share in seen)]
-            for (where, share), left in zip(seen, lefts, strict=False):
-                _bar(axes, index, left, share, FAMILY_COLOURS[where], _HATCHES.get(where, ""))
+        for index, (arm, whole, seen) in enumerate(arms):
+            _label(axes, index, arm, whole, _fitting([words for words, _, _ in seen]))
+            lefts = [0.0, *accumulate(share for _, _, share in seen)]
+            for (_, isa, share), left in zip(seen, lefts, strict=False):
+                _bar(axes, index, left, share, _ISA_COLOURS[isa], _HATCHES.get(isa, ""))
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
         svg = _svg(figure)
     return Chart(
         svg,
         "Where the time went",
-        "Shares of the step in which the kernel log was on, by family of kernels, the largest "
-        "first. Unseen is time in no logged kernel: Python, and libraries that log nothing.",
+        "Operations of the step in which the kernel log was on, the largest first: blue on AMX, "
+        "brown and hatched on AVX-512, grey on others or not told by the log. Shares are of the "
+        "step, or of all logged times where these add up to more, as products that run side by "
+        "side are logged with too long times. Unseen, the palest, is time in no logged kernel: "
+        "Python, and libraries that log nothing.",
         "; ".join(
-            f"{arm}, {step}: " + ", ".join(f"{where} {share:.0%}" for where, share in seen)
-            for arm, step, seen in arms
+            f"{arm}, {whole}: " + ", ".join(words for words, _, _ in seen)
+            for arm, whole, seen in arms
         ),
     )
 

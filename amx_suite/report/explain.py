@@ -1,13 +1,15 @@
 """Where an arm's time went, for gates that were missed or passed by little.
 
 All shares are of the evidence step's wall time. The kernel log is on in that step, so overheads
-weigh a little more in it than in a timed step.
+weigh a little more in it than in a timed step. Products that are logged within a parallel region
+have inflated times. Where the logged times add up to more than the step, shares are of their sum.
 """
 
 from __future__ import annotations
 
-__all__ = ["REORDERS", "UNSEEN", "explained", "largest_kernels", "time_shares"]
+__all__ = ["UNSEEN", "explained", "largest_kernels", "time_shares", "time_text"]
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import zip_longest
 
@@ -20,8 +22,8 @@ _NEAR = 1.10
 _KERNELS_SHOWN = 5
 _ON_AMX = "on AMX kernels"
 
-#: Where time may go besides the families of kernels.
-REORDERS, UNSEEN = "reorders", "unseen"
+#: The operation and ISA of time in no logged kernel.
+UNSEEN = ("unseen", "")
 
 
 def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]]:
@@ -60,35 +62,41 @@ def _where(evidence: Evidence) -> str:
     return ", ".join(shares) or "no primitive was logged, all of its time is unseen"
 
 
-def time_shares(evidence: Evidence) -> dict[str, float]:
-    """Shares of the step by family of kernels, then ``REORDERS`` and ``UNSEEN``; they add up to 1.
+def time_shares(evidence: Evidence) -> dict[tuple[str, str], float]:
+    """Shares of the step by operation and ``Family.isa``, the largest first, ``UNSEEN`` among them.
 
-    None if the step was not timed or nothing was logged.
+    They add up to 1. Empty if the step was not timed or nothing was logged.
     """
-    spent = {**dict.fromkeys(map(str, Family), 0.0), REORDERS: 0.0}
+    spent: dict[tuple[str, str], float] = defaultdict(float)
     for use in evidence.primitives:
-        spent[REORDERS if use.kind == "reorder" else use.family] += use.milliseconds
+        spent[use.kind, use.family.isa] += use.milliseconds
     logged = sum(spent.values())
     if evidence.step_milliseconds <= 0 or logged <= 0:
         return {}
-    # Primitives that run at the same time can add up to more than the step.
     whole = max(evidence.step_milliseconds, logged)
     spent[UNSEEN] = whole - logged
-    return {where: milliseconds / whole for where, milliseconds in spent.items()}
+    largest_first = sorted(spent.items(), key=lambda item: -item[1])
+    return {where: milliseconds / whole for where, milliseconds in largest_first}
+
+
+def time_text(evidence: Evidence) -> str:
+    """What an arm's shares are shares of, such as ``of 54.7 ms``."""
+    step, logged = evidence.step_milliseconds, sum(u.milliseconds for u in evidence.primitives)
+    return f"of {step:.1f} ms" if logged <= step else f"of {logged:.1f} ms logged in {step:.1f} ms"
 
 
 def _shares(evidence: Evidence) -> dict[str, float]:
-    """The same with the families without AMX as one; in the words of the lines."""
-    shares = time_shares(evidence)
-    if not shares:
-        return {}
-    amx, reorders, unseen = (shares[where] for where in (Family.AMX, REORDERS, UNSEEN))
-    return {
-        _ON_AMX: amx,
-        "on other kernels": max(0.0, 1.0 - amx - reorders - unseen),
-        "in reorders": reorders,
-        "unseen": unseen,
-    }
+    """The same in the words of the lines: by AMX, other kernels, reorders and unseen."""
+    shares = {_ON_AMX: 0.0, "on other kernels": 0.0, "in reorders": 0.0, "unseen": 0.0}
+    found = time_shares(evidence)
+    for (operation, isa), share in found.items():
+        if (operation, isa) == UNSEEN:
+            shares["unseen"] += share
+        elif operation == "reorder":
+            shares["in reorders"] += share
+        else:
+            shares[_ON_AMX if isa == Family.AMX.isa else "on other kernels"] += share
+    return shares if found else {}
 
 
 def _limit(result: GateResult, amx: float) -> str:

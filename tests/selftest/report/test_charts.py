@@ -13,7 +13,6 @@ from amx_suite.core.gate import Versus
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
 from amx_suite.report.charts import FAMILY_COLOURS, rounds_chart, speedup_chart, time_chart
-from amx_suite.report.explain import REORDERS, UNSEEN
 
 pytestmark = pytest.mark.selftest
 
@@ -78,23 +77,35 @@ def test_numbers_that_are_none_are_left_out() -> None:
     assert "minimum nan" in svg_of(runs.trial_result(msgspec.structs.replace(result, gate=gate)))
 
 
-def test_time_names_its_families() -> None:
+def test_time_names_operations_and_their_isa() -> None:
     kernels = (
         KernelUse("convolution", "brgconv:avx512_core_amx", Family.AMX, 50, 60.0),
         KernelUse("reorder", "jit:uni", Family.UNNAMED, 9, 15.0),
+        KernelUse("matmul", "brg_matmul:avx512_core_vnni", Family.AVX512_VNNI, 3, 4.0),
+        KernelUse("matmul", "brg_matmul:avx512_core", Family.AVX512, 3, 1.0),
     )
     timed = msgspec.structs.replace(runs.AMX_EVIDENCE, kernels=kernels, step_milliseconds=100.0)
     silent = msgspec.structs.replace(timed, kernels=())
     arms = (runs.arm(runs.FP32, silent), runs.arm(runs.AMX, timed))
     chart = time_chart(runs.measured(runs.trial_result(), arms=arms))
     assert chart is not None
-    assert "amx 60%, unseen 25%, reorders 15%" in chart.svg
-    assert "fp32@no_amx, 100.0 ms: unseen 100%" in chart.words
+    assert "convolution AMX 60%, unseen 20%, reorder other 15%, ..." in chart.svg
+    assert "matmul AVX-512 5%" in chart.words
+    assert "fp32@no_amx, of 100.0 ms: unseen 100%" in chart.words
     assert time_chart(runs.trial_result()) is None, "its evidence steps were not timed"
 
 
-def test_each_family_has_a_colour() -> None:
-    assert {*map(str, Family), REORDERS, UNSEEN} == set(FAMILY_COLOURS)
+def test_inflated_times_are_shares_of_their_sum() -> None:
+    many = KernelUse("matmul", "brg_matmul:avx512_core_amx", Family.AMX, 4608, 150.0)
+    timed = msgspec.structs.replace(runs.AMX_EVIDENCE, kernels=(many,), step_milliseconds=100.0)
+    chart = time_chart(runs.measured(runs.trial_result(), arms=(runs.arm(runs.AMX, timed),)))
+    assert chart is not None
+    assert chart.words == "bf16@amx, of 150.0 ms logged in 100.0 ms: matmul AMX 100%"
+
+
+def test_amx_has_a_colour_of_its_own() -> None:
+    same = [family for family in Family if FAMILY_COLOURS[family] == FAMILY_COLOURS[Family.AMX]]
+    assert same == [Family.AMX]
 
 
 def test_disturbed_slices_have_marks_of_their_own() -> None:

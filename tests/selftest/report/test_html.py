@@ -115,7 +115,7 @@ def test_charts_say_the_same_in_words(whole: str) -> None:
     ]
     assert "bf16@amx over fp32@no_amx: 4.00x [4.00, 4.00], minimum 2.39, PASS" in words[0]
     assert "bf16@amx over bf16@avx512_bf16: 5.00x [5.00, 5.00], minimum 2.39, INCONC" in words[0]
-    assert "bf16@amx, 250.0 ms: amx 80%, unseen 20%" in words[1]
+    assert "bf16@amx, of 250.0 ms: convolution AMX 80%, unseen 20%" in words[1]
     assert "9 rounds with 27 quiet and 1 disturbed slices" in words[2]
 
 
