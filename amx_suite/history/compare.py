@@ -16,6 +16,11 @@ from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import ResultsFileError
 from amx_suite.history.change import Change, Spread, change_between, spread_between, verdict_on
 from amx_suite.history.store import RatioRow, StoredRun, same_run
+from amx_suite.history.throughput import (
+    ThroughputChange,
+    throughput_changes,
+    throughput_differences,
+)
 from amx_suite.trial.decide import LEAST_ROUNDS
 from amx_suite.trial.interval import CONFIDENCE
 
@@ -60,7 +65,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     ``margin`` is the share that a change must exceed to be worse or better; ``spread`` is that
     between launches. ``notes`` are sentences on differences that were allowed and on gates that
-    only the new run has.
+    only the new run has. ``throughput`` is of the whole machine, and decides nothing.
     """
 
     bases: tuple[Run, ...]
@@ -70,6 +75,7 @@ class Comparison(msgspec.Struct, frozen=True):
     spread: Spread
     gates: tuple[GateChange, ...]
     notes: tuple[str, ...]
+    throughput: tuple[ThroughputChange, ...] = ()
     schema_version: int = _SCHEMA_VERSION
 
     @property
@@ -102,6 +108,7 @@ def compare(
         for key in itertools.chain.from_iterable(of_bases)
     }
     found = [difference for rows in gates.values() for difference in _differences(rows)]
+    found += throughput_differences(bases, new)
     notes = [*admit(found, across, option="--across", remedy="name runs that have this in common")]
     notes += [
         f"{base.path} is later than the new run: {base.summary.started}"
@@ -122,6 +129,7 @@ def compare(
         spread=spread,
         gates=tuple(_gate_change(rows, runs, spread, margin) for rows in gates.values()),
         notes=tuple(notes),
+        throughput=tuple(throughput_changes(bases, new)),
     )
 
 

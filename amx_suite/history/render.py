@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["render_markdown", "render_terminal"]
 
 from collections import Counter
+from collections.abc import Iterator
 
 from rich.text import Text
 
@@ -25,6 +26,7 @@ _LEGEND = (
     "Worse and better: the interval excludes no change, and the change exceeds the margin. "
     "Unchanged: it excludes every change of twice the margin."
 )
+_CHANGED = (Column("new"), Column("change"))
 _ANSWERS = {0: "NOTHING GOT WORSE", 1: "WORSE", 4: "INCONCLUSIVE"}
 
 
@@ -33,7 +35,7 @@ def render_terminal(comparison: Comparison, *, width: int, colour: bool = False)
     lines = [
         *_facts(comparison),
         "",
-        _table(comparison).terminal(width=width, colour=colour),
+        *(table.terminal(width=width, colour=colour) for table in _tables(comparison)),
         *_remarks(comparison),
         f"amx-suite: {_answer(comparison)}",
     ]
@@ -46,7 +48,7 @@ def render_markdown(comparison: Comparison) -> str:
         "# Intel AMX conformance: what changed",
         f"**{plain(_answer(comparison))}**",
         bullets(_facts(comparison)),
-        _table(comparison).markdown(),
+        *(table.markdown() for table in _tables(comparison)),
         bullets(_remarks(comparison)),
         _LEGEND,
     ]
@@ -59,18 +61,36 @@ def _answer(comparison: Comparison) -> str:
     return f"{_ANSWERS[comparison.exit_code]}: {counts or 'no base run has a gate'}"
 
 
-def _table(comparison: Comparison) -> Table:
+def _tables(comparison: Comparison) -> Iterator[Table]:
+    """The gates, then the throughput of the whole machine where there is any."""
     count = len(comparison.bases)
+    base = Column("base" if count == 1 else f"base, mean of {count}")
     columns = (
         Column("gate", wraps=True),
-        Column("base" if count == 1 else f"base, mean of {count}"),
+        base,
         Column("new"),
         Column("change", wraps=True),
         Column("rounds", wraps=True),
         Column("verdict"),
     )
     rows = tuple(map(_row, comparison.gates))
-    return Table(columns, rows, empty="No base run has a measured gate.")
+    yield Table(columns, rows, empty="No base run has a measured gate.")
+    if comparison.throughput:
+        yield Table(
+            (Column("case", wraps=True), Column("instances", wraps=True), base, *_CHANGED),
+            tuple(
+                (
+                    each.case,
+                    each.layout,
+                    f"{each.base:.1f} {each.unit}/s",
+                    f"{each.new:.1f} {each.unit}/s",
+                    f"{each.new / each.base - 1:+.1%}",
+                )
+                for each in comparison.throughput
+            ),
+            empty="",
+            title="Throughput of the whole machine, which no gate judges",
+        )
 
 
 def _row(gate: GateChange) -> tuple[str | Text, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CaseRow", "LevelRow", "Listing", "listing"]
+__all__ = ["CaseRow", "LevelRow", "Listing", "WholeMachineRow", "listing"]
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,6 +16,7 @@ from amx_suite.engines.base import Engine
 from amx_suite.report.table import Column, Table
 from amx_suite.trial.decide import gates_of
 from amx_suite.trial.design_time import DesignTime
+from amx_suite.trial.whole_machine import latency_case, whole_machine_cases
 from amx_suite.workloads.base import ModelWorkload
 
 #: More columns than any table has.
@@ -38,6 +39,18 @@ class CaseRow(msgspec.Struct, frozen=True):
     engine_unavailable: str | None
 
 
+class WholeMachineRow(msgspec.Struct, frozen=True):
+    """A case that level 4 runs on all cores at once, and for latency on one instance.
+
+    ``name`` is what its tests have in brackets; the others are shapes. No gate judges it.
+    """
+
+    name: str
+    isa: Isa
+    throughput: str
+    latency: str
+
+
 class LevelRow(msgspec.Struct, frozen=True):
     """How long a level takes by design with one engine, on this number of cores."""
 
@@ -48,7 +61,7 @@ class LevelRow(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """All cases and gates, and the design times of all levels.
+    """All cases and gates, those of the whole machine, and the design times of all levels.
 
     ``idle_gates`` are the ids of gates that judge no case, as after a slip in a shape, and
     ``gates_elsewhere`` those of gates for other CPUs than this machine's. ``lacks``
@@ -57,6 +70,7 @@ class Listing(msgspec.Struct, frozen=True):
     """
 
     cases: tuple[CaseRow, ...]
+    whole_machine: tuple[WholeMachineRow, ...]
     gates: tuple[Gate, ...]
     idle_gates: tuple[str, ...]
     gates_elsewhere: tuple[str, ...]
@@ -68,7 +82,7 @@ class Listing(msgspec.Struct, frozen=True):
 
         However narrow the terminal is, ids are not folded: they are there to be copied.
         """
-        table = Table(
+        cases = Table(
             (
                 Column("level", align_right=True),
                 Column("run case"),
@@ -80,6 +94,16 @@ class Listing(msgspec.Struct, frozen=True):
                 for case in self.cases
             ),
             empty="There is no run case.",
+        )
+        whole_machine = Table(
+            (
+                Column("case on the whole machine (level 4)"),
+                Column("throughput"),
+                Column("latency"),
+                Column("needs"),
+            ),
+            tuple((row.name, row.throughput, row.latency, row.isa) for row in self.whole_machine),
+            empty="There is no case of the whole machine.",
         )
         flags = {case.isa: ", ".join(case.cpu_flags) for case in self.cases}
         reasons = {case.engine: case.engine_unavailable for case in self.cases}
@@ -97,7 +121,8 @@ class Listing(msgspec.Struct, frozen=True):
                 for row in self.levels
             ),
         ]
-        return table.terminal(width=_NO_LIMIT) + "".join(f"{line}\n" for line in lines)
+        tables = (table.terminal(width=_NO_LIMIT) for table in (cases, whole_machine))
+        return "".join([*tables, *(f"{line}\n" for line in lines)])
 
 
 def listing(
@@ -154,6 +179,11 @@ def listing(
         for case in trial.arms
         if (case.engine, case.workload.mode, case.precision) not in lacked
     ]
+    whole_machine = [
+        WholeMachineRow(case.name, case.isa, str(case.shape), str(latency_case(case).shape))
+        for case in whole_machine_cases(trial for _, trial in trials)
+        if (case.engine, case.workload.mode, case.precision) not in lacked
+    ]
     idle = [
         gate.id
         for gate in here
@@ -170,5 +200,12 @@ def listing(
         for (name, mode, precision), reason in lacked.items()
     ]
     cases.sort(key=lambda case: case.level)
-    elsewhere = tuple(gate.id for gate in gates if gate not in fitting)
-    return Listing(tuple(cases), tuple(gates), tuple(idle), elsewhere, tuple(lacks), tuple(levels))
+    return Listing(
+        cases=tuple(cases),
+        whole_machine=tuple(whole_machine),
+        gates=tuple(gates),
+        idle_gates=tuple(idle),
+        gates_elsewhere=tuple(gate.id for gate in gates if gate not in fitting),
+        lacks=tuple(lacks),
+        levels=tuple(levels),
+    )

@@ -75,6 +75,19 @@ def test_list_has_every_case_and_gate(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(listing["gates"]) == len(load_gates(None))
 
 
+def test_list_has_cases_of_whole_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--cores", "1", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in listing["whole_machine"]}
+    amx = rows["resnet50-inference-bf16-amx-ipex"]
+    assert (amx["throughput"], amx["latency"]) == ("b64x224", "b1x224")
+    assert "bert-inference-int8-avx512_vnni-ipex" in rows
+    assert not [name for name in rows if "fp32" in name or "training" in name or "gemm" in name]
+    assert cli.main(["list", "--cores", "1"]) == 0
+    shown = "resnet50-inference-bf16-amx-ipex b64x224 b1x224 amx_bf16"
+    assert shown in " ".join(capsys.readouterr().out.split())
+
+
 def test_list_folds_no_id_on_narrow_terminals(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,10 @@ import sample_runs as runs
 import stored_runs
 
 from amx_suite.core.conditions import CONDITIONS
+from amx_suite.core.instance import Instance
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Verdict
+from amx_suite.core.whole_machine import InstanceRate, Throughput
 from amx_suite.errors import ResultsFileError
 from amx_suite.history import compare as history
 from amx_suite.history.change import Change
@@ -218,6 +220,43 @@ def test_runs_of_several_engines_need_one_in_common(run, base):
     found = compare(base, both(run("new", noise(2)), inductor))
     assert (only(found).change, only(found).new_rounds) == (Change.UNCHANGED, 12)
     assert found.notes == (f"only the new run has {inductor.rows[0].name}",)
+
+
+def throughput(scale=1.0, **changes):
+    instances = tuple(
+        InstanceRate(Instance((n,)), 100.0 * scale, 600, runs.AMX_EVIDENCE) for n in range(4)
+    )
+    found = Throughput(runs.AMX, "on all cores", "images", 600.0, (400.0,) * 10, instances)
+    return msgspec.structs.replace(found, **changes)
+
+
+def with_throughput(run, *found, **more):
+    summary = msgspec.structs.replace(run.summary, whole_machine=found, **more)
+    return msgspec.structs.replace(run, summary=summary)
+
+
+def test_whole_machine_is_shown_not_judged(run, bases):
+    earlier = [with_throughput(base, throughput(1.0 + 0.1 * n)) for n, base in enumerate(bases)]
+    new = with_throughput(run("new", noise(3)), throughput(0.5), throughput(layout="other"))
+    found = compare(*earlier[:2], bases[2], new)
+    (one,) = found.throughput
+    assert one.base == pytest.approx(400.0 * math.sqrt(1.1)), "of the base runs that have it"
+    assert one.new == 200.0
+    assert found.exit_code == 0, "half as fast, and no gate judges it"
+    row = "resnet50-inference-bf16-amx-ipex b16x224 4 x 2 cores, on all cores"
+    for text in (render_terminal(found, width=200), render_markdown(found).replace("|", " ")):
+        assert f"{row} 419.5 images/s 200.0 images/s -52.3%" in " ".join(text.split())
+    assert "whole machine" not in render_terminal(compare(*bases, new), width=200)
+
+
+def test_throughput_of_another_machine_is_refused(run, bases):
+    base = with_throughput(bases[0], throughput(), machine={"kernel": "6.1"})
+    new = with_throughput(run("new", noise(3)), throughput(), machine={"kernel": "7.0"})
+    with pytest.raises(ResultsFileError, match="--across machine"):
+        compare(base, new)
+    assert compare(base, new, across=["machine"]).throughput
+    other = with_throughput(new, throughput(layout="other"), machine={"kernel": "7.0"})
+    assert not compare(base, other).throughput
 
 
 def test_answer_is_the_last_line(run, base):
