@@ -70,6 +70,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     #: Time in which some task, or all of them, waited: ``cpu some``, ``memory full``, ...
     pressure_seconds: dict[str, float] | None = None
     nmis: int | None = None
+    #: System management interrupts since the suite's first reading.
+    smis: int | None = None
 
     unreadable: tuple[str, ...] = ()
 

@@ -332,6 +332,13 @@ _RULES = (
         "stop `perf` and other profilers, and run it again",
     ),
     _Rule(
+        Severity.WARNING,
+        _during("smis", "system management interrupts"),
+        "the firmware stopped all CPUs meanwhile",
+        "switch off in the firmware what makes them (USB legacy support, power capping, polling of "
+        "memory errors), and run it again",
+    ),
+    _Rule(
         Severity.NOTE,
         _earlier_corrections,
         "they were corrected, but a module that makes many of them begins to fail",

@@ -3,9 +3,8 @@
 The suite reads it before the first test and after the last one, never while something is timed.
 Sources: Linux Documentation, ABI/testing/sysfs-devices-edac, admin-guide/pm/intel_pstate.rst and
 cpufreq.rst, admin-guide/thermal/intel_thermal_throttle.rst, accounting/psi.rst,
-power/powercap/powercap.rst, filesystems/proc.rst.
-
-Not read: SMI counts, which need a perf event (``perf stat -a -e msr/smi/``).
+power/powercap/powercap.rst, filesystems/proc.rst,
+ABI/testing/sysfs-bus-event_source-devices-events.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 
 from amx_suite.core.health import Health, Identity
 from amx_suite.host.limits import throttled_seconds
+from amx_suite.host.perf import count_events
 from amx_suite.host.topology import text_of
 
 #: /proc/stat counts in USER_HZ, which is 100 on every x86 kernel (proc_stat(5)).
@@ -34,7 +34,8 @@ Texts = Mapping[str, str]
 class _Source(NamedTuple):
     """Where a field is: what a person calls it, patterns of paths, and how to read their texts.
 
-    ``parse`` gets the texts of at least one file; None or an empty dict means not there.
+    ``parse`` gets the texts of at least one file; None or an empty dict means not there, OSError
+    that the kernel refuses it.
     """
 
     label: str
@@ -178,9 +179,19 @@ def _joules(leaf: str) -> Callable[[Texts], dict[str, float]]:
     return parse
 
 
+def _smis(texts: Texts) -> int | None:
+    """The count since the first reading, on one CPU, since an SMI stops all of them at once."""
+    found = {Path(path).name: text for path, text in texts.items()}
+    config = re.fullmatch(r"event=(0x[0-9a-f]+)", found.get("smi", ""))
+    if config is None or not found.get("type", "").isdecimal():
+        return None
+    return count_events(int(found["type"]), int(config[1], 16))
+
+
 _CPU = "sys/devices/system/cpu"
 _EDAC = "sys/devices/system/edac/mc/mc[0-9]*"
 _THROTTLE = f"{_CPU}/cpu[0-9]*/thermal_throttle"
+_MSR = "sys/bus/event_source/devices/msr"
 _RAPL = "sys/class/powercap/intel-rapl:[0-9]*"
 #: Long term, short term and peak.
 _RAPL_LIMITS = 3
@@ -249,6 +260,7 @@ _SOURCES = {
     "steal_seconds": _Source("CPU times", ("proc/stat",), _cpu_times(7)),
     "pressure_seconds": _Source("pressure (PSI)", ("proc/pressure/*",), _pressure),
     "nmis": _Source("non-maskable interrupts", ("proc/interrupts",), _interrupts("NMI")),
+    "smis": _Source("system management interrupts", (f"{_MSR}/type", f"{_MSR}/events/smi"), _smis),
 }
 
 #: What a person calls each field.
@@ -279,7 +291,11 @@ def read_health(root: Path = Path("/")) -> Health:
     for name, source in _SOURCES.items():
         paths = [path for pattern in source.patterns for path in paths_of(pattern)]
         texts = {path: text for path in paths if (text := read(path))}
-        value = source.parse(texts) if texts else None
+        try:
+            value = source.parse(texts) if texts else None
+        except OSError:
+            unreadable.append(name)
+            continue
         if value is not None and value != {}:
             found[name] = value
         elif any(_is_closed(root / path) for path in paths if path not in texts):

@@ -7,18 +7,25 @@ with two packages of two CPUs, nearly everything readable and nothing wrong.
 
 from __future__ import annotations
 
-__all__ = ["guest", "later", "server", "write"]
+__all__ = ["SMIS", "guest", "later", "server", "write"]
 
 import json
 from pathlib import Path
+from unittest import mock
 
 from amx_suite.core.health import Health
+from amx_suite.host import snapshot
 from amx_suite.host.snapshot import read_health
+from amx_suite.host.topology import text_of
 
 Tree = dict[str, str]
 
+#: Stands in for the kernel's count of SMIs, which is in no file.
+SMIS = "smis"
+
 _GUEST = Path(__file__).with_name("host") / "health" / "guest.json"
 _CPU = "sys/devices/system/cpu"
+_MSR = "sys/bus/event_source/devices/msr"
 _INTERRUPTS = """\
             CPU0       CPU1       CPU2       CPU3
    8:          0          0          1          0  IR-IO-APIC    8-edge      rtc0
@@ -65,6 +72,8 @@ def server() -> Tree:
         f"{_CPU}/cpu0/cpuidle/state1/name": "C1",
         f"{_CPU}/cpu0/cpuidle/state1/disable": "0",
         f"{_CPU}/cpufreq/policy0/energy_performance_preference": "performance",
+        f"{_MSR}/type": "10",
+        f"{_MSR}/events/smi": "event=0x04",
         "sys/class/dmi/id/bios_version": "1.2.3",
         "sys/class/dmi/id/bios_date": "05/17/2026",
         "sys/class/dmi/id/sys_vendor": "Maker",
@@ -133,4 +142,6 @@ def write(root: Path, tree: Tree) -> Health:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return read_health(root)
+    count = text_of(root / SMIS)
+    with mock.patch.object(snapshot, "count_events", return_value=int(count or 0)):
+        return read_health(root)

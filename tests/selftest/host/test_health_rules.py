@@ -87,6 +87,11 @@ STANDING = {
 
 #: What differs after the run from a run with no finding.
 DURING = {
+    "SMIs": (
+        {trees.SMIS: "3"},
+        Severity.WARNING,
+        "system management interrupts during the run (3): the firmware stopped all CPUs",
+    ),
     "uncorrected": (
         {f"{_MC1}/ue_count": "1"},
         Severity.ERROR,

@@ -57,6 +57,7 @@ def test_server_shows_every_field(tmp_path: Path) -> None:
             for who, seconds in (("some", 1.0), ("full", 0.5))
         },
         nmis=42,
+        smis=0,
     )
 
 
@@ -97,6 +98,16 @@ def test_closed_file_is_told_from_none(tmp_path: Path) -> None:
     found = trees.write(tmp_path, tree | closed)
     assert found.energy_joules is None
     assert found.unreadable == ("energy_joules",)
+
+
+def test_refused_count_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: int, config: int) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(snapshot, "count_events", refuse)
+    trees.write(tmp_path, trees.server())
+    found = read_health(tmp_path)
+    assert (found.smis, found.unreadable) == (None, ("smis",))
 
 
 def test_hidden_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
