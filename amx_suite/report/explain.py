@@ -7,7 +7,7 @@ have inflated times. Where the logged times add up to more than the step, shares
 
 from __future__ import annotations
 
-__all__ = ["UNSEEN", "explained", "largest_kernels", "time_shares", "time_text"]
+__all__ = ["UNSEEN", "explained", "time_shares", "time_text"]
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def explained(trial: TrialResult) -> Iterator[tuple[GateResult, tuple[str, ...]]
         candidate, baseline = arms.get(result.candidate_id), arms.get(result.baseline_id)
         if candidate is None or baseline is None or not _needs_explanation(result):
             continue
-        ours, theirs = (largest_kernels(evidence) for _, evidence in (candidate, baseline))
+        ours, theirs = (_largest_kernels(evidence) for _, evidence in (candidate, baseline))
         pairs = enumerate(zip_longest(ours, theirs, fillvalue="nothing"), start=1)
         lines = (
             *(f"{name}: {_where(evidence)}" for name, evidence in (candidate, baseline)),
@@ -109,7 +109,7 @@ def _limit(result: GateResult, amx: float) -> str:
     )
 
 
-def largest_kernels(evidence: Evidence) -> list[str]:
+def _largest_kernels(evidence: Evidence) -> list[str]:
     """The kernels that took the most time, in a few words each, slowest first."""
     uses = evidence.slowest[:_KERNELS_SHOWN]
     return [f"{use.count} x {use} {use.milliseconds:.1f} ms" for use in uses]

@@ -29,13 +29,7 @@ from amx_suite.report.explain import explained
 from amx_suite.report.findings import by_severity, findings
 from amx_suite.report.health import health_lines
 from amx_suite.report.markdown import ABOUT_SPEED
-from amx_suite.report.provenance import (
-    data_lines,
-    environment_lines,
-    evidence_lines,
-    machine_of,
-    versions_of,
-)
+from amx_suite.report.provenance import machine_of, provenance_lines, versions_of
 from amx_suite.report.rows import gate_table, kernel_table, speed_table
 from amx_suite.report.whole_machine import whole_machine_tables
 
@@ -75,12 +69,7 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
             untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
             all_checks=check_table(summary.checks),
             health=health_lines(summary),
-            environment=[
-                *summary.host,
-                *evidence_lines(summary),
-                *data_lines(summary),
-                *environment_lines(summary),
-            ],
+            environment=[*summary.host, *provenance_lines(summary)],
         )
     )
     # Text may hold half of a surrogate pair, which no file can.

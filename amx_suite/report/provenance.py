@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["data_lines", "environment_lines", "evidence_lines", "machine_of", "versions_of"]
+__all__ = ["data_lines", "machine_of", "provenance_lines", "versions_of"]
 
 from collections.abc import Iterator, Mapping
 
 from amx_suite.core.evidence import Evidence
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.run import RunSummary
-from amx_suite.report.explain import largest_kernels
 
 
-def evidence_lines(summary: RunSummary) -> tuple[str, ...]:
-    """A line for each arm: what is proven about it."""
-    return tuple(f"{facts.case.id}: {_proof(facts.evidence)}" for facts in _arms(summary))
+def provenance_lines(summary: RunSummary) -> tuple[str, ...]:
+    """What is proven about each arm, its data, and the machine, software and variables of trials.
+
+    Its kernels have a table of their own (``rows.kernel_table``).
+    """
+    proofs = (f"{facts.case.id}: {_proof(facts.evidence)}" for facts in _arms(summary))
+    return tuple(dict.fromkeys([*proofs, *data_lines(summary), *_environments(summary)]))
 
 
 def data_lines(summary: RunSummary) -> tuple[str, ...]:
     """A line for each workload's inputs and weights."""
     return tuple(dict.fromkeys(map(_data, _arms(summary))))
-
-
-def environment_lines(summary: RunSummary) -> tuple[str, ...]:
-    """Lines on the machine, the CPUs, the software and the variables of all trials."""
-    return tuple(dict.fromkeys(_environments(summary)))
 
 
 def machine_of(summary: RunSummary) -> dict[str, str]:
@@ -59,7 +57,7 @@ def _proof(evidence: Evidence | None) -> str:
         f"read back: {_pairs(evidence.read_back) or 'nothing'}",
         f"threads on CPUs {', '.join(map(str, evidence.cpus)) or 'unknown'}",
     ]
-    return "; ".join([*words, *largest_kernels(evidence)])
+    return "; ".join(words)
 
 
 def _data(facts: ArmFacts) -> str:
