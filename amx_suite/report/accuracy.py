@@ -49,6 +49,8 @@ def figure_table(checks: Iterable[Check]) -> Table:
 def accuracy_text(checks: Iterable[Check]) -> str:
     """How many figures are within their limits, and which of these is the closest to its limit."""
     found = _closest_first(checks)
+    if not found:
+        return "no figure was recorded"
     within = [(check, figure) for check, figure in found if figure.passed]
     counted = f"{len(within)} of {len(found)} figures within their limits"
     if not within:
