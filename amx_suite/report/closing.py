@@ -22,9 +22,7 @@ def headline(summary: RunSummary) -> str:
     if answer is Qualification.INCONCLUSIVE:
         return "; ".join(summary.why_inconclusive)
     if answer is Qualification.NOT_USABLE:
-        arms = sum(len(trial.measurement.arms) for trial in summary.trials)
-        measured = f"{arms} arm{'s' * (arms != 1)} without AMX measured"
-        return f"{findings(summary)[0].sentence}; {measured}"
+        return findings(summary)[0].sentence
     faulty = "the hardware reports errors; " if summary.findings_of(Severity.ERROR) else ""
     gates = [result.verdict for trial in summary.trials for result in trial.gates]
     engines = ", ".join(summary.engines) or "no engine"
@@ -50,9 +48,17 @@ def closing_lines(summary: RunSummary) -> list[str]:
 
 
 def last_line(summary: RunSummary, report: str) -> str:
-    """One sentence with the answer, the exit code, the headline, and the report's path."""
-    answer = summary.qualification
-    return f"{answer} (exit code {answer.exit_code:d}): {headline(summary)}; see {report}"
+    """One sentence with the answer, the exit code, the headline, and the report's path.
+
+    Where AMX is not usable, of which the findings before it say why, it says what was measured.
+    """
+    answer, said = summary.qualification, headline(summary)
+    if answer is Qualification.NOT_USABLE:
+        arms = sum(len(trial.measurement.arms) for trial in summary.trials)
+        said = (
+            f"{arms} arm{'s' * (arms != 1)} without AMX {'were' if arms != 1 else 'was'} measured"
+        )
+    return f"{answer} (exit code {answer.exit_code:d}): {said}; see {report}"
 
 
 def duration_text(summary: RunSummary) -> str:

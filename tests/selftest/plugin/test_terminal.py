@@ -102,8 +102,8 @@ class TestLog:
         assert done.stdout.count(" skipped: no-silicon") == 1, "one reason, one line"
         assert re.search(r"^warning: the waiver of .* expired on 2020", done.stdout, re.MULTILINE)
         assert lines[-1] == (
-            "amx-suite: AMX NOT USABLE (exit code 3): no-silicon: No AMX on the fake machine; "
-            "3 arms without AMX measured; see amx-results/report.html"
+            "amx-suite: AMX NOT USABLE (exit code 3): 3 arms without AMX were measured; "
+            "see amx-results/report.html"
         )
 
     def test_broken_test_file_is_named(self, qualify_in, tmp_path):
