@@ -1,28 +1,93 @@
-"""Writes files and folders so that a reader never sees half of one."""
+"""Writes files and folders so that a reader never sees half of one.
+
+Every output goes through here. A file is written under a new name beside its target, synced and
+renamed. Standard output, a descriptor or a pipe that the user named is written to. Whatever else is
+there, such as a device or a symbolic link, is refused and stays as it is.
+"""
 
 from __future__ import annotations
 
 __all__ = [
+    "STDOUT",
+    "check_file",
+    "check_outputs",
+    "descriptor_of",
     "ensure_writable",
-    "move_into_place",
-    "remove_files",
+    "locked_folder",
+    "memory_file",
+    "new_file",
+    "replace_files",
     "scratch_folder",
+    "temporary_folder",
     "write_atomically",
+    "write_output",
+    "writing_in",
 ]
 
 import contextlib
+import errno
+import fcntl
+import io
 import os
+import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from amx_suite.errors import OutputError
+from amx_suite.streams import write_data
+
+#: The descriptor of standard output.
+STDOUT = 1
 
 #: Longer than a folder stays without a change while its process lives.
 _LEFTOVER_SECONDS = 24 * 3600
+#: A folder counts as writable if it has room for this: more than a run's results take.
+_ROOM_BYTES = 4 * 2**20
+
+_STREAMS = {"-": STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,6})")
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
+    """Raise OutputError before the work where ``write_output`` could not write after it.
+
+    ``outputs`` are by the option that names them, None where it was not given. None of them may be
+    one of the files that are read, nor another output.
+    """
+    others = [(path, "is also read") for path in inputs]
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for other, fault in others:
+            if _same(path, other):
+                raise OutputError(f"{option}: '{path}' {fault}; name another file")
+        others.append((path, f"is also written by {option}"))
+        if descriptor_of(path) is None and _kind(path) != "a pipe":
+            check_file(path)
+            ensure_writable(path.parent)
+
+
+def check_file(path: Path) -> None:
+    """Raise OutputError unless there is a regular file or nothing at the path."""
+    kind = _kind(path)
+    if kind:
+        raise OutputError(
+            f"'{path}' is {kind}, which is not replaced; name a new file or a regular one"
+        )
 
 
 def ensure_writable(folder: Path) -> None:
@@ -30,41 +95,128 @@ def ensure_writable(folder: Path) -> None:
 
     Raises OutputError before a long run rather than at its end.
     """
-    with _writing_in(folder):
+    with writing_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM_BYTES))
+            _sync(file)
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write the text to a file or stream that the user named; raises OutputError.
+
+    A stream is ``-`` or ``/dev/stdout``, ``/dev/stderr``, ``/dev/fd/N``, or a named pipe. A reader
+    that ended before raises BrokenPipeError.
+    """
+    descriptor = descriptor_of(path)
+    if descriptor == STDOUT:
+        write_data(text)
+        return
+    if descriptor is None and _kind(path) != "a pipe":
+        write_atomically(path, text)
+        return
+    try:
+        # A copy: what is behind the name may be a file, which opening it anew would empty.
+        with open(path if descriptor is None else os.dup(descriptor), "wb") as stream:  # noqa: PTH123
+            stream.write(_encoded(text))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {path}: {error.strerror or error}; name a file, or a stream that is "
+            "open for writing"
+        ) from error
+
+
+def descriptor_of(path: Path) -> int | None:
+    """The descriptor that the path stands for, such as 1 for ``-``; None for any other path."""
+    match = _DESCRIPTOR.fullmatch(str(path))
+    return int(match[1]) if match else _STREAMS.get(str(path))
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file in the same folder, and move it into place; raises OutputError.
+    """``new_file`` for a text."""
+    with new_file(path) as stream:
+        stream.write(_encoded(text))
 
-    So ``path`` always holds its old content or all of the new.
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content is in ``path`` once the block has ended; raises OutputError.
+
+    If the block raises, the old file stays. It is a file of another name until then, which nobody
+    can foretell and which must not exist.
     """
+    check_file(path)
     # Not tempfile: only the user can read its files, and results are for others too.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    with _writing_in(path.parent):
+    temporary = path.with_name(f".amx-suite-{secrets.token_hex(8)}.tmp")
+    with writing_in(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("x", encoding="utf-8") as stream:
-                stream.write(text)
-            move_into_place(temporary, path)
+            with temporary.open("xb") as stream:
+                yield stream
+                _sync(stream)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def move_into_place(source: Path, path: Path) -> None:
-    """Sync a finished file to its disk and rename it to ``path`` there; raises OutputError."""
-    with _writing_in(path.parent):
-        with source.open("rb") as stream:
-            os.fsync(stream.fileno())
-        source.replace(path)
+def replace_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files of these names, or remove those without content; raises OutputError.
+
+    The old ones stay until all new ones are complete. Where the last is, all are of one run.
+    """
+    with writing_in(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder, ".unfinished-") as scratch:
+            for name, content in files.items():
+                if content:
+                    with (scratch / name).open("xb") as stream:
+                        stream.write(_encoded(content))
+                        _sync(stream)
+            *_, last = files
+            (folder / last).unlink(missing_ok=True)
+            for name, content in files.items():
+                if content:
+                    (scratch / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
 
 
-def remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Remove these files of the folder where they exist; raises OutputError."""
-    with _writing_in(folder):
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
+@contextlib.contextmanager
+def locked_folder(folder: Path, say: Callable[[str], None] | None) -> Iterator[None]:
+    """Keep other runs from writing into the folder, which exists.
+
+    Where another run has it: raises OutputError, or tells ``say`` and waits. The kernel drops the
+    lock (flock(2)) when the process ends. Some network file systems do not lock folders; there
+    nothing keeps the runs apart.
+    """
+    with writing_in(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            taken = f"another run writes its results into {folder}"
+            if say is None:
+                raise OutputError(
+                    f"{taken}; choose another folder (--output), or have this run wait (--wait)"
+                ) from None
+            say(f"{taken}; waiting for it to end (Ctrl-C gives up)")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def memory_file() -> io.FileIO:
+    """An empty file without a name in memory, where no full disk loses what is written.
+
+    Other code can open it as ``/proc/self/fd/N``.
+    """
+    return io.FileIO(os.memfd_create("amx-suite"), "w+")
 
 
 @contextlib.contextmanager
@@ -83,12 +235,52 @@ def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
+def temporary_folder(prefix: str) -> Path:
+    """A new folder in the user's temporary folder, for its maker to remove; raises OutputError."""
+    remedy = "set TMPDIR to a folder that can be written"
+    with writing_in(Path(os.environ.get("TMPDIR") or "/tmp"), remedy):
+        return Path(tempfile.mkdtemp(prefix=prefix))
+
+
 @contextlib.contextmanager
-def _writing_in(folder: Path) -> Iterator[None]:
+def writing_in(folder: Path, remedy: str = "choose a folder that can be written") -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError; a full file system is named."""
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write in {folder}: {error.strerror or error}; choose a folder that can be "
-            "written"
-        ) from error
+        why = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            here = folder.resolve()
+            mount = next(each for each in (here, *here.parents) if os.path.ismount(each))
+            why, remedy = f"{why}, on the file system {mount}", f"free space there, or {remedy}"
+        raise OutputError(f"cannot write in {folder}: {why}; {remedy}") from error
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    # A quota, or the server of a remote file system, may say no only here.
+    os.fsync(stream.fileno())
+
+
+def _encoded(text: str) -> bytes:
+    # A name that the kernel gave may hold bytes that are no text.
+    return text.encode(errors="backslashreplace")
+
+
+def _kind(path: Path) -> str:
+    """What is at the path and is no regular file; empty for a file, or nothing, or no access."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
+
+
+def _same(one: Path, other: Path) -> bool:
+    numbers = descriptor_of(one), descriptor_of(other)
+    if numbers != (None, None):
+        return numbers[0] == numbers[1]
+    with contextlib.suppress(OSError):
+        if one.samefile(other):
+            return True
+    return os.path.realpath(one) == os.path.realpath(other)

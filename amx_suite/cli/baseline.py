@@ -7,10 +7,9 @@ __all__ = ["configure", "run"]
 import argparse
 from pathlib import Path
 
-from amx_suite.files import write_atomically
+from amx_suite.files import check_outputs, descriptor_of, write_output
 from amx_suite.history.baseline import derive_gates
 from amx_suite.history.store import load_run
-from amx_suite.streams import write_data
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Derive the gates and write the table, for use with ``--gates``."""
     found = derive_gates([load_run(path) for path in arguments.results])
-    if str(arguments.output) == "-":
-        write_data(found.toml())
-        return 0
-    write_atomically(arguments.output, found.toml())
-    print(
-        f"amx-suite: {len(found.gates)} gates from {len(found.machines)} machines in "
-        f"{arguments.output}; use them with --gates {arguments.output}"
-    )
+    check_outputs({"--output": arguments.output}, arguments.results)
+    write_output(arguments.output, found.toml())
+    if descriptor_of(arguments.output) is None:
+        print(
+            f"amx-suite: {len(found.gates)} gates from {len(found.machines)} machines in "
+            f"{arguments.output}; use them with --gates {arguments.output}"
+        )
     return 0

@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from amx_suite.core.run import exit_code
+from amx_suite.files import check_file, ensure_writable
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     machine, instance = host_traits(facts), settings.instance
     place = settings.reference or default_path(machine, instance.cores)
     stored = load_calibration(place, machine, instance.cores, to_replace=True)
+    check_file(place)
+    ensure_writable(place.parent)
     with MachineLock().acquire(settings.wait, _say):
         _say(f"reading {instance} for {seconds:g} s ...")
         if not support.usable:

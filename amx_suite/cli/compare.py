@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from amx_suite.errors import UsageError
-from amx_suite.files import write_atomically
+from amx_suite.files import STDOUT, check_outputs, descriptor_of, write_output
 from amx_suite.history.compare import compare
 from amx_suite.history.render import render_markdown, render_terminal
 from amx_suite.history.store import load_run
@@ -45,23 +45,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the least change of a speedup that counts as worse or better. Default: "
         f"{_MARGIN_PERCENT}.",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the comparison as JSON")
-    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write it as a page")
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="write the comparison as JSON; - prints it"
+    )
+    parser.add_argument(
+        "--markdown", metavar="FILE", type=Path, help="write it as a page; - prints it"
+    )
     add_options(parser.add_argument, "", COMPARE_OPTIONS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare the runs, write the files that were asked for, and print the table."""
+    """Compare the runs, print the table, and write the files that were asked for.
+
+    A file that goes to standard output takes the table's place.
+    """
     margin = _margin(arguments.margin)
     across = Settings.read(arguments).across
     bases = [load_run(path) for path in arguments.bases]
     found = compare(bases, load_run(arguments.new), margin=margin, across=across)
+    outputs = {"--json": arguments.json, "--markdown": arguments.markdown}
+    check_outputs(outputs, (*arguments.bases, arguments.new))
+    files = [path for path in outputs.values() if path is not None]
+    if STDOUT not in map(descriptor_of, files):
+        print(render_terminal(found, width=terminal_width(), colour=sys.stdout.isatty()), end="")
     if arguments.json is not None:
         text = msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
-        write_atomically(arguments.json, text)
+        write_output(arguments.json, text)
     if arguments.markdown is not None:
-        write_atomically(arguments.markdown, render_markdown(found))
-    print(render_terminal(found, width=terminal_width(), colour=sys.stdout.isatty()), end="")
+        write_output(arguments.markdown, render_markdown(found))
     return found.exit_code
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 __all__ = ["CONFORMANCE_FOLDERS", "RESULT_FILES", "configure", "run"]
 
 import argparse
+import contextlib
 import hashlib
+import io
+import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,13 +20,14 @@ import pytest
 
 import amx_suite
 from amx_suite.core.run import Qualification, RunSummary, exit_code
-from amx_suite.errors import AmxSuiteError, UsageError
+from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 from amx_suite.files import (
+    check_file,
     ensure_writable,
-    move_into_place,
-    remove_files,
-    scratch_folder,
-    write_atomically,
+    locked_folder,
+    memory_file,
+    replace_files,
+    temporary_folder,
 )
 from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
 from amx_suite.plugin.run import QUIET, RUN, SETTINGS
@@ -66,10 +71,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the conformance tests, write the result files, and return the exit code.
 
-    An earlier run's results are removed just before the first test: a run that is refused leaves
-    them, and a run that dies leaves none. Raises UsageError where the tests are missing,
-    OutputError where the folder cannot be written, and AmxSuiteError if pytest broke down before
-    there was anything to report.
+    An earlier run's results stay until those of this run are complete. Raises UsageError where the
+    tests are missing, OutputError where the folder cannot be written or another run has it, and
+    AmxSuiteError if pytest broke down before there was anything to report.
     """
     settings = Settings.read(arguments)
     root = _tests_root()
@@ -83,8 +87,17 @@ def run(arguments: argparse.Namespace) -> int:
     output = settings.output or DEFAULT_OUTPUT.absolute()
     settings = msgspec.structs.replace(settings, output=output)
     ensure_writable(output)
-    with scratch_folder(output, ".unfinished-") as unfinished:
-        ended, summary = _run_pytest(settings, root, folders, unfinished, verbose=arguments.verbose)
+    for name in RESULT_FILES:
+        check_file(output / name)
+    # pytest and pytest-benchmark write where no full disk makes them lose the run.
+    with (
+        locked_folder(output, partial(print, flush=True) if settings.wait else None),
+        memory_file() as rows,
+        memory_file() as junit,
+    ):
+        ended, summary = _run_pytest(
+            settings, root, folders, rows, junit, verbose=arguments.verbose
+        )
         if ended == pytest.ExitCode.USAGE_ERROR:
             return exit_code(usage=True)
         if summary is None:
@@ -94,17 +107,19 @@ def run(arguments: argparse.Namespace) -> int:
             )
         if ended in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             summary = msgspec.structs.replace(summary, interrupted=True)
-        _publish(unfinished, output, summary)
-    _print_end(ended, summary, output, verbose=arguments.verbose)
+        files = _result_files(summary, _content(rows), _content(junit))
+        folder = _publish(output, files)
+    if not arguments.verbose:
+        _print_results(summary)
+    _print_end(ended, summary, folder, [name for name in files if files[name]])
     return _exit_code(ended, summary)
 
 
 class _Qualification:
-    """A pytest plugin that hands over the settings, clears the folder and takes the summary."""
+    """A pytest plugin that hands over the settings and takes the summary."""
 
-    def __init__(self, settings: Settings, output: Path, *, verbose: bool) -> None:
+    def __init__(self, settings: Settings, *, verbose: bool) -> None:
         self._settings = settings
-        self._output = output
         self._verbose = verbose
         self.summary: RunSummary | None = None
 
@@ -112,10 +127,6 @@ class _Qualification:
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SETTINGS] = self._settings
         config.stash[QUIET] = not self._verbose
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
-        remove_files(self._output, RESULT_FILES)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         if RUN in config.stash:
@@ -130,9 +141,15 @@ def _tests_root() -> Path:
 
 
 def _run_pytest(
-    settings: Settings, root: Path, folders: Sequence[Path], unfinished: Path, *, verbose: bool
+    settings: Settings,
+    root: Path,
+    folders: Sequence[Path],
+    rows: io.FileIO,
+    junit: io.FileIO,
+    *,
+    verbose: bool,
 ) -> tuple[int, RunSummary | None]:
-    qualification = _Qualification(settings, unfinished.parent, verbose=verbose)
+    qualification = _Qualification(settings, verbose=verbose)
     arguments = [
         f"--config-file={root / 'pytest.ini'}",
         f"--rootdir={root}",
@@ -141,10 +158,10 @@ def _run_pytest(
         "-pno:cacheprovider",
         # The plugin is imported before pytest can rewrite its asserts; it has none.
         "-Wignore::pytest.PytestAssertRewriteWarning",
-        # It makes this folder, and by default one in the user's.
-        f"--benchmark-storage={unfinished / 'storage'}",
-        f"--benchmark-json={unfinished / 'results.json'}",
-        f"--junitxml={unfinished / 'junit.xml'}",
+        # It makes this folder where it is missing, by default one in the user's.
+        f"--benchmark-storage={root}",
+        f"--benchmark-json=/proc/self/fd/{rows.fileno()}",
+        f"--junitxml=/proc/self/fd/{junit.fileno()}",
         *map(str, folders),
     ]
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
@@ -156,19 +173,62 @@ def _run_pytest(
     return ended, qualification.summary
 
 
-def _publish(unfinished: Path, output: Path, summary: RunSummary) -> None:
-    # Here, because it imports matplotlib, for which a run that is refused need not wait.
-    from amx_suite.report.html import render_html
+def _content(file: io.FileIO) -> str:
+    file.seek(0)
+    return file.read().decode()
 
-    for name in ("results.json", "junit.xml"):
-        if (unfinished / name).is_file():
-            move_into_place(unfinished / name, output / name)
-    results = output / "results.json"
-    if not results.exists():
-        write_atomically(results, _results_without_rows(summary))
-    digest = hashlib.sha256(results.read_bytes()).hexdigest()
-    write_atomically(output / "report.html", render_html(summary, sha256=digest))
-    write_atomically(output / "summary.md", render_markdown(summary))
+
+def _result_files(summary: RunSummary, rows: str, junit: str) -> dict[str, str]:
+    """The content of each of ``RESULT_FILES``, empty for what there is none of."""
+    try:
+        json.loads(rows)
+    except ValueError:
+        # Nothing was timed, or no memory was left for it.
+        rows = _results_without_rows(summary)
+    page = _report(summary, hashlib.sha256(rows.encode()).hexdigest())
+    contents = rows, junit, page, render_markdown(summary)
+    return dict(zip(RESULT_FILES, contents, strict=True))
+
+
+def _report(summary: RunSummary, digest: str) -> str:
+    """The report, empty where it cannot be made: the other files stand without it."""
+    try:
+        # Here, because it imports matplotlib, for which a run that is refused need not wait.
+        from amx_suite.report.html import render_html
+
+        return render_html(summary, sha256=digest)
+    except OSError as error:  # matplotlib needs a folder for files of its own
+        _complain(f"no report.html: {error}; `amx-suite report` makes it from results.json")
+        return ""
+
+
+def _publish(output: Path, files: Mapping[str, str]) -> Path | None:
+    """Write the files into the folder, else into a temporary one; print the summary else.
+
+    Returns the folder in which they are.
+    """
+    try:
+        replace_files(output, files)
+        return output
+    except OutputError as error:
+        _complain(f"{error}; what is there is not of this run")
+    try:
+        folder = temporary_folder("amx-results-")
+        try:
+            replace_files(folder, files)
+        except OutputError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
+        return folder
+    except OutputError as error:
+        _complain(str(error))
+    print(files["summary.md"], end="")
+    return None
+
+
+def _complain(text: str) -> None:
+    print(f"amx-suite: error: {text}", file=sys.stderr)
 
 
 def _results_without_rows(summary: RunSummary) -> str:
@@ -186,20 +246,23 @@ def _results_without_rows(summary: RunSummary) -> str:
     return msgspec.json.format(msgspec.json.encode(results)).decode() + "\n"
 
 
-def _print_end(ended: int, summary: RunSummary, output: Path, *, verbose: bool) -> None:
-    """Print the results, the findings, where the report is, and the verdict with its exit code."""
-    folder = output.relative_to(Path.cwd()) if output.is_relative_to(Path.cwd()) else output
-    if not verbose:
-        _print_results(summary)
+def _print_end(ended: int, summary: RunSummary, folder: Path | None, names: Sequence[str]) -> None:
+    """Print the findings, where the results are, and the verdict with its exit code."""
     for line in closing_lines(summary):
         print(line)
-    print(f"amx-suite: results in {folder}: {', '.join(RESULT_FILES)}")
+    if folder is None:
+        print("amx-suite: no results were written: the summary is above")
+        report = "the summary above"
+    else:
+        shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        print(f"amx-suite: results in {shown}: {', '.join(names)}")
+        report = str(shown / ("report.html" if "report.html" in names else "summary.md"))
     if _is_refused(ended, summary):
         name = getattr(ended, "name", ended)
         code = _exit_code(ended, summary)
         print(f"amx-suite: NOT QUALIFIED (exit code {code:d}): pytest ended with {name}")
     else:
-        print(f"amx-suite: {last_line(summary, str(folder / 'report.html'))}")
+        print(f"amx-suite: {last_line(summary, report)}")
 
 
 def _print_results(summary: RunSummary) -> None:

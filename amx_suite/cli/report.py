@@ -7,9 +7,8 @@ __all__ = ["configure", "run"]
 import argparse
 from pathlib import Path
 
-from amx_suite.files import write_atomically
+from amx_suite.files import check_outputs, descriptor_of, write_output
 from amx_suite.history.store import load_run
-from amx_suite.streams import write_data
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the report, write it and say where; raises ResultsFileError and OutputError."""
     found = load_run(arguments.results)
+    output = arguments.output or arguments.results.with_name("report.html")
+    check_outputs({"--output": output}, [arguments.results])
     # Here, because it imports matplotlib: --help and a bad file are answered at once.
     from amx_suite.report.html import render_html
 
     page = render_html(found.summary, sha256=found.sha256, anonymous=arguments.anonymous)
-    output = arguments.output or arguments.results.with_name("report.html")
-    if str(output) == "-":
-        write_data(page)
-        return 0
-    write_atomically(output, page)
-    print(f"amx-suite: report in {output}")
+    write_output(output, page)
+    if descriptor_of(output) is None:
+        print(f"amx-suite: report in {output}")
     return 0

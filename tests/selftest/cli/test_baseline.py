@@ -28,12 +28,14 @@ def test_written_table_is_a_gate_table(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("output", [[], ["--output", "-"]])
-def test_table_is_printed_by_default_and_for_dash(files, capsys, output):
+def test_table_is_printed_by_default_and_for_dash(files, capfd, output):
     assert cli.main(["baseline", *files, *output]) == 0
-    assert "minimum = 3.00\n" in capsys.readouterr().out
+    assert "minimum = 3.00\n" in capfd.readouterr().out
 
 
 def test_bad_input_is_a_usage_error(files, capsys):
     assert cli.main(["baseline", *files[:2]]) == 2
     assert cli.main(["baseline", *files, "nowhere.json"]) == 2
     assert "nowhere.json cannot be read" in capsys.readouterr().err
+    assert cli.main(["baseline", *files, "--output", files[2]]) == 2
+    assert "m2.json' is also read; name another file" in capsys.readouterr().err

@@ -94,6 +94,38 @@ def test_incomparable_runs_are_a_usage_error(
     assert "torch was '2.8.0', is '9'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("stream", ["-", "/dev/stdout"])
+def test_printed_json_is_nothing_but_json(
+    compare: Compare, capfd: pytest.CaptureFixture[str], stream: str
+) -> None:
+    assert compare("base slower", "--json", stream, "--markdown", "change.md") == 1
+    assert json.loads(capfd.readouterr().out)["gates"]
+    assert "WORSE: 1 worse" in Path("change.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "fault"),
+    [
+        ("--json", "base.json", "is also read"),
+        ("--markdown", "same.json", "is also read"),
+        ("--json", "link.json", "is a symbolic link"),
+        ("--markdown", "/dev/null", "is a device"),
+        ("--json", ".", "is a folder"),
+    ],
+)
+def test_output_that_must_stay_is_refused(
+    compare: Compare, capsys: pytest.CaptureFixture[str], option: str, path: str, fault: str
+) -> None:
+    Path("link.json").symlink_to("slower.json")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert compare("base same", option, path) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert fault in said.err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+    assert Path("/dev/null").is_char_device()
+
+
 def test_output_in_the_way_writes_nothing(
     compare: Compare, capsys: pytest.CaptureFixture[str]
 ) -> None:

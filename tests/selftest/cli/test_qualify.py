@@ -18,6 +18,8 @@ from processes import Forked
 from amx_suite import cli
 from amx_suite.cli import qualify
 from amx_suite.core.run import RunSummary
+from amx_suite.errors import OutputError
+from amx_suite.files import locked_folder, replace_files
 from amx_suite.history.store import load_run
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.run import RUN, SETTINGS
@@ -42,8 +44,6 @@ class FakePytest:
         config = SimpleNamespace(stash=pytest.Stash())
         plugins[0].pytest_configure(config)
         self.settings = config.stash[SETTINGS]
-        if self.ended != pytest.ExitCode.USAGE_ERROR:
-            plugins[0].pytest_runtestloop()
         if self.benchmarks:
             stored_runs.write(Path(self.value("--benchmark-json")), self.summary or runs.QUALIFIED)
         Path(self.value("--junitxml")).write_text("<testsuites/>")
@@ -96,11 +96,11 @@ def run(checkout: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     ],
 )
 def test_exit_code_follows_the_summary(
-    run: Run, output: Path, capsys: pytest.CaptureFixture[str], summary: RunSummary, code: int
+    run: Run, output: Path, capfd: pytest.CaptureFixture[str], summary: RunSummary, code: int
 ) -> None:
     ended = 1 if code == 1 else 0
     assert run(FakePytest(ended, summary)) == code
-    *_, where, last = capsys.readouterr().out.splitlines()
+    *_, where, last = capfd.readouterr().out.splitlines()
     assert where == f"amx-suite: results in {output}: {', '.join(qualify.RESULT_FILES)}"
     assert last.startswith(f"amx-suite: {summary.qualification} (exit code {code}): ")
     assert last.endswith(f"; see {output / 'report.html'}")
@@ -110,7 +110,7 @@ def test_exit_code_follows_the_summary(
     page = (output / "report.html").read_text()
     assert f"<strong>{summary.qualification}</strong>" in page
     assert cli.main(["report", str(output / "results.json"), "--output", "-"]) == 0
-    assert capsys.readouterr().out == page, "the same as the command makes"
+    assert capfd.readouterr().out == page, "the same as the command makes"
 
 
 def test_faulty_hardware_fails_where_all_passed(run: Run, output: Path) -> None:
@@ -136,16 +136,123 @@ def test_failed_pytest_is_never_0(
     assert ("amx-suite: QUALIFIED" in capsys.readouterr().out) is (code == 0)
 
 
-@pytest.mark.parametrize(("ended", "code", "kept"), [(0, 1, False), (3, 1, False), (4, 2, True)])
-def test_only_a_refused_run_leaves_earlier_results(
-    run: Run, output: Path, ended: int, code: int, kept: bool
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("ended", "code"), [(0, 1), (3, 1), (4, 2)])
+def test_only_new_results_replace_earlier_ones(
+    run: Run, output: Path, ended: int, code: int
 ) -> None:
     run(FakePytest(0, runs.QUALIFIED))
     (output / "mine.txt").touch()
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    before = contents(output)
     assert run(FakePytest(ended)) == code
-    after = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert after == (before if kept else {"mine.txt": b""})
+    assert contents(output) == before
+    assert run(FakePytest(0, runs.INCONCLUSIVE)) == 4
+    after = contents(output)
+    assert before.keys() == after.keys()
+    assert [name for name in before if before[name] == after[name]] == ["junit.xml", "mine.txt"]
+
+
+def no_room(*refused: Path) -> Callable[[Path, dict[str, str]], None]:
+    """A ``replace_files`` that cannot write in these folders, nor in any if none is named."""
+
+    def replace(folder: Path, files: dict[str, str]) -> None:
+        if not refused or folder in refused:
+            raise OutputError(f"cannot write in {folder}: No space left on device")
+        replace_files(folder, files)
+
+    return replace
+
+
+def test_full_folder_costs_neither_results_nor_verdict(
+    run: Run,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(FakePytest(0, runs.QUALIFIED))
+    before = contents(output)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(qualify, "replace_files", no_room(output))
+    capsys.readouterr()
+    assert run(FakePytest(1, runs.NOT_QUALIFIED)) == 1
+    said = capsys.readouterr()
+    (second,) = tmp_path.glob("amx-results-*")
+    assert sorted(contents(second)) == sorted(qualify.RESULT_FILES)
+    assert load_run(second / "results.json").summary == runs.NOT_QUALIFIED
+    assert contents(output) == before
+    told = f"amx-suite: error: cannot write in {output}: No space left on device; what is there is "
+    assert said.err == f"{told}not of this run\n"
+    assert f"amx-suite: results in {second}: results.json, " in said.out
+    assert "NOT QUALIFIED (exit code 1): " in said.out.splitlines()[-1]
+
+
+def test_results_that_fit_nowhere_are_printed(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(qualify, "replace_files", no_room())
+    assert run(FakePytest(0, runs.QUALIFIED)) == 0
+    said = capsys.readouterr()
+    assert said.err.count("No space left on device") == 2
+    assert "**QUALIFIED: " in said.out
+    assert "amx-suite: no results were written: the summary is above\n" in said.out
+    assert said.out.splitlines()[-1].endswith("; see the summary above")
+    assert not list(tmp_path.glob("amx-results-*"))
+
+
+def test_report_that_fails_costs_only_itself(
+    run: Run, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Matplotlib requires access to a writable cache directory")
+
+    run(FakePytest(0, runs.QUALIFIED))
+    monkeypatch.setattr("amx_suite.report.html.render_html", refuse)
+    assert run(FakePytest(0, runs.QUALIFIED)) == 0
+    assert sorted(contents(output)) == ["junit.xml", "results.json", "summary.md"]
+    said = capsys.readouterr()
+    assert "error: no report.html: Matplotlib requires" in said.err
+    assert said.out.splitlines()[-1].endswith(f"; see {output / 'summary.md'}")
+
+
+def test_rows_cut_short_are_not_published(run: Run, output: Path) -> None:
+    class Cut(FakePytest):
+        def __call__(self, arguments: list[str], plugins: list[Any]) -> int:
+            ended = super().__call__(arguments, plugins)
+            Path(self.value("--benchmark-json")).write_text('{"benchmarks": [')
+            return ended
+
+    assert run(Cut(0, runs.QUALIFIED)) == 0
+    assert load_run(output / "results.json").summary == runs.QUALIFIED
+
+
+def test_two_runs_never_mix_their_results(
+    run: Run, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.mkdir()
+    with locked_folder(output, None):
+        fake = FakePytest(0, runs.QUALIFIED)
+        assert (run(fake), fake.arguments) == (2, [])
+    assert "another run writes its results into" in capsys.readouterr().err
+    assert contents(output) == {}
+
+
+@pytest.mark.parametrize("name", qualify.RESULT_FILES)
+def test_link_among_results_is_refused_first(
+    run: Run, output: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.mkdir()
+    (output / name).symlink_to(output.parent / "elsewhere")
+    fake = FakePytest(0, runs.QUALIFIED)
+    assert (run(fake), fake.arguments) == (2, [])
+    assert f"{name}' is a symbolic link, which is not replaced" in capsys.readouterr().err
 
 
 def test_results_json_without_timed_rows(run: Run, output: Path) -> None:

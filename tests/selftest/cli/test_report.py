@@ -30,18 +30,21 @@ def test_report_stands_beside_the_results(
     assert f"report in {results.with_name('report.html')}" in capsys.readouterr().out
 
 
-def test_output_names_the_file_or_prints(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("stream", ["-", "/dev/stdout"])
+def test_output_names_the_file_or_prints(
+    results: Path, capfd: pytest.CaptureFixture[str], stream: str
+) -> None:
     other = results.parent / "new" / "r.html"
     assert cli.main(["report", str(results), "--output", str(other)]) == 0
-    capsys.readouterr()
-    assert cli.main(["report", str(results), "--output", "-"]) == 0
-    assert capsys.readouterr().out == other.read_text()
+    capfd.readouterr()
+    assert cli.main(["report", str(results), "--output", stream]) == 0
+    assert capfd.readouterr().out == other.read_text()
     assert not results.with_name("report.html").exists()
 
 
-def test_anonymous_report_says_so(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_anonymous_report_says_so(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(results), "--anonymous", "--output", "-"]) == 0
-    assert "What names the machine was left out" in capsys.readouterr().out
+    assert "What names the machine was left out" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,10 @@ def test_unwritable_output_is_a_usage_error(
     blocked = results / "r.html"
     assert cli.main(["report", str(results), "--output", str(blocked)]) == 2
     assert "cannot write in" in capsys.readouterr().err
+    before = results.read_bytes()
+    assert cli.main(["report", str(results), "--output", str(results)]) == 2
+    assert "is also read; name another file" in capsys.readouterr().err
+    assert results.read_bytes() == before
 
 
 def test_numbers_that_are_none_do_no_harm(results: Path) -> None:
