@@ -22,7 +22,7 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision
-from amx_suite.errors import CeilingIgnoredError, NotApplicableError
+from amx_suite.errors import CeilingIgnoredError, ChildError, NotApplicableError, OutputError
 from amx_suite.host.limits import throttled_seconds
 from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
@@ -271,8 +271,18 @@ class TrialSession:
                 self._pool.give_up(case, error)
                 continue
             if self._checkpoints is not None and case.workload.mode is Mode.TRAINING:
-                path = self._checkpoints / f"{case.id}.pt"
-                self._pool.worker(case).checkpoint(str(path))
+                self._save_checkpoint(case, self._checkpoints / f"{case.id}.pt")
+
+    def _save_checkpoint(self, case: Arm, path: Path) -> None:
+        """Save it, or note why not: what was measured stands without it."""
+        try:
+            self._pool.worker(case).checkpoint(str(path))
+        except OutputError as error:
+            self._note(f"{case.arm}: {error}")
+        except ChildError as error:
+            self._note(f"{case.arm}: the checkpoint was not written: {error.what}")
+            # What is asked of the arm next is asked of a new child.
+            self._pool.discard(case)
 
     def _prove(self, case: Arm) -> Evidence:
         self._say(f"taking evidence of {self._place(case)}")

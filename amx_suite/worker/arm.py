@@ -18,7 +18,6 @@ __all__ = [
 import gc
 import itertools
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from amx_suite.core.precision import Precision
 from amx_suite.engines import engine_for
 from amx_suite.engines.base import Engine, Forward
 from amx_suite.errors import NotApplicableError, OutputError
+from amx_suite.files import new_file
 from amx_suite.workloads import workload
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload
 
@@ -125,15 +125,10 @@ class TrainingArm(Arm):
             "optimizer": self.optimizer.state_dict(),
             "case": self.case.id,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with partial.open("wb") as file:
+            with new_file(path) as file:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:
-            partial.unlink(missing_ok=True)
+        except (OutputError, RuntimeError) as error:
             raise OutputError(f"the checkpoint '{path}' cannot be written: {error}") from error
 
     def _backward(self) -> torch.Tensor:

@@ -10,7 +10,7 @@ from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import Versus
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Lack, Verdict
-from amx_suite.errors import CeilingIgnoredError, LostChildError, OutOfMemoryError
+from amx_suite.errors import CeilingIgnoredError, LostChildError, OutOfMemoryError, OutputError
 from amx_suite.trial.decide import ROUNDS
 from amx_suite.trial.pool import place
 
@@ -227,6 +227,23 @@ def test_training_checkpoints_are_saved_when_asked(make_session, world, tmp_path
     session.result()
     saved = [what for _, what in world.log if what.startswith("checkpoint")]
     assert saved == [f"checkpoint {tmp_path / case.id}.pt" for case in session.arms]
+
+
+@pytest.mark.parametrize(
+    "error", [OutputError("cannot write in /full"), LostChildError("arm", "it was killed")]
+)
+def test_a_checkpoint_that_fails_costs_itself(make_session, world, tmp_path, error):
+    training = full_trial(Workload("resnet50", Mode.TRAINING))
+    session = make_session(trial=training, checkpoints=tmp_path)
+    case = session.arms[0]
+    world.faults[case.arm, f"checkpoint {tmp_path / case.id}.pt"] = error
+    result = session.result()
+    assert len(result.measurement.rounds) > 1
+    (note,) = result.measurement.notes
+    assert note.startswith(f"{case.arm}: ")
+    assert note.endswith(getattr(error, "what", str(error)))
+    assert session.evidence(case)
+    session.gradients(case, batch=1)
 
 
 def test_memory_on_another_node_is_noted(make_session, world):

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -235,6 +236,17 @@ class TestTraining:
             arm.save(path)
         assert path.read_bytes() == b"former"
         assert [entry.name for entry in tmp_path.iterdir()] == ["arm.pt"]
+
+    def test_a_checkpoint_follows_no_link(self, arm, tmp_path):
+        other = tmp_path / "other"
+        other.write_bytes(b"precious")
+        for name in ("arm.pt", f".arm.pt.{os.getpid()}"):
+            (tmp_path / name).symlink_to(other)
+        with pytest.raises(OutputError, match="is a symbolic link"):
+            arm.save(tmp_path / "arm.pt")
+        (tmp_path / "arm.pt").unlink()
+        arm.save(tmp_path / "arm.pt")
+        assert other.read_bytes() == b"precious"
 
     def test_training_lowers_the_loss(self, arm):
         losses = arm.losses(20)["losses"]
