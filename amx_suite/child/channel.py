@@ -67,6 +67,9 @@ _OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
     re.IGNORECASE,
 )
+#: The line that says so in a message of Python, a library or a compiler (ENOSPC, EDQUOT).
+_FULL_DISK = re.compile(r".*(?:No space left on device|Disk quota exceeded).*")
+_DISK_REMEDY = "free space there, or set TMPDIR and XDG_CACHE_HOME to folders with more room"
 #: Errors that a child reports and its parent raises again.
 _PASSED_ON = (NotApplicableError, EngineUnavailableError, UsageError, OutputError)
 
@@ -104,6 +107,8 @@ class Failed(Reply, frozen=True, tag=True):
             if isinstance(error, kind):
                 return cls(kind.__name__, str(error))
         message = f"{type(error).__name__}: {error}"
+        if full := _FULL_DISK.search(str(error)):
+            return cls(OutputError.__name__, f"{full[0].strip()}; {_DISK_REMEDY}")
         torch_error = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
         if torch_error or isinstance(error, MemoryError):
             message = f"out of memory ({message}); {MEMORY_REMEDY}"

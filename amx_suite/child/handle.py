@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,8 @@ from amx_suite.child.channel import (
     Reply,
     Request,
 )
-from amx_suite.errors import LostChildError
+from amx_suite.errors import LostChildError, OutputError
+from amx_suite.files import temporary_folder, writing_in
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
 START_SECONDS = 60.0
@@ -64,7 +64,8 @@ class Child:
     """A child process that answers requests; several threads may share it.
 
     Use it as a context manager. ``environment`` defaults to this process's own. ``pid`` is the
-    worker's process id. Raises LostChildError if the child is not ready within START_SECONDS.
+    worker's process id. Raises LostChildError if the child is not ready within START_SECONDS, and
+    OutputError if TMPDIR has no room for its files.
     """
 
     def __init__(
@@ -129,13 +130,15 @@ class Child:
         self.close()
 
     def _start(self, handler: str, cpus: Sequence[int], variables: Mapping[str, str]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="amx-suite-"))
+        self._folder = temporary_folder("amx-suite-")
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         bound_to = ",".join(map(str, cpus))
         what = (self.label, str(theirs.fileno()), str(self._folder), handler, bound_to)
         try:
-            with theirs, (self._folder / program.LOG).open("ab") as log:
+            with writing_in(self._folder):
+                log = (self._folder / program.LOG).open("ab")
+            with theirs, log:
                 # A session of its own, so that Ctrl-C in a terminal does not reach it.
                 self._process = subprocess.Popen(
                     [sys.executable, program.__file__, *what, *module_path()],
@@ -150,7 +153,7 @@ class Child:
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )
-        except OSError:
+        except (OSError, OutputError):
             ours.close()
             shutil.rmtree(self._folder)
             raise

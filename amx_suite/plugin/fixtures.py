@@ -31,6 +31,7 @@ import pytest
 
 from amx_suite.child.handle import Child, most_children
 from amx_suite.core.isa import Isa
+from amx_suite.errors import OutputError
 from amx_suite.plugin.hooks import suite_run
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.rows import AmxRow, VirtualClock
@@ -143,7 +144,10 @@ def amx_mismatch(amx_support: HostView, _amx_run: Run) -> Callable[[BatchResult]
     def store(result: BatchResult) -> str:
         if result.first is None:
             return str(result)
-        path = store_mismatch(_amx_run.folder, amx_support.fingerprint, result)
+        try:
+            path = store_mismatch(_amx_run.folder, amx_support.fingerprint, result)
+        except OutputError as error:
+            return f"{result}; it was not stored: {error}"
         return f"{result}; run it again with: amx-suite replay {path}"
 
     return store

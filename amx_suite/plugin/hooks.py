@@ -134,6 +134,9 @@ class RunHooks:
         with outcome.keep_figures(item), outcome.errors_end_test(selection.arms_of(item)):
             return (yield)
 
+    #: Fixtures start children too.
+    pytest_runtest_setup = pytest_runtest_call
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -177,17 +180,26 @@ class RunHooks:
         """Put the whole run, raw rounds included, beside pytest-benchmark's rows."""
         output_json[baseline.OUR_KEY] = msgspec.to_builtins(self._run.summary())
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
+    @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, object, object]:
-        """Describe the run in junit.xml before pytest writes it; then end it, and its summary."""
+        """Describe the run in junit.xml before pytest writes it; then end it, and its summary.
+
+        Around pytest-benchmark's own, whose rows may find the disk full: the verdicts stand, and
+        pytest's summary follows.
+        """
         # Private, but what pytest's own fixture ``record_testsuite_property`` uses.
         xml = session.config.stash.get(xml_key, None)
         if xml is not None:
             for name, value in outcome.suite_properties(self._run.summary()).items():
                 xml.add_global_property(name, value)
-        result = yield
+        result: object = None
+        try:
+            result = yield
+        except OSError as error:
+            text = f"amx-suite: error: pytest's files are incomplete: {error}"
+            terminal.write_line(session.config, text)
         self._run.finish(exitstatus)
         return result
 

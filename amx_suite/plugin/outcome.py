@@ -32,7 +32,7 @@ from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary, Sign
 from amx_suite.core.verdict import GateResult, Verdict
-from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError
+from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError, OutputError
 from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS, arm_of, trial_of
@@ -100,9 +100,14 @@ def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
 
 @contextmanager
 def errors_end_test(arms: Sequence[Arm]) -> Iterator[None]:
-    """Skip a test that needs an absent one of its arms; fail it for an arm beyond its ceiling."""
+    """Skip a test that needs an absent one of its arms; fail it for an arm beyond its ceiling.
+
+    A file that cannot be written, as on a full disk, says nothing of the machine.
+    """
     try:
         yield
+    except OutputError as error:
+        end(Verdict.INCONCLUSIVE, str(error), "", strict=False)
     except NotApplicableError as error:
         if not arms:
             raise

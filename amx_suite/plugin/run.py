@@ -25,7 +25,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.whole_machine import WholeMachineResult
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
-from amx_suite.files import ensure_writable, write_atomically
+from amx_suite.files import ensure_writable, temporary_folder, write_atomically
 from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.gates.waivers import Waiver, load_waivers, waiver_of, warnings_of
 from amx_suite.host.doctor import header_lines
@@ -128,8 +128,17 @@ class Run:
         if self.settings.reference is not None:
             _ = self.calibration
         baseline.check_argument(self._config.getoption("benchmark_compare", None))
-        if self.settings.output is not None:
-            ensure_writable(self.settings.output)
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Raise OutputError for a folder that something will be written to and cannot be."""
+        rows = self._config.getoption("benchmark_json", None)
+        written = None if rows is None or self._qualifying else rows.absolute().parent
+        for folder in (self.settings.output, self.settings.checkpoint, written):
+            if folder is not None:
+                ensure_writable(folder)
+        # Every child writes there.
+        temporary_folder("amx-suite-").rmdir()
 
     def narrow_storage(self) -> None:
         """Give pytest-benchmark a folder of its own for this machine."""
@@ -301,14 +310,17 @@ class Run:
             self._health_after = read_health()
 
     def finish(self, exitstatus: int) -> None:
-        """Write ``summary.md`` where the user asked for results.
+        """Write ``summary.md`` where the user asked for results; if that fails, say why.
 
         A refused run leaves the files of the run before it.
         """
         from amx_suite.report.markdown import render_markdown
 
         if self._writes_summary and exitstatus != pytest.ExitCode.USAGE_ERROR:
-            write_atomically(self.folder / "summary.md", render_markdown(self.summary()))
+            try:
+                write_atomically(self.folder / "summary.md", render_markdown(self.summary()))
+            except OutputError as error:
+                terminal.write_line(self._config, f"amx-suite: error: no summary.md: {error}")
 
     def summary(self) -> RunSummary:
         """The run so far."""

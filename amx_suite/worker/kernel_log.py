@@ -7,7 +7,6 @@ __all__ = ["add_up", "captured_stdout", "kernel_log"]
 import ctypes
 import os
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 
 from amx_suite.core.evidence import KernelUse
+from amx_suite.files import memory_file
 
 _STDOUT = 1
 
@@ -57,16 +57,17 @@ def add_up(executions: Iterable[KernelUse]) -> tuple[KernelUse, ...]:
 
 @contextmanager
 def captured_stdout() -> Iterator[list[str]]:
-    """Send descriptor 1 to a temporary file; afterwards the one list item is what it holds.
+    """Send descriptor 1 to a file in memory; afterwards the one list item is what it holds.
 
     Libraries in C write their logs to the descriptor, beneath Python's ``sys.stdout``. A file and
-    not a pipe: a long log cannot block the writer.
+    not a pipe: a long log cannot block the writer. In memory: on a full disk the log would lack
+    lines, and the kernels in them would count as not used.
     """
     caught: list[str] = []
     _flush()
     saved = os.dup(_STDOUT)
     try:
-        with tempfile.TemporaryFile() as file:
+        with memory_file() as file:
             os.dup2(file.fileno(), _STDOUT)
             try:
                 yield caught

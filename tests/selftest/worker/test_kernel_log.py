@@ -12,7 +12,8 @@ pytestmark = pytest.mark.selftest
 
 #: Its stdout is a pipe, hence buffered. The log is longer than a pipe holds.
 PROGRAM = """
-import ctypes, os, sys
+import ctypes, os, sys, tempfile
+tempfile.tempdir = '/nowhere'
 from amx_suite.worker.kernel_log import captured_stdout
 libc = ctypes.CDLL(None)
 print('python before')
@@ -34,6 +35,7 @@ print(caught[0], end='', file=sys.stderr)
 
 
 def test_only_output_of_the_block_is_caught():
+    """Without a temporary folder, as when the disk is full."""
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
     )
