@@ -114,7 +114,12 @@ def obstacle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         case "a symbolic link":
             path.symlink_to(tmp_path / "elsewhere")
         case "a device":
-            path = Path("/dev/null")
+            # Broken code could replace /dev/null; nobody can make files beside a terminal.
+            ours, theirs = os.openpty()
+            yield request.param, Path(os.ttyname(theirs))
+            os.close(ours)
+            os.close(theirs)
+            return
         case "a pipe":
             os.mkfifo(path)
         case "a socket":
@@ -166,7 +171,7 @@ def test_a_stream_keeps_what_it_holds(tmp_path: Path, capfd: pytest.CaptureFixtu
         stream.write("after\n")
     assert log.read_text() == "before\ntext\nafter\n"
     write_output(Path("-"), "printed")
-    write_output(Path("/dev/stderr"), "told")
+    write_output(Path("/dev/fd/2"), "told")
     assert capfd.readouterr() == ("printed", "told")
 
 

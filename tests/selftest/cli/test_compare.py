@@ -94,7 +94,7 @@ def test_incomparable_runs_are_a_usage_error(
     assert "torch was '2.8.0', is '9'" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("stream", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("stream", ["-", "/dev/fd/1"])
 def test_printed_json_is_nothing_but_json(
     compare: Compare, capfd: pytest.CaptureFixture[str], stream: str
 ) -> None:
@@ -109,7 +109,6 @@ def test_printed_json_is_nothing_but_json(
         ("--json", "base.json", "is also read"),
         ("--markdown", "same.json", "is also read"),
         ("--json", "link.json", "is a symbolic link"),
-        ("--markdown", "/dev/null", "is a device"),
         ("--json", ".", "is a folder"),
     ],
 )
@@ -123,7 +122,6 @@ def test_output_that_must_stay_is_refused(
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert fault in said.err
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-    assert Path("/dev/null").is_char_device()
 
 
 def test_output_in_the_way_writes_nothing(

@@ -30,7 +30,7 @@ def test_report_stands_beside_the_results(
     assert f"report in {results.with_name('report.html')}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("stream", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("stream", ["-", "/dev/fd/1"])
 def test_output_names_the_file_or_prints(
     results: Path, capfd: pytest.CaptureFixture[str], stream: str
 ) -> None:
