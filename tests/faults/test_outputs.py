@@ -3,6 +3,7 @@
 import builtins
 import contextlib
 import errno
+import functools
 import io
 import json
 import math
@@ -29,6 +30,7 @@ NO_AMX = {"usable": False}
 #: The folder in which results are that found no room in their own.
 SECOND = "tmp/amx-results-*"
 QUALIFIED = r"^amx-suite: QUALIFIED \(exit code 0\)"
+NO_ROOM_FOR_ARMS = ("INCONCLUSIVE: cannot write in tmp", "9 of 10 checks could not be decided")
 CANNOT_WRITE = r"cannot write in \S+/amx-results: "
 
 
@@ -93,6 +95,21 @@ def file_for_checkpoints(place):
     (place.work / "new").write_text("in the way")
 
 
+def failing(request, error):
+    """An arm does not do what it is asked."""
+
+    def fault(place):
+        from fake_trial import FakeWorker
+
+        def fail(*_):
+            raise error
+
+        setattr(FakeWorker, request, fail)
+
+    fault.__name__ = f"{request} raises {type(error).__name__}"
+    return fault
+
+
 def label(value):
     """The fault and the stage of a row, for the test's id."""
     if isinstance(value, tuple):
@@ -122,6 +139,7 @@ ROWS = [
     (output_removed, MEASURE, 0, QUALIFIED, "new"),
     (file_for_output, START, 2, CANNOT_WRITE, "none"),
     (folder_for_report, START, 2, "report.html' is a folder, which is not replaced", "mixed"),
+    (failing("prepare", OutputError("cannot write in tmp")), START, 4, NO_ROOM_FOR_ARMS, "new"),
     (killed, PREPARE, -9, (), "earlier"),
     (killed, REPORT, -9, (), "earlier"),
 ]
@@ -159,33 +177,42 @@ def test_results_move_to_a_second_place(place, fault, stage, machine, code, last
     assert len(list(second.iterdir())) == 4
 
 
-def late(error):
-    """A checkpoint cannot be written, which is seen after the measurement."""
-
-    def fault(place):
-        from fake_trial import FakeWorker
-
-        def fail(worker, path):
-            raise error
-
-        FakeWorker.checkpoint = fail
-
-    fault.__name__ = f"late {type(error).__name__}"
-    return fault
-
-
 #: As ``ROWS``, of a run that is to write checkpoints into a folder that is not there.
 CHECKPOINT_ROWS = [
     (nothing, START, 0, QUALIFIED, "new"),
     (file_for_checkpoints, START, 2, r"cannot write in \S+/new/deep: Not a directory", "earlier"),
-    (late(OutputError("cannot write in new")), START, 0, QUALIFIED, "new"),
-    (late(LostChildError("arm", "it was killed")), START, 0, QUALIFIED, "new"),
+    (failing("checkpoint", OutputError("cannot write in new")), START, 0, QUALIFIED, "new"),
+    (failing("checkpoint", LostChildError("arm", "it was killed")), START, 0, QUALIFIED, "new"),
 ]
 
 
 @pytest.mark.parametrize("row", CHECKPOINT_ROWS, ids=label)
 def test_checkpoints_cost_no_trial(place, row):
     check(place, row, "--level=3", "--checkpoint=new/deep", left=["work/new"])
+
+
+#: As ``ROWS``, of pytest itself with more options; then what is left in the working folder.
+PYTEST_ROWS = [
+    (full("work"), REPORT, 0, ("files are incomplete: .*No space", "no summary.md: cannot"), "new"),
+    (full("work"), START, 4, "^ERROR: cannot write in .*: No space left on device, on the", ""),
+    (file_for_checkpoints, START, 4, "^ERROR: cannot write in .*/new: File exists", "new"),
+    (nothing, START, 0, "passed", "new"),
+]
+
+
+@pytest.mark.parametrize("row", PYTEST_ROWS, ids=label)
+def test_outputs_of_pytest_itself(place, row):
+    fault, stage, code, says, left = row
+    root = place.checkout
+    options = [f"--rootdir={root}", f"--config-file={root / 'pytest.ini'}", str(root / "tests")]
+    options += ["--noconftest", "-pno:cacheprovider", f"--benchmark-storage={root}"]
+    options += ["--benchmark-json=new/rows.json", "--amx-output=amx-results"]
+    work = functools.partial(pytest.main, options)
+    ended = run(place, fault=lambda: fault(place), stage=stage, work=work)
+    results = "mixed" if fault is nothing else "earlier"
+    ended.check(code, says, results=results, left=[f"work/{left}"] if left else [])
+    if not code:
+        assert "AMX speedups" in ended.text
 
 
 def test_link_among_results_stays(place):

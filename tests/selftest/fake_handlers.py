@@ -41,6 +41,8 @@ ERRORS = {
     "not applicable": NotApplicableError("as told"),
     "unavailable": EngineUnavailableError("as told"),
     "usage": UsageError("as told"),
+    "full disk": OSError(28, "No space left on device", "/full/model.so"),
+    "compiler": RuntimeError("g++ failed:\n /full/a.cpp: Disk quota exceeded\ncompilation ended"),
     "error": RuntimeError("broken as told"),
 }
 

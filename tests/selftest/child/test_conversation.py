@@ -17,6 +17,7 @@ from amx_suite.errors import (
     LostChildError,
     NotApplicableError,
     OutOfMemoryError,
+    OutputError,
     UsageError,
 )
 from amx_suite.worker.process import SliceTaken
@@ -94,12 +95,25 @@ def test_impossible_numbers_are_refused(kind, good, field, wrong):
         ("not applicable", NotApplicableError),
         ("unavailable", EngineUnavailableError),
         ("usage", UsageError),
+        ("full disk", OutputError),
+        ("compiler", OutputError),
     ],
 )
 def test_reported_failures_have_their_type(child, kind, error):
     with pytest.raises(error):
         child.ask(Do(kind), Told)
     assert child.ask(Do("echo"), Told) == Told(), "the child lives on"
+
+
+def test_full_disk_is_one_line_with_its_file(child):
+    for kind, told in {
+        "full disk": "[Errno 28] No space left on device: '/full/model.so'; free space there, or ",
+        "compiler": "/full/a.cpp: Disk quota exceeded; free space there, or set TMPDIR",
+    }.items():
+        with pytest.raises(OutputError) as caught:
+            child.ask(Do(kind), Told)
+        assert str(caught.value).startswith(told)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_exception_carries_its_traceback(child):

@@ -277,6 +277,28 @@ class TestFaults:
         assert "NO_EVIDENCE: bf16@avx512_bf16: ipex ignores its ceiling" in done.stdout
         assert "FAILED" in done.stdout
 
+    def test_file_that_cannot_be_written_decides_nothing(self, run_suite, tmp_path):
+        test = tmp_path / "test_own.py"
+        test.write_text(
+            "import pytest\n"
+            "from types import SimpleNamespace\n"
+            "from amx_suite.errors import OutputError\n"
+            "from amx_suite.plugin import fixtures\n"
+            "def full(*_): raise OutputError('cannot write in /full')\n"
+            "fixtures.store_mismatch = full\n"
+            "child = pytest.fixture(lambda: full())\n"
+            "@pytest.mark.instruction\n"
+            "def test_setup(child): pass\n"
+            "@pytest.mark.instruction\n"
+            "def test_call(): full()\n"
+            "@pytest.mark.instruction\n"
+            "def test_wrong(amx_mismatch): pytest.fail(amx_mismatch(SimpleNamespace(first=1)))\n"
+        )
+        done = run_suite("--amx-level=1", tests=test)
+        assert "1 failed, 2 inconclusive in" in done.stdout
+        assert done.stdout.count("- INCONCLUSIVE: cannot write in /full") == 2
+        assert "it was not stored: cannot write in /full" in done.stdout, "wrong stays wrong"
+
     def test_ctrl_c_reports_what_was_measured(self, run_suite):
         done = run_suite(machine={"faults": {"int8@amx prove": "interrupt"}})
         assert done.returncode == 2
