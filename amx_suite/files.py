@@ -144,8 +144,8 @@ def write_atomically(path: Path, text: str) -> None:
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """A stream whose content is in ``path`` once the block has ended; raises OutputError.
 
-    If the block raises, the old file stays. It is a file of another name until then, which nobody
-    can foretell and which must not exist.
+    If the block raises, the old file stays. Until it ends, the content is in a new file beside it,
+    whose name nobody can foretell.
     """
     check_file(path)
     # Not tempfile: only the user can read its files, and results are for others too.
@@ -166,6 +166,8 @@ def replace_files(folder: Path, files: Mapping[str, str]) -> None:
 
     The old ones stay until all new ones are complete. Where the last is, all are of one run.
     """
+    for name in files:
+        check_file(folder / name)
     with writing_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder, ".unfinished-") as scratch:

@@ -197,8 +197,8 @@ def _report(summary: RunSummary, digest: str) -> str:
         from amx_suite.report.html import render_html
 
         return render_html(summary, sha256=digest)
-    except OSError as error:  # matplotlib needs a folder for files of its own
-        _complain(f"no report.html: {error}; `amx-suite report` makes it from results.json")
+    except (OSError, MemoryError) as error:  # matplotlib needs memory and a folder of its own
+        _complain(f"no report.html: {error!r}; `amx-suite report` makes it from results.json")
         return ""
 
 

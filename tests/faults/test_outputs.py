@@ -123,7 +123,7 @@ def check(place, row, *options, machine=None, left=()):
     arguments = ("qualify", "--level", "2", *options)
     ended = run(place, *arguments, fault=lambda: fault(place), stage=stage, machine=machine)
     found = [path for pattern in left for path in place.folder.glob(pattern)]
-    assert len(found) == len(left), ended.text
+    assert len(found) == len(left), f"exit code {ended.code}\n{ended.text}"
     names = [str(path.relative_to(place.folder)) for path in found]
     ended.check(code, says, results=results, left=names)
     return found
@@ -165,7 +165,7 @@ FULL_ROWS = [
 @pytest.mark.parametrize(("fault", "stage", "machine", "code", "last"), FULL_ROWS, ids=label)
 def test_results_move_to_a_second_place(place, fault, stage, machine, code, last):
     says = (
-        f"^amx-suite: error: {CANNOT_WRITE}.*; what is there is not of this run",
+        f"^amx-suite: error: ({CANNOT_WRITE}|.*is a folder, ).*; what is there is not of this run",
         r"^amx-suite: results in \S+/tmp/amx-results-\w+: results.json, junit.xml, report.html, ",
         last,
     )

@@ -232,13 +232,25 @@ def test_old_results_outlive_a_full_disk(tmp_path: Path, full_disk: None) -> Non
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(NEW, "old")
 
 
-def test_no_summary_beside_half_a_run(tmp_path: Path) -> None:
-    """The last file shows that the others are complete."""
+def test_an_obstacle_leaves_all_old_files(tmp_path: Path) -> None:
     (tmp_path / "summary.md").write_text("old")
     (tmp_path / "junit.xml").mkdir()
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="is a folder, which is not replaced"):
         replace_files(tmp_path, NEW)
-    assert names(tmp_path) == ["junit.xml", "results.json"]
+    assert names(tmp_path) == ["junit.xml", "summary.md"]
+
+
+def test_no_summary_beside_half_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last file shows that the others are complete."""
+    (tmp_path / "summary.md").write_text("old")
+
+    def interrupted(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_files(tmp_path, NEW)
+    assert names(tmp_path) == []
 
 
 def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:

@@ -207,18 +207,23 @@ def test_results_that_fit_nowhere_are_printed(
     assert not list(tmp_path.glob("amx-results-*"))
 
 
+@pytest.mark.parametrize("error", [OSError("no cache directory"), MemoryError()])
 def test_report_that_fails_costs_only_itself(
-    run: Run, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise OSError("Matplotlib requires access to a writable cache directory")
+        raise error
 
     run(FakePytest(0, runs.QUALIFIED))
     monkeypatch.setattr("amx_suite.report.html.render_html", refuse)
     assert run(FakePytest(0, runs.QUALIFIED)) == 0
     assert sorted(contents(output)) == ["junit.xml", "results.json", "summary.md"]
     said = capsys.readouterr()
-    assert "error: no report.html: Matplotlib requires" in said.err
+    assert f"error: no report.html: {error!r}; `amx-suite report` makes it" in said.err
     assert said.out.splitlines()[-1].endswith(f"; see {output / 'summary.md'}")
 
 
