@@ -16,6 +16,7 @@ from msgspec import Meta
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import DEFAULT_AMX_SHARE, Gate, Versus
 from amx_suite.core.trial import arms_of
+from amx_suite.documents import explain, parse_toml, read_bytes
 from amx_suite.engines import ENGINES
 from amx_suite.errors import GateTableError, UsageError
 from amx_suite.host.cpuid import AMX_BITS, read_cpuid
@@ -72,19 +73,15 @@ def gates_that_fit(gates: Sequence[Gate]) -> tuple[Gate, ...]:
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
     """The gates of one table, in its order; raises GateTableError."""
+
+    def refuse(fault: str) -> GateTableError:
+        return GateTableError(f"{path}: {fault}; expected a TOML table of gates (docs/gates.md)")
+
+    content = parse_toml(read_bytes(path, refuse), refuse)
     try:
-        # Some editors begin a file with a byte order mark.
-        table = msgspec.toml.decode(path.read_text(encoding="utf-8-sig"), type=_Table)
-    except OSError as error:
-        raise GateTableError(
-            f"{path}: expected a readable TOML table of gates, found: {error.strerror}"
-        ) from None
+        table = msgspec.convert(content, _Table)
     except msgspec.ValidationError as error:
-        raise GateTableError(f"{path}: {_in_words(str(error))}") from None
-    # ValueError for bytes that are no UTF-8 and for integers of thousands of digits, RecursionError
-    # for brackets nested as deep.
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise GateTableError(f"{path}: expected valid TOML in UTF-8, found: {error}") from None
+        raise GateTableError(f"{path}: {_in_words(explain(error, content))}") from None
     found: dict[str, Gate] = {}
     for number, row in enumerate(table.gate, start=1):
         try:
@@ -102,11 +99,11 @@ def _in_words(error: str) -> str:
     """``gate 2, minimum: expected `float` > 0`` for ``Expected ... - at `$.gate[1].minimum```."""
     what, _, place = error.partition(" - at ")
     what = what[:1].lower() + what[1:]
-    at = re.fullmatch(r"`\$\.gate\[(\d+)\]\.?(\w*).*`", place)
+    at = re.fullmatch(r"`\$\.gate\[(\d+)\]\.?(\w*)[^`]*`(.*)", place)
     if at is None:
         return f"{what} (only [[gate]] tables are expected)"
     key = f", {at[2]}" if at[2] else ""
-    return f"gate {int(at[1]) + 1}{key}: {what}"
+    return f"gate {int(at[1]) + 1}{key}: {what}{at[3]}"
 
 
 def _gates(row: _Row) -> Iterator[Gate]:

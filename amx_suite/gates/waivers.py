@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from amx_suite.documents import convert, parse_toml, read_bytes
 from amx_suite.errors import GateTableError
 
 _Text = Annotated[str, Meta(pattern=r"\S")]
@@ -49,18 +50,15 @@ def load_waivers(path: Path | None) -> tuple[Waiver, ...]:
     """The table's waivers, none without a file; raises GateTableError that names file and fault."""
     if path is None:
         return ()
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return tuple(msgspec.toml.decode(text, type=_Table).waiver)
-    except OSError as error:
-        raise GateTableError(
-            f"{path}: expected a readable TOML table of waivers, found: {error.strerror}"
-        ) from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise GateTableError(
-            f"{path}: expected [[waiver]] tables with id, reason, owner and expires (a date, such "
-            f"as 2026-12-31), found: {error}"
-        ) from None
+
+    def refuse(fault: str) -> GateTableError:
+        return GateTableError(
+            f"{path}: {fault}; expected [[waiver]] tables with id, reason, owner and expires (a "
+            "date, such as 2026-12-31)"
+        )
+
+    content = parse_toml(read_bytes(path, refuse), refuse)
+    return tuple(convert(content, _Table, refuse, "is wrong").waiver)
 
 
 def waiver_of(

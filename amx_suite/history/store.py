@@ -4,12 +4,11 @@ from __future__ import annotations
 
 __all__ = ["RatioRow", "StoredRun", "load_run", "same_run"]
 
+import functools
 import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -17,6 +16,7 @@ from amx_suite.core.case import RunCase
 from amx_suite.core.measurement import Environment
 from amx_suite.core.run import SCHEMA_VERSION, RunSummary
 from amx_suite.core.verdict import GateResult, Speedup
+from amx_suite.documents import convert, decoding, parse_json, read_bytes
 from amx_suite.errors import ResultsFileError
 from amx_suite.history.previous import PREVIOUS_VERSION, from_previous
 from amx_suite.trial.interval import paired_speedup
@@ -61,31 +61,23 @@ class _Versioned(msgspec.Struct):
 
 def load_run(path: Path) -> StoredRun:
     """Read a run back; raises ResultsFileError that names the file, the fault and the remedy."""
-    try:
-        stored = path.read_bytes()
-        # Not msgspec: pytest-benchmark writes NaN, which msgspec does not accept.
-        content = json.loads(stored)
-    except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise _unusable(path, f"is not JSON: {error}") from error
-    try:
-        section = msgspec.convert(content, dict[str, Any]).get("amx_suite")
-        if section is None:
-            raise _unusable(path, "was not written by amx-suite: it has no section of that name")
-        version = msgspec.convert(section, _Versioned).schema_version
-        if version not in (PREVIOUS_VERSION, SCHEMA_VERSION):
-            raise ResultsFileError(
-                f"{path} has schema version {version}, this suite reads versions "
-                f"{PREVIOUS_VERSION} and {SCHEMA_VERSION}; repeat that run with `amx-suite "
-                "qualify`, or compare it with the suite that wrote it"
-            )
-        if version == PREVIOUS_VERSION:
+    refuse = functools.partial(_unusable, path)
+    stored = read_bytes(path, refuse)
+    content = parse_json(stored, refuse)
+    section = content.get("amx_suite") if isinstance(content, dict) else None
+    if section is None:
+        raise refuse("was not written by amx-suite: it has no section of that name")
+    version = convert(section, _Versioned, refuse).schema_version
+    if version not in (PREVIOUS_VERSION, SCHEMA_VERSION):
+        raise ResultsFileError(
+            f"{path} has schema version {version}, this suite reads versions "
+            f"{PREVIOUS_VERSION} and {SCHEMA_VERSION}; repeat that run with `amx-suite "
+            "qualify`, or compare it with the suite that wrote it"
+        )
+    if version == PREVIOUS_VERSION:
+        with decoding(refuse, "is damaged"):
             section = from_previous(section)
-        run = msgspec.convert(section, RunSummary)
-    # The second, where the message would hold half of a surrogate pair.
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise _unusable(path, f"is damaged: {error}") from error
+    run = convert(section, RunSummary, refuse)
     digest = hashlib.sha256(stored).hexdigest()
     return StoredRun(str(path), run, tuple(_rows(path, run)), digest)
 

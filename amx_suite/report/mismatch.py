@@ -4,11 +4,13 @@ from __future__ import annotations
 
 __all__ = ["StoredMismatch", "read_mismatch", "store_mismatch"]
 
+import functools
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from amx_suite.documents import convert, parse_json, read_bytes
 from amx_suite.errors import ResultsFileError
 from amx_suite.files import write_atomically
 from amx_suite.tmul.batch import BatchResult
@@ -37,20 +39,20 @@ def store_mismatch(folder: Path, machine: dict[str, str], result: BatchResult) -
 
 def read_mismatch(path: Path) -> StoredMismatch:
     """Read such a file; raises ResultsFileError if it is another file or holds no operands."""
-    try:
-        stored = msgspec.json.decode(path.read_bytes(), type=StoredMismatch)
-    except OSError as error:
-        raise ResultsFileError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ResultsFileError(
-            f"'{path}' is no stored mismatch: {error}; give a mismatch-*.json that an instruction "
-            "test wrote"
-        ) from error
+    refuse = functools.partial(_unusable, path)
+    content = parse_json(read_bytes(path, refuse), refuse)
+    stored = convert(content, StoredMismatch, refuse, "is no stored mismatch")
     if stored.schema_version != _SCHEMA_VERSION:
         raise ResultsFileError(
-            f"'{path}' has schema version {stored.schema_version}, expected {_SCHEMA_VERSION}; "
+            f"{path} has schema version {stored.schema_version}, expected {_SCHEMA_VERSION}; "
             "replay it with the version of amx-suite that wrote it"
         )
     if stored.result.first is None:
-        raise ResultsFileError(f"'{path}' holds no operands of a wrong tile: nothing to replay")
+        raise ResultsFileError(f"{path} holds no operands of a wrong tile: nothing to replay")
     return stored
+
+
+def _unusable(path: Path, fault: str) -> ResultsFileError:
+    return ResultsFileError(
+        f"{path} {fault}; give a mismatch-*.json that an instruction test wrote"
+    )

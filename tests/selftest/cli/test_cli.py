@@ -155,7 +155,7 @@ def test_list_names_idle_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["qualify", "--lev", "2"], "unrecognized arguments: --lev"),
         (["qualify", "--engine", "nope"], "unknown engine in --engine 'nope'"),
         (["qualify", "--engine", "all", "--engine", "ipex"], "--engine (or AMX_SUITE_ENGINE): got"),
-        (["list", "--gates", "/absent.toml"], "/absent.toml: expected a readable TOML table"),
+        (["list", "--gates", "/absent.toml"], "/absent.toml: cannot be read: No such file"),
         (["calibrate", "--seconds", "0"], "--seconds: got '0', expected a number of seconds"),
     ],
 )

@@ -118,7 +118,7 @@ def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
         ('"fp32"', '"avx"', "versus", "one of fp32, no-amx, found 'avx'"),
         ('"fp32"', '"control"', "versus", "one of fp32, no-amx, found 'control'"),
         ('"b16x224"', '"16x224"', "shape", "shape '16x224' is not of the form b16x224"),
-        ("2.0", "0", "minimum", "expected `float` > 0"),
+        ("2.0", "0", "minimum", "expected `float` > 0.0, found 0"),
         ("2.0", "inf", "minimum", "expected `float`"),
         ('"a quiet night"', '"  "', "source", "matching regex"),
         ("minimum = 2.0", "minimum = 2.0\nminimun = 2.0", "", "unknown field `minimun`"),
@@ -147,14 +147,14 @@ def test_wrong_value_is_named(tmp_path: Path, old: str, new: str, place: str, sa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (GOOD.replace('"bf16"', '"bf16').encode(), "expected valid TOML"),
+        (GOOD.replace('"bf16"', '"bf16').encode(), "is not valid TOML"),
         (GOOD.replace("[[gate]]", "[[gates]]").encode(), "unknown field `gates`"),
         (GOOD.replace("[[gate]]", "[gate]").encode(), "expected `array`, got `object`"),
-        (b"# fine\n# \xff\n", "expected valid TOML in UTF-8"),
+        (b"# fine\n# \xff\n", "is not valid TOML in UTF-8"),
         ((GOOD + GOOD).encode(), "resnet50-inference-bf16-vs-fp32-b16x224 is there twice"),
-        (b"a = " + b"[" * 100_000, "expected valid TOML in UTF-8, found: maximum recursion depth"),
-        (b"a = " + b"{a=" * 50_000, "expected valid TOML in UTF-8, found: maximum recursion depth"),
-        (b"a = 1" + b"0" * 5_000, "expected valid TOML in UTF-8, found: Exceeds the limit"),
+        (b"a = " + b"[" * 100_000, "is nested too deeply"),
+        (b"a = " + b"{a=" * 50_000, "is nested too deeply"),
+        (b"a = 1" + b"0" * 5_000, "is not valid TOML in UTF-8: Exceeds the limit"),
     ],
     ids=["syntax", "other table", "no array", "latin", "twice", "arrays", "tables", "digits"],
 )
@@ -175,5 +175,5 @@ def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["absent.toml", "."])
 def test_unreadable_table_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(GateTableError, match="expected a readable TOML table"):
+    with pytest.raises(GateTableError, match=r"cannot be read: .*; expected a TOML table of gates"):
         load_gates(tmp_path / name)

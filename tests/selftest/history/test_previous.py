@@ -1,5 +1,6 @@
 """Files of schema version 5 are read."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -49,6 +50,15 @@ def test_previous_run_may_be_a_base(tmp_path):
     found = compare([old], load_run(stored_runs.write(tmp_path / "new.json", later)), margin=0.05)
     assert [gate.ratio for gate in found.gates] == [pytest.approx(1.0)] * 2
     assert not found.notes
+
+
+@pytest.mark.parametrize("depth", [*range(50, 1000, 50), 5000])
+def test_deep_nesting_is_no_traceback(tmp_path, depth):
+    """How deep it may be depends on the version of Python."""
+    path = changed(tmp_path, lambda section: section.update(old=0))
+    path.write_text(path.read_text().replace('"old": 0', '"old": ' + "[" * depth + "]" * depth))
+    with contextlib.suppress(ResultsFileError):
+        load_run(path)
 
 
 @pytest.mark.parametrize("rounds", ["text", [{"index": 0}], [{"index": 0, "slices": [1]}]])

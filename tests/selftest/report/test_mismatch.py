@@ -32,9 +32,14 @@ def test_stored_mismatch_is_read_back(tmp_path):
 
 def test_other_files_are_refused_by_name(tmp_path):
     path = tmp_path / "results.json"
-    for content in (b'{"benchmarks": []}', b"\xff\xfe"):
+    for content, why in (
+        (b'{"benchmarks": []}', "no stored mismatch"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"", "empty"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(ResultsFileError, match=r"results\.json' is no stored mismatch.*give a"):
+        with pytest.raises(ResultsFileError, match=rf"results\.json is {why}.*give a"):
             read_mismatch(path)
     with pytest.raises(ResultsFileError, match="cannot be read"):
         read_mismatch(tmp_path / "absent.json")
