@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["configure", "run"]
 
 import argparse
+import os
 import sys
 
 from amx_suite.core.run import exit_code
@@ -24,6 +25,7 @@ from amx_suite.trial.calibrate import (
     is_worth_keeping,
     load_calibration,
     save_calibration,
+    stored_calibration,
 )
 from amx_suite.worker.unit_probe import UnitProbe
 
@@ -49,7 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     facts, support = detect()
     machine, instance = host_traits(facts), settings.instance
     place = settings.reference or default_path(machine, instance.cores)
-    stored = load_calibration(place, machine, instance.cores, to_replace=True)
+    stored, why_unusable = None, ""
+    if settings.reference is None:
+        stored, why_unusable = stored_calibration(machine, instance.cores)
+    elif os.path.lexists(settings.reference):
+        # Whatever the user named here by mistake is not overwritten.
+        stored = load_calibration(settings.reference, machine, instance.cores)
+    if why_unusable:
+        _say(f"{why_unusable}, so it is not used")
     check_file(place)
     ensure_writable(place.parent)
     with MachineLock().acquire(settings.wait, _say):

@@ -55,12 +55,13 @@ def _runs(arm: Arm, cpu_flags: Collection[str]) -> bool:
     return not cpu_flags or set(arm.isa.spec.cpu_flags) <= set(cpu_flags)
 
 
-def quiet_line(calibration: Calibration | None) -> str:
-    """What quiet means on this machine."""
+def quiet_line(calibration: Calibration | None, why_unusable: str) -> str:
+    """What quiet means on this machine; ``why_unusable`` is about what is stored, if it is."""
     if calibration is None:
+        why = why_unusable or "no reference of this machine is stored"
         return (
-            "amx quiet: no reference of this machine is stored, so its units are read for "
-            f"{DEFAULT_SECONDS:g} s before the first trial"
+            f"amx quiet: {why}, so its units are read for {DEFAULT_SECONDS:g} s before the first "
+            "trial"
         )
     rates = ", ".join(
         f"{unit} {rate / 1e9:.1f}e9 bytes/s" if unit is Unit.MEMORY else f"{unit} {rate:g} a cycle"

@@ -52,6 +52,7 @@ from amx_suite.trial.calibrate import (
     is_worth_keeping,
     load_calibration,
     save_calibration,
+    stored_calibration,
 )
 from amx_suite.trial.decide import ROUNDS, SHOWN_ROUNDS
 from amx_suite.workloads.base import Inputs
@@ -152,11 +153,18 @@ class Run:
         """This host, detected on first use."""
         return HostView(*detect())
 
-    @cached_property
+    @property
     def calibration(self) -> Calibration | None:
-        """The calibration stored for this machine, None if there is none."""
-        settings = self.settings
-        return load_calibration(settings.reference, self.host.fingerprint, settings.instance.cores)
+        """The calibration stored for this machine, None if there is none to use."""
+        return self._stored[0]
+
+    @cached_property
+    def _stored(self) -> tuple[Calibration | None, str]:
+        """The calibration, or why the one that is stored cannot be used."""
+        machine, cores = self.host.fingerprint, self.settings.instance.cores
+        if self.settings.reference is None:
+            return stored_calibration(machine, cores)
+        return load_calibration(self.settings.reference, machine, cores), ""
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -237,7 +245,7 @@ class Run:
                 require="--require" if self._qualifying else "--amx-require",
             ),
             *host,
-            *([quiet_line(self.calibration)] if self._judges_speed else []),
+            *([quiet_line(*self._stored)] if self._judges_speed else []),
             run_line(self.settings, self._design_time),
         ]
 

@@ -10,6 +10,7 @@ __all__ = [
     "is_worth_keeping",
     "load_calibration",
     "save_calibration",
+    "stored_calibration",
 ]
 
 import os
@@ -31,6 +32,7 @@ from amx_suite.core.quiet import (
     Reference,
 )
 from amx_suite.core.units import Unit
+from amx_suite.documents import convert, parse_json, read_bytes
 from amx_suite.errors import ResultsFileError
 from amx_suite.files import write_atomically
 from amx_suite.host.fingerprint import machine_id
@@ -122,33 +124,49 @@ class _Head(msgspec.Struct):
     schema_version: int = 0
 
 
-def load_calibration(
-    path: Path | None, machine: Mapping[str, str], cores: int, *, to_replace: bool = False
-) -> Calibration | None:
-    """The calibration at ``path``, or at the user's own path.
+def load_calibration(place: Path, machine: Mapping[str, str], cores: int) -> Calibration:
+    """The calibration in a file that the user named.
 
-    None for a file that is missing or of another schema version, if it is the user's own or
-    ``to_replace``. Raises ResultsFileError for any other that is missing or cannot be read, and for
-    one of another machine or number of cores.
+    Raises ResultsFileError, which names the file, if it cannot be used here: as one of another
+    schema version, of another machine or number of cores.
     """
-    place = path or default_path(machine, cores)
-    may_lack = path is None or to_replace
-    if may_lack and not place.exists():
-        return None
+
+    def refuse(fault: str) -> ResultsFileError:
+        return ResultsFileError(
+            f"the quiet reference {place} {fault}; make a new file with `amx-suite calibrate "
+            "--reference FILE` on this machine, or leave the option out"
+        )
+
+    return _load(place, machine, cores, refuse)
+
+
+def stored_calibration(machine: Mapping[str, str], cores: int) -> tuple[Calibration | None, str]:
+    """The calibration of this machine in the user's data folder, None if there is none to use.
+
+    The text says why a file that is there cannot be used. Nobody named it, so a run goes on without
+    it, and what is measured next replaces it.
+    """
+    place = default_path(machine, cores)
     try:
-        content = place.read_bytes()
-        version = msgspec.json.decode(content, type=_Head).schema_version
-        if version != CALIBRATION_SCHEMA:
-            if may_lack:
-                return None
-            raise _unusable(place, f"has schema version {version}, not {CALIBRATION_SCHEMA}")
-        found = msgspec.json.decode(content, type=Calibration)
-    except OSError as error:
-        raise _unusable(place, f"cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise _unusable(place, f"is damaged: {error}") from error
+        return _load(place, machine, cores, ResultsFileError), ""
+    except ResultsFileError as error:
+        missing = isinstance(error.__cause__, FileNotFoundError)
+        return None, "" if missing else f"the stored reference {place} {error}"
+
+
+def _load(
+    place: Path,
+    machine: Mapping[str, str],
+    cores: int,
+    refuse: Callable[[str], ResultsFileError],
+) -> Calibration:
+    content = parse_json(read_bytes(place, refuse), refuse)
+    version = convert(content, _Head, refuse).schema_version
+    if version != CALIBRATION_SCHEMA:
+        raise refuse(f"has schema version {version}, not {CALIBRATION_SCHEMA}")
+    found = convert(content, Calibration, refuse)
     if not found.reference.rates:
-        raise _unusable(place, "has no unit's rate")
+        raise refuse("has no unit's rate")
     # The traits have ``cores`` of their own: all that a process may use.
     changes = differences(
         {**found.machine, "cores of the instance": str(found.cores)},
@@ -156,11 +174,5 @@ def load_calibration(
     )
     if changes:
         words = "; ".join(change.words for change in changes)
-        raise _unusable(place, f"is of another machine ({words})")
+        raise refuse(f"is of another machine ({words})")
     return found
-
-
-def _unusable(place: Path, fault: str) -> ResultsFileError:
-    return ResultsFileError(
-        f"the quiet reference {place} {fault}; run amx-suite calibrate on this machine"
-    )

@@ -17,6 +17,7 @@ from amx_suite.trial.calibrate import (
     is_worth_keeping,
     load_calibration,
     save_calibration,
+    stored_calibration,
 )
 
 pytestmark = pytest.mark.selftest
@@ -132,19 +133,33 @@ class TestStorage:
         with pytest.raises(ResultsFileError, match=complaint):
             load_calibration(path, MACHINE, 2)
 
-    @pytest.mark.parametrize("content", ["", "[1]", '{"schema_version": 4, "machine": 3}'])
-    def test_garbage_is_refused(self, tmp_path, content):
-        path = tmp_path / "reference.json"
-        path.write_text(content)
-        with pytest.raises(ResultsFileError, match=r"reference\.json is damaged"):
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"", "is empty"),
+            (b"\x00\xff", "is not JSON"),
+            (b"[1]", "is damaged"),
+            (b'{"schema_version": 4, "machine": 3}', "is damaged"),
+            (b'{"schema_version": 3}', "has schema version 3, not 4"),
+            (b'{"a":' * 100_000, "is nested too deeply"),
+        ],
+    )
+    def test_garbage_counts_only_if_named(self, tmp_path, monkeypatch, content, complaint):
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        path = default_path(MACHINE, 2)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        with pytest.raises(ResultsFileError, match=rf"{path} {complaint}.*make a new file"):
             load_calibration(path, MACHINE, 2)
+        found, why = stored_calibration(MACHINE, 2)
+        assert found is None
+        assert why.startswith(f"the stored reference {path} {complaint}")
 
     def test_only_a_named_file_must_exist(self, tmp_path, monkeypatch):
         with pytest.raises(ResultsFileError, match="cannot be read: No such file"):
             load_calibration(tmp_path / "none.json", MACHINE, 2)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-        assert load_calibration(None, MACHINE, 2) is None
-        assert load_calibration(tmp_path / "none.json", MACHINE, 2, to_replace=True) is None
+        assert stored_calibration(MACHINE, 2) == (None, "")
 
     def test_each_machine_has_its_own_file(self, tmp_path):
         place = default_path(MACHINE, 2, {"XDG_DATA_HOME": str(tmp_path)})
@@ -152,11 +167,3 @@ class TestStorage:
         assert place.name != default_path({**MACHINE, "kernel": "6.2"}, 2).name
         assert place.name != default_path(MACHINE, 1).name
         assert default_path(MACHINE, 2, {"XDG_DATA_HOME": "relative"}).is_absolute()
-
-    def test_an_old_file_may_be_replaced(self, stored, monkeypatch, tmp_path):
-        calibration, _ = stored
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-        place = default_path(MACHINE, 2)
-        save_calibration(msgspec.structs.replace(calibration, schema_version=1), place)
-        assert load_calibration(None, MACHINE, 2) is None
-        assert load_calibration(place, MACHINE, 2, to_replace=True) is None
