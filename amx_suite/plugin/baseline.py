@@ -12,6 +12,7 @@ __all__ = [
     "missing_rows",
     "narrow_storage",
     "storage_of_machine",
+    "stored_machine",
     "versions",
 ]
 
@@ -21,9 +22,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from amx_suite import __version__
 from amx_suite.core.conditions import CONDITIONS, admit, differences
 from amx_suite.core.run import SCHEMA_VERSION
+from amx_suite.documents import convert
 from amx_suite.errors import ResultsFileError
 from amx_suite.host.fingerprint import machine_id
 
@@ -40,6 +44,35 @@ _PACKAGES = ("torch", "torchvision", "transformers", "intel-extension-for-pytorc
 _ABSENT = "absent"
 _REMEDY = "take a new baseline with --benchmark-save"
 _OPTION = "--amx-across"
+
+
+class _Stats(msgspec.Struct):
+    """What pytest-benchmark's tables and limits read."""
+
+    min: float
+    max: float
+    mean: float
+    stddev: float
+    median: float
+    iqr: float
+
+
+class _Row(msgspec.Struct):
+    fullname: str
+    stats: _Stats
+    extra_info: dict[str, Any] = {}
+
+
+class _Baseline(msgspec.Struct):
+    benchmarks: tuple[_Row, ...]
+    machine_info: dict[str, Any] = {}
+
+
+class _Section(msgspec.Struct):
+    """Our part of a machine_info of this schema version."""
+
+    fingerprint: dict[str, str]
+    versions: dict[str, str]
 
 
 def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
@@ -112,6 +145,15 @@ def narrow_storage(config: pytest.Config, fingerprint: Mapping[str, str]) -> Non
         session.handle_loading()
 
 
+def stored_machine(baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """The machine_info of a baseline, {} if it has none.
+
+    Raises ResultsFileError where what pytest-benchmark reads of it later is missing or of another
+    type: it would end the run with an error of its own.
+    """
+    return convert(baseline, _Baseline, _unusable).machine_info
+
+
 def check_machine(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], across: Collection[str] = ()
 ) -> tuple[str, ...]:
@@ -129,9 +171,10 @@ def check_machine(
             f"the baseline has schema version {there.get('schema_version')}, this suite reads "
             f"{here['schema_version']}; {_REMEDY}"
         )
+    stored = convert(there, _Section, _unusable)
     found = (
-        *differences(there.get("fingerprint", {}), here["fingerprint"], "machine"),
-        *differences(there.get("versions", {}), here["versions"], "software"),
+        *differences(stored.fingerprint, here["fingerprint"], "machine"),
+        *differences(stored.versions, here["versions"], "software"),
     )
     return admit(found, across, option=_OPTION, remedy=_REMEDY)
 
@@ -205,6 +248,10 @@ def missing_rows(
         f"{name}: {outcomes.get(name, 'no such test was run')}"
         for name in sorted(wanted - measured - frozenset(deselected))
     )
+
+
+def _unusable(fault: str) -> ResultsFileError:
+    return ResultsFileError(f"the baseline to compare with {fault}; {_REMEDY}")
 
 
 def _version(package: str) -> str:

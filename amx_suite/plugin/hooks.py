@@ -170,8 +170,8 @@ class RunHooks:
         self, machine_info: Mapping[str, Any], compared_benchmark: Mapping[str, Any]
     ) -> None:
         """Refuse a baseline of another machine or of other software, unless the user allowed it."""
-        theirs = compared_benchmark.get("machine_info", {})
         with outcome.usage_errors():
+            theirs = baseline.stored_machine(compared_benchmark)
             notes = baseline.check_machine(machine_info, theirs, self._run.settings.across)
         self._run.notes.update(dict.fromkeys(notes))
 

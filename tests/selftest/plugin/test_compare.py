@@ -129,6 +129,23 @@ def test_unreadable_baseline_is_refused(run_suite, baseline):
     assert "0001_night.json is not a readable pytest-benchmark file" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("edit", "place"),
+    [
+        (lambda content: content["benchmarks"][0].pop("fullname"), r"fullname.*benchmarks\[0\]"),
+        (lambda content: content["benchmarks"][0]["stats"].pop("min"), r"min.*benchmarks\[0\]"),
+        (lambda content: content.update(machine_info=[]), "machine_info"),
+    ],
+    ids=["name", "figure", "machine"],
+)
+def test_damaged_baseline_is_refused(run_suite, baseline, edit, place):
+    change(baseline, edit)
+    done = run_suite("--benchmark-compare")
+    assert done.returncode == 4
+    assert re.search(f"the baseline to compare with is damaged: .*{place}", done.stdout)
+    assert "INTERNALERROR" not in done.stdout
+
+
 def test_other_seed_needs_permission(run_suite, baseline):
     seed = ("--benchmark-compare", "--amx-seed", "7")
     done = run_suite(*seed)
@@ -158,10 +175,21 @@ def test_other_case_of_same_name_is_refused(run_suite, baseline):
         (lambda info: info.update(amx_suite="text"), "was not written by amx-suite"),
         (lambda info: info["amx_suite"].update(schema_version=0), "schema version 0"),
         (lambda info: info["amx_suite"]["versions"].update(torch="1.0"), "torch was '1.0'"),
+        (lambda info: info["amx_suite"].pop("versions"), "is damaged: .*`versions`"),
+        (lambda info: info["amx_suite"].update(fingerprint=[]), "is damaged: .*fingerprint"),
         (lambda info: info["amx_suite"]["fingerprint"].pop("kernel"), "kernel was 'None'"),
         (lambda info: info["amx_suite"]["fingerprint"].update(new="x"), "new was 'x', is 'None'"),
     ],
-    ids=["foreign", "garbage", "stale", "torch", "a trait less", "a trait more"],
+    ids=[
+        "foreign",
+        "garbage",
+        "stale",
+        "torch",
+        "no versions",
+        "list",
+        "a trait less",
+        "a trait more",
+    ],
 )
 def test_difference_is_named_with_remedy(change, complaint):
     theirs = copy.deepcopy(OURS)
