@@ -14,6 +14,7 @@ __all__ = [
 ]
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -93,5 +94,5 @@ def to_weights(text: str, where: str) -> tuple[str, str]:
     if model not in WORKLOADS:
         raise UnknownNameError(f"model in {where}", model, WORKLOADS)
     # What is no file here may be the name of published weights.
-    path = Path(place).expanduser()
-    return model, str(path.absolute()) if path.exists() else place
+    path = to_path(place, where)
+    return model, str(path) if os.access(path, os.F_OK) else place

@@ -6,13 +6,14 @@ __all__ = ["Bert"]
 
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 from amx_suite.workloads.network import why_unreachable
-from amx_suite.workloads.weights import local_folder
+from amx_suite.workloads.weights import local_folder, require_finite
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,7 @@ _TOKENS = (999, 21128)
 #: A usual rate for fine-tuning BERT (Devlin et al. 2018, appendix A.3: 2e-5 to 5e-5).
 _LEARNING_RATE = 2e-5
 _NAMES_SHOWN = 4
+_ERROR_WIDTH = 120
 
 
 class Bert(ModelWorkload):
@@ -159,8 +161,14 @@ def _pretrained(
         )
     except SafetensorError as error:
         raise UsageError(f"the weights '{weights}' are not valid safetensors: {error}") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(_not_here(weights, inputs, unreachable)) from error
+    # A configuration of the wrong types or values leads transformers to any of these.
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        if folder is None and isinstance(error, OSError):
+            raise UsageError(_not_here(weights, inputs, unreachable)) from error
+        raise UsageError(
+            f"the weights '{weights}' cannot be loaded, most likely for a value in their "
+            f"config.json: {type(error).__name__}: {textwrap.shorten(str(error), _ERROR_WIDTH)}"
+        ) from error
     # Names, to which transformers 5 adds both shapes.
     misfits = (key if isinstance(key, str) else key[0] for key in report["mismatched_keys"])
     faulty = {*report["missing_keys"], *misfits}
@@ -169,6 +177,7 @@ def _pretrained(
             f"the weights '{weights}' lack these parameters, or have them in another shape than "
             f"their own config.json: {', '.join(own[:_NAMES_SHOWN])}"
         )
+    require_finite(model, weights)
     return model
 
 

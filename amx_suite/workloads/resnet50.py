@@ -63,8 +63,9 @@ class ResNet50(ModelWorkload):
         training = case.workload.mode is Mode.TRAINING
         state = None if case.weights == "random" else read_state(case.weights)
         classes = _CIFAR_CLASSES if training else _IMAGENET_CLASSES
-        if state is not None and not training and "fc.weight" in state:
-            classes = state["fc.weight"].shape[0]
+        head = None if state is None or training else state.get("fc.weight")
+        if head is not None and head.ndim == 2:
+            classes = max(1, len(head))
         torch.manual_seed(case.seed)
         model: torch.nn.Module = resnet50(weights=None, num_classes=classes)
         if state is not None:

@@ -85,9 +85,14 @@ def test_dropout_is_on_while_timed(saved):
         ({"model_type": "gpt2"}, "of type 'gpt2', and the bert workload needs 'bert'"),
         ({"num_hidden_layers": 2}, r"lack these parameters, .*: encoder\.layer\.1\."),
         ({"hidden_size": 16}, r"in another shape than their own config\.json: embeddings"),
-        ("{", "no usable BERT weights"),
+        ({"num_attention_heads": 3}, "cannot be loaded, .*config.json: ValueError: "),
+        ({"num_attention_heads": 0}, "cannot be loaded, .*config.json: ZeroDivisionError: "),
+        ({"hidden_size": "eight"}, "cannot be loaded, .*config.json: "),
+        ({"hidden_act": "none such"}, "cannot be loaded, .*config.json: "),
+        ("{", r"config\.json' is not JSON"),
+        ("<html>", r"config\.json' is a web page"),
     ],
-    ids=["model", "missing", "shape", "broken"],
+    ids=["model", "missing", "shape", "heads", "0", "text", "activation", "broken", "page"],
 )
 def test_unusable_configuration(saved, tmp_path, changes, complaint):
     config = (saved / "config.json").read_text()
@@ -100,7 +105,8 @@ def test_unusable_configuration(saved, tmp_path, changes, complaint):
 
 def test_broken_safetensors(saved, tmp_path):
     (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    content = (saved / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(content[:-9])
     with pytest.raises(UsageError, match="not valid safetensors"):
         BERT.build(bert_of(tmp_path), Inputs())
 
