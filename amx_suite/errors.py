@@ -10,28 +10,29 @@
     |-- OutputError                  exit code 2
     |-- EngineUnavailableError
     |-- NotApplicableError
+    |-- AssemblyError
+    |-- JailUnavailableError
     `-- ChildError
         |-- LostChildError
         |   `-- CeilingIgnoredError
         |-- OutOfMemoryError
         `-- ChildFailedError
 
-Beside the tree stand ``tmul.jit.AssemblyError`` (a mistake in our own assembly) and
-``worker.jail.JailUnavailableError`` (the arm runs without the jail, and its evidence says so).
-
 Library code raises these and never exits; the command line turns them into exit codes. Each message
-names the thing, what was expected, and what to do.
+names the thing, what was expected, and what to do. docs/troubleshooting.md has a row for each.
 """
 
 from __future__ import annotations
 
 __all__ = [
     "AmxSuiteError",
+    "AssemblyError",
     "CeilingIgnoredError",
     "ChildError",
     "ChildFailedError",
     "EngineUnavailableError",
     "GateTableError",
+    "JailUnavailableError",
     "LostChildError",
     "NotApplicableError",
     "OutOfMemoryError",
@@ -83,6 +84,17 @@ class NotApplicableError(AmxSuiteError):
     """This engine, version or CPU cannot do what the case asks; the message is the reason."""
 
 
+class AssemblyError(AmxSuiteError):
+    """Machine code could not be assembled or loaded here; the message says why."""
+
+
+class JailUnavailableError(AmxSuiteError):
+    """The jail against AMX could not be set, or would not hold; the message says why.
+
+    The arm runs without it, and its evidence says so.
+    """
+
+
 class ChildError(AmxSuiteError):
     """A child process did not do its work.
 
@@ -102,7 +114,9 @@ class ChildError(AmxSuiteError):
 
 
 class LostChildError(ChildError):
-    """The child is gone: it ended by itself, or was killed after no reply or an unreadable one.
+    """The child is gone: it ended by itself, or was killed.
+
+    It is killed for a reply that does not come, cannot be read or cannot be true.
 
     ``signal`` is the one that killed it, None if it exited or the suite killed it. ``silent``: it
     did not reply in time.

@@ -10,7 +10,7 @@ with a test.
 
 from __future__ import annotations
 
-__all__ = ["AssemblyError", "assemble", "assemble_timed"]
+__all__ = ["assemble", "assemble_timed"]
 
 import ctypes
 import functools
@@ -20,7 +20,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from amx_suite.errors import AmxSuiteError
+from amx_suite.errors import AssemblyError
 
 _TRIPLE = "x86_64-unknown-linux-gnu"
 
@@ -34,10 +34,6 @@ _TYPES: dict[str, Any] = {"void": None, "ptr": ctypes.c_void_p, "i64": ctypes.c_
 
 #: Leaves it in rax. LFENCE lets what comes before end first (Intel SDM volume 2, RDTSC).
 _READ_COUNTER = ("lfence", "rdtsc", "shl rdx, 32", "or rax, rdx", "lfence")
-
-
-class AssemblyError(AmxSuiteError):
-    """Code could not be assembled or loaded here; the message says why."""
 
 
 def assemble(

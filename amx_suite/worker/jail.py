@@ -9,7 +9,7 @@ it.
 
 from __future__ import annotations
 
-__all__ = ["JailUnavailableError", "enter_jail", "refuse_amx"]
+__all__ = ["enter_jail", "refuse_amx"]
 
 import ctypes
 import errno
@@ -18,6 +18,7 @@ import struct
 import sys
 
 from amx_suite.core.evidence import Jail
+from amx_suite.errors import JailUnavailableError
 from amx_suite.tmul.xcomp import XTILEDATA, errno_name, permitted, request_tiles
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -56,10 +57,6 @@ _FILTER = (
     (_RETURN, 0, 0, _FAIL_WITH_EPERM),
     (_RETURN, 0, 0, _ALLOW),
 )
-
-
-class JailUnavailableError(OSError):
-    """The jail could not be set, or would not hold; the message says why."""
 
 
 class _Program(ctypes.Structure):

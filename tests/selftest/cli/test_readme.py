@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from amx_suite import cli
+from amx_suite import cli, errors
 from amx_suite.cli.entry import COMMANDS
 from amx_suite.core.precision import Precision
 from amx_suite.core.run import ExitCode
@@ -193,9 +193,36 @@ def test_minima_are_those_of_the_table() -> None:
         assert cells[1 + columns.index((gate.precision, gate.versus))] == f"{gate.minimum:.2f}"
 
 
+def first_cells(page: str, heading: str) -> list[str]:
+    """What stands as code in the first cell of each row of a section's tables."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+
+
 def test_every_reason_has_its_row() -> None:
-    for reason in Reason:
-        row(PAGES["docs/troubleshooting.md"], f"`{reason}`")
+    rows = first_cells(PAGES["docs/troubleshooting.md"], "Reason codes")
+    assert sorted(rows) == sorted(Reason)
+
+
+def test_every_error_has_its_row() -> None:
+    rows = first_cells(PAGES["docs/troubleshooting.md"], "Errors")
+    assert sorted(rows) == sorted(errors.__all__)
+    for name in errors.__all__:
+        assert re.search(rf"\b{name}\b", errors.__doc__ or ""), "the tree draws every error"
+
+
+def test_all_errors_are_in_one_tree() -> None:
+    declared = {
+        name
+        for path in (ROOT / "amx_suite").rglob("*.py")
+        for name in re.findall(r"^class ([A-Z]\w*Error)\b", path.read_text(), re.MULTILINE)
+    }
+    assert declared == set(errors.__all__)
+
+
+def test_rows_left_over_are_found() -> None:
+    page = "# A\n## One\n| `a` | x |\n| `b` | `c` |\n## Two\n| `d` | x |\n"
+    assert first_cells(page, "One") == ["a", "b"]
 
 
 def test_every_rule_of_health_has_its_row() -> None:

@@ -7,6 +7,7 @@ import platform
 import pytest
 from recorded_hosts import host
 
+from amx_suite.errors import AssemblyError
 from amx_suite.host.cpuid import Cpuid, Registers, read_cpuid, survey
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.tmul import jit
@@ -115,7 +116,7 @@ def test_this_machine_agrees_with_its_kernel() -> None:
 
 def test_without_cpuid_the_error_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise jit.AssemblyError("this machine is aarch64")
+        raise AssemblyError("this machine is aarch64")
 
     monkeypatch.setattr(jit, "assemble", refuse)
     assert read_cpuid() == Cpuid(error="this machine is aarch64")

@@ -9,6 +9,7 @@ import struct
 
 import pytest
 
+from amx_suite.errors import AssemblyError
 from amx_suite.tmul import jit
 from amx_suite.tmul.config import tile_config
 
@@ -67,7 +68,7 @@ def test_timed_code_runs_and_counts_its_ticks():
 
 def test_another_architecture_is_an_assembly_error(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    with pytest.raises(jit.AssemblyError, match="this machine is aarch64"):
+    with pytest.raises(AssemblyError, match="this machine is aarch64"):
         jit.assemble(("nop",), clobbers=("rax",))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from amx_suite.core.evidence import Jail
+from amx_suite.errors import JailUnavailableError
 from amx_suite.tmul import xcomp
 from amx_suite.worker import jail
 
@@ -103,7 +104,7 @@ print(sorted(heavy & set(sys.modules)))
 
 def test_a_held_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jail, "permitted", lambda: xcomp.XcompReply(1 << 18))
-    with pytest.raises(jail.JailUnavailableError, match="holds the tile permission already"):
+    with pytest.raises(JailUnavailableError, match="holds the tile permission already"):
         jail.refuse_amx()
 
 
@@ -120,17 +121,18 @@ def test_a_filter_without_effect_is_an_error(
     monkeypatch.setattr(jail, "_install", lambda libc: None)
     monkeypatch.setattr(jail, "permitted", lambda: xcomp.XcompReply(0xE7))
     monkeypatch.setattr(jail, "request_tiles", lambda: reply)
-    with pytest.raises(jail.JailUnavailableError, match=answer):
+    with pytest.raises(JailUnavailableError, match=answer):
         jail.refuse_amx()
 
 
 def test_a_refused_filter_is_told() -> None:
     program = """
+from amx_suite.errors import JailUnavailableError
 from amx_suite.worker import jail
 jail._FILTER = ((0xFFFF, 0, 0, 0),)  # no such operation
 try:
     jail.refuse_amx()
-except jail.JailUnavailableError as error:
+except JailUnavailableError as error:
     print(error)
 """
     (told,) = _python(program)
