@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, Type
 
 import msgspec
 
+from amx_suite.documents import explain, in_one_line
 from amx_suite.errors import (
     AmxSuiteError,
     ChildFailedError,
@@ -58,6 +59,7 @@ _Buffer = TypeVar("_Buffer", bytearray, memoryview)
 LENGTH = struct.Struct("<I")
 _LARGEST_HEAD_BYTES = 64 * 2**20
 _LARGEST_ARRAY_BYTES = 4 * 2**30
+_Length = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_ARRAY_BYTES)]
 #: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
 
@@ -129,7 +131,7 @@ class Failed(Reply, frozen=True, tag=True):
 class _ArrayHeader(msgspec.Struct, frozen=True):
     name: str
     dtype: Annotated[str, msgspec.Meta(max_length=16)]
-    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    shape: Annotated[tuple[_Length, ...], msgspec.Meta(max_length=32)]
 
 
 class Channel:
@@ -166,14 +168,15 @@ class Channel:
     def receive(self, kind: Any, seconds: float | None = None) -> tuple[Any, ArrayMap]:
         """The next message, of type ``kind``, and its arrays, within ``seconds``.
 
-        Raises msgspec.DecodeError for anything but such a message.
+        Raises msgspec.DecodeError for anything but such a message; it shows the first value that
+        is out of its type's bounds.
         """
         deadline = _deadline(seconds)
         (length,) = LENGTH.unpack(self._read(bytearray(LENGTH.size), deadline))
         if length > _LARGEST_HEAD_BYTES:
             raise msgspec.DecodeError(f"a head of {length} bytes is announced")
         head = self._read(bytearray(length), deadline)
-        headers, message = msgspec.msgpack.decode(head, type=tuple[list[_ArrayHeader], kind])
+        headers, message = _decoded(head, kind)
         return message, {each.name: self._read_array(each, deadline) for each in headers}
 
     def close(self) -> None:
@@ -199,7 +202,7 @@ class Channel:
 
         try:
             dtype = np.dtype(header.dtype)
-        except TypeError as error:
+        except (TypeError, ValueError, SyntaxError) as error:
             raise msgspec.DecodeError(
                 f"array '{header.name}' has no known type: {error}"
             ) from error
@@ -208,7 +211,12 @@ class Channel:
         size = math.prod(header.shape) * dtype.itemsize
         if size > _LARGEST_ARRAY_BYTES:
             raise msgspec.DecodeError(f"array '{header.name}' of {size} bytes is announced")
-        array = np.empty(header.shape, dtype)
+        try:
+            array = np.empty(header.shape, dtype)
+        except ValueError as error:  # sides too long, beside one of 0
+            raise msgspec.DecodeError(
+                f"array '{header.name}' of shape {header.shape} is announced"
+            ) from error
         if size:
             self._read(array.data.cast("B"), deadline)
         return array
@@ -253,6 +261,16 @@ def serve(sock: socket.socket, handler_path: str) -> int:
             channel.send(reply, results)
     except OSError:  # the parent is gone
         return 0
+
+
+def _decoded(head: bytearray, kind: Any) -> tuple[list[_ArrayHeader], Any]:
+    try:
+        content = msgspec.msgpack.decode(head)
+        return msgspec.convert(content, tuple[list[_ArrayHeader], kind])
+    except msgspec.ValidationError as error:
+        raise msgspec.DecodeError(explain(error, content)) from error
+    except (RecursionError, ValueError) as error:
+        raise msgspec.DecodeError(in_one_line(str(error))) from error
 
 
 def _deadline(seconds: float | None) -> float:

@@ -118,6 +118,11 @@ class Child:
             raise answer.raised(self.label)
         return answer, results
 
+    def disbelieve(self, what: str) -> LostChildError:
+        """Kill the child for a reply that cannot be true; returns the error to raise."""
+        self._gone = self._kill(f"its answer cannot be true: {what}")
+        return self._gone
+
     def close(self) -> None:
         """Kill the child and everything it started; safe to call twice."""
         self._end()

@@ -11,6 +11,7 @@ import msgspec
 
 from amx_suite.core.isa import Isa
 from amx_suite.core.precision import Precision
+from amx_suite.core.units import Count, Natural
 from amx_suite.errors import UsageError
 
 
@@ -24,8 +25,8 @@ class Mode(StrEnum):
 class Shape(msgspec.Struct, frozen=True, order=True):
     """Size of one step: ``batch`` items of ``size`` (image side in pixels, or tokens)."""
 
-    batch: int
-    size: int
+    batch: Count
+    size: Count
 
     def __str__(self) -> str:
         return f"b{self.batch}x{self.size}"
@@ -62,10 +63,10 @@ class RunCase(msgspec.Struct, frozen=True):
     precision: Precision
     isa: Isa
     shape: Shape
-    cores: int
-    seed: int = 0
+    cores: Count
+    seed: Natural = 0
     weights: str = "random"
-    copy: int = 1
+    copy: Count = 1
 
     @property
     def name(self) -> str:

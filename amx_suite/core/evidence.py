@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from amx_suite.core.isa import Isa
-from amx_suite.core.units import Count, Duration, Natural
+from amx_suite.core.units import Count, Duration, Natural, Share
 
 
 class Jail(StrEnum):
@@ -93,7 +93,7 @@ class Evidence(msgspec.Struct, frozen=True):
     step_milliseconds: Duration = 0.0
     read_back: dict[str, str] = {}
     cpus: tuple[int, ...] = ()
-    memory_share: float | None = None
+    memory_share: Share | None = None
     speculation: dict[str, str] = {}
 
     #: Primitive kinds that can run on AMX; ``amx_share`` is taken over these.

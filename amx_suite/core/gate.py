@@ -11,6 +11,7 @@ import msgspec
 
 from amx_suite.core.case import RunCase, Shape, Workload
 from amx_suite.core.precision import Precision
+from amx_suite.core.units import Ratio, Share
 
 #: With half or less of the operations on AMX kernels, most of what was timed is not AMX.
 DEFAULT_AMX_SHARE = 0.5
@@ -47,10 +48,10 @@ class Gate(msgspec.Struct, frozen=True):
     precision: Precision
     versus: Versus
     shape: Shape
-    minimum: float
+    minimum: Ratio
     source: str
     engine: str | None = None
-    amx_share: float = DEFAULT_AMX_SHARE
+    amx_share: Share = DEFAULT_AMX_SHARE
     cores: tuple[int, int] | None = None
     cpu: tuple[str, ...] | None = None
 

@@ -54,9 +54,9 @@ class Round(msgspec.Struct, frozen=True):
     round of a launch may lack arms, because time ran out.
     """
 
-    index: int
+    index: Natural
     slices: tuple[Slice, ...]
-    launch: int = 0
+    launch: Natural = 0
     disturbed: tuple[Slice, ...] = ()
     seconds: Duration = 0.0
     lost_seconds: Duration = 0.0
@@ -93,11 +93,11 @@ class ArmFacts(msgspec.Struct, frozen=True):
     """
 
     case: Arm
-    prepare_seconds: float
-    iterations: int
+    prepare_seconds: Duration
+    iterations: Natural
     items_per_step: Natural
     unit: str
-    peak_bytes: int
+    peak_bytes: Natural
     data: str
     variables: dict[str, str]
     evidence: Evidence | None = None

@@ -12,10 +12,11 @@ __all__ = [
 ]
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
-from amx_suite.core.units import Rate, Unit
+from amx_suite.core.units import Count, Duration, Rate, Share, Unit
 
 #: A reading is quiet if every unit of a core is within this factor of its reference. A neighbour on
 #: the same core leaves 0.40 to 0.43 of the tile unit; undisturbed it gives 0.93 to 1.0 of theory
@@ -41,7 +42,7 @@ class Reading(msgspec.Struct, frozen=True):
     In operations per core cycle, so that frequency does not matter; memory in bytes a second.
     """
 
-    rates: dict[Unit, Rate]
+    rates: Annotated[dict[Unit, Rate], msgspec.Meta(min_length=1)]
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Reference(msgspec.Struct, frozen=True):
     """
 
     rates: dict[Unit, Rate]
-    below: dict[Unit, float] = {}
+    below: dict[Unit, Share] = {}
 
     @classmethod
     def of(cls, readings: Sequence[Reading], theory: Mapping[Unit, float]) -> Reference:
@@ -106,7 +107,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 def _upper(readings: Sequence[Reading], unit: Unit) -> float:
-    ordered = sorted(reading.rates[unit] for reading in readings)
+    ordered = sorted(reading.rates.get(unit, 0.0) for reading in readings)
     quantile = _MEMORY_QUANTILE if unit is Unit.MEMORY else _BEST_QUANTILE
     return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
 
@@ -119,10 +120,10 @@ class Calibration(msgspec.Struct, frozen=True):
     """
 
     machine: dict[str, str]
-    cores: int
+    cores: Count
     taken: str
-    seconds: float
-    readings: int
-    quiet_share: float
+    seconds: Duration
+    readings: Count
+    quiet_share: Share
     reference: Reference
     schema_version: int = CALIBRATION_SCHEMA

@@ -22,6 +22,7 @@ from amx_suite.core.agreement import Agreement
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.health import Health, Identity
 from amx_suite.core.trial import TrialResult
+from amx_suite.core.units import Duration
 from amx_suite.core.verdict import Verdict
 from amx_suite.core.whole_machine import WholeMachineResult
 
@@ -147,7 +148,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     trials: tuple[TrialResult, ...]
     started: str
-    elapsed_seconds: float
+    elapsed_seconds: Duration
     interrupted: bool = False
     health_before: Health | None = None
     health_after: Health | None = None

@@ -6,7 +6,17 @@ each upper bound, and NaN is in no range.
 
 from __future__ import annotations
 
-__all__ = ["PER_CYCLE", "Count", "Duration", "Natural", "Rate", "Seconds", "Unit"]
+__all__ = [
+    "PER_CYCLE",
+    "Count",
+    "Duration",
+    "Natural",
+    "Rate",
+    "Ratio",
+    "Seconds",
+    "Share",
+    "Unit",
+]
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,12 +27,17 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=1, lt=10**18)]
 #: A count that may be zero.
 Natural = Annotated[int, Meta(ge=0, lt=10**18)]
-#: A measured duration; the bound is thirty years.
-Seconds = Annotated[float, Meta(gt=0, lt=1e9)]
+#: A measured duration, from a tick of the clock to thirty years. A quotient of two of them, or of
+#: one and a count, is never 0 or infinite.
+Seconds = Annotated[float, Meta(ge=1e-9, lt=1e9)]
 #: A duration that may be zero, because a log rounds it or there was nothing to do.
 Duration = Annotated[float, Meta(ge=0, lt=1e12)]
-#: Operations or bytes a second; the bound is a million times a core's peak.
-Rate = Annotated[float, Meta(gt=0, lt=1e18)]
+#: Operations or bytes a second or a cycle; the bound is a million times a core's peak.
+Rate = Annotated[float, Meta(ge=1e-9, lt=1e18)]
+#: One measured duration over another, per step.
+Ratio = Annotated[float, Meta(ge=1e-36, lt=1e36)]
+#: A part of a whole.
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Unit(StrEnum):

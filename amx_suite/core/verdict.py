@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from amx_suite.core.gate import Gate
+from amx_suite.core.units import Count, Ratio, Share
 
 
 class Verdict(StrEnum):
@@ -59,11 +60,11 @@ class Speedup(msgspec.Struct, frozen=True):
     ``low`` and ``high`` bound the ratio at ``confidence``; both are None with too few pairs.
     """
 
-    ratio: float
-    low: float | None
-    high: float | None
-    confidence: float
-    pairs: int
+    ratio: Ratio
+    low: Ratio | None
+    high: Ratio | None
+    confidence: Share
+    pairs: Count
 
     def __str__(self) -> str:
         known = self.low is not None and self.high is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["FAMILY_COLOURS", "Chart", "rounds_chart", "speedup_chart", "time_chart"]
 
 import io
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -212,14 +211,14 @@ def _ratios(comparison: Comparison) -> list[float]:
     """All numbers of a comparison that can be drawn."""
     speedup, minima = comparison.speedup, [result.gate.minimum for result in comparison.gates]
     found = [] if speedup is None else [speedup.ratio, speedup.low or 0.0, speedup.high or 0.0]
-    return [number for number in (*found, *minima) if math.isfinite(number)]
+    return [*found, *minima]
 
 
 def _speedup_bar(axes: Axes, index: int, comparison: Comparison) -> None:
     _label(axes, index, comparison.candidate, f"over {comparison.baseline}", _result(comparison))
     verdict = next((result.verdict for result in comparison.gates), None)
     speedup = comparison.speedup
-    if speedup is not None and math.isfinite(speedup.ratio):
+    if speedup is not None:
         hatch = "////" if verdict is Verdict.INCONCLUSIVE else ""
         _bar(axes, index, 0.0, speedup.ratio, _BARS.get(verdict, _BARS[None]), hatch)
         if speedup.low is not None and speedup.high is not None:

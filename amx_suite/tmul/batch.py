@@ -8,16 +8,21 @@ from __future__ import annotations
 __all__ = ["BatchResult", "Load", "Mismatch", "RunTiles", "SoakSlice", "TileBatch", "TileWorker"]
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from amx_suite.child.channel import Reply, Request
 from amx_suite.child.handle import Child
+from amx_suite.core.units import Count, Duration, Natural, Seconds
 from amx_suite.errors import UsageError
 from amx_suite.tmul.config import TILES
 
 #: For the operands, the oracle and one run of a batch.
 _SECONDS_FOR_A_BATCH = 600.0
+
+_RowBytes = Annotated[int, Meta(ge=4, le=64, multiple_of=4)]
 
 
 class Load(StrEnum):
@@ -41,17 +46,17 @@ class TileBatch(msgspec.Struct, frozen=True):
 
     instruction: str
     fill: str
-    seed: int
-    tiles: int
-    rows: int = 16
-    k_bytes: int = 64
-    n_bytes: int = 64
-    steps: int = 1
-    first_register: int = 0
+    seed: Natural
+    tiles: Count
+    rows: Annotated[int, Meta(ge=1, le=16)] = 16
+    k_bytes: _RowBytes = 64
+    n_bytes: _RowBytes = 64
+    steps: Count = 1
+    first_register: Annotated[int, Meta(ge=0, lt=TILES)] = 0
     load: Load = Load.TILELOADD
-    padding: int = 0
-    misalignment: int = 0
-    mxcsr: int | None = None
+    padding: Natural = 0
+    misalignment: Natural = 0
+    mxcsr: Natural | None = None
 
     @property
     def registers(self) -> tuple[int, int, int]:
@@ -72,11 +77,11 @@ class Mismatch(msgspec.Struct, frozen=True):
     that the chain began with, so that it can be run again even if the fills have changed.
     """
 
-    tile: int
-    row: int
-    column: int
-    found: int
-    expected: int
+    tile: Natural
+    row: Natural
+    column: Natural
+    found: Natural
+    expected: Natural
     a: bytes
     b: bytes
     c: bytes
@@ -89,11 +94,11 @@ class BatchResult(msgspec.Struct, frozen=True):
     """
 
     batch: TileBatch
-    cpu: int
-    elements: int
-    wrong: int
+    cpu: Natural
+    elements: Natural
+    wrong: Natural
     first: Mismatch | None = None
-    stray: int = 0
+    stray: Natural = 0
 
     @property
     def is_exact(self) -> bool:
@@ -121,7 +126,7 @@ class RunTiles(Request, frozen=True, tag=True):
     """
 
     batch: TileBatch
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     stored: Mismatch | None = None
 
 
@@ -133,8 +138,8 @@ class SoakSlice(Reply, frozen=True, tag=True):
     """
 
     result: BatchResult
-    runs: int
-    busy_seconds: float
+    runs: Count
+    busy_seconds: Seconds
 
     @property
     def tiles_per_second(self) -> float:
@@ -169,4 +174,7 @@ class TileWorker(Child):
         return self._run(RunTiles(batch, seconds))
 
     def _run(self, request: RunTiles) -> SoakSlice:
-        return self.ask(request, SoakSlice, seconds=_SECONDS_FOR_A_BATCH + request.seconds)
+        found = self.ask(request, SoakSlice, seconds=_SECONDS_FOR_A_BATCH + request.seconds)
+        if found.result.batch != request.batch:
+            raise self.disbelieve(f"the result of another batch, {found.result.batch}")
+        return found

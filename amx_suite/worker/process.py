@@ -24,8 +24,11 @@ __all__ = [
     "child_environment",
 ]
 
+import itertools
 import os
+import reprlib
 import signal
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -234,11 +237,22 @@ class IsaWorker(Child):
 
     def prepare(self, case: RunCase, inputs: Inputs) -> Prepared:
         """Build, prepare and warm up the case's model."""
-        return self.ask(Prepare(case, inputs), Prepared)
+        prepared = self.ask(Prepare(case, inputs), Prepared)
+        if not prepared.iterations and case.precision is not Precision.FP64:
+            raise self.disbelieve("a slice of 0 steps")
+        return prepared
 
     def take_slice(self, iterations: int) -> SliceTaken:
         """Time consecutive steps; meanwhile this process only waits."""
-        return self.ask(TakeSlice(iterations), SliceTaken)
+        began = time.perf_counter()
+        taken = self.ask(TakeSlice(iterations), SliceTaken)
+        waited = time.perf_counter() - began
+        if taken.iterations != iterations or taken.seconds > waited:
+            raise self.disbelieve(
+                f"{taken.iterations} steps in {taken.seconds:g} s, when {iterations} were asked "
+                f"for and {waited:g} s passed"
+            )
+        return taken
 
     def stamp_steps(self, *, seconds: float = 0.0, steps: int = 1) -> Any:
         """Step until ``seconds`` are over and ``steps`` are done.
@@ -248,7 +262,17 @@ class IsaWorker(Child):
         """
         request = StampSteps(seconds, steps)
         limit = seconds + steps * _MOST_STEP_SECONDS + request.seconds_to_answer
-        return self.exchange(request, Done, seconds=limit)[1]["nanoseconds"] * 1e-9
+        began = time.perf_counter_ns()
+        stamps = self._array(self.exchange(request, Done, seconds=limit)[1], "nanoseconds", "i")
+        ended = time.perf_counter_ns()
+        times = [began, *stamps.ravel().tolist(), ended]
+        rising = all(before < after for before, after in itertools.pairwise(times))
+        if stamps.ndim != 1 or len(stamps) <= steps or not rising:
+            raise self.disbelieve(
+                f"stamps {reprlib.repr(stamps.tolist())} ns of shape {stamps.shape}, when {steps} "
+                f"steps or more were asked for and the clock went from {began} to {ended} ns"
+            )
+        return stamps * 1e-9
 
     def prove(self) -> Proof:
         """Run one untimed step with the kernel log on, and read the permission back."""
@@ -256,15 +280,21 @@ class IsaWorker(Child):
 
     def outputs(self) -> Any:
         """The prepared inference model's logits, shape [batch, ...]."""
-        return self._arrays(Outputs())["logits"]
+        return self._array(self._arrays(Outputs()), "logits")
 
     def losses(self, *, steps: int, batch: int) -> Any:
         """Losses of the first training steps, seeded, without dropout; shape [steps]."""
-        return self._arrays(Losses(steps, batch))["losses"]
+        losses = self._array(self._arrays(Losses(steps, batch)), "losses")
+        if losses.shape != (steps,):
+            raise self.disbelieve(f"losses of shape {losses.shape} for {steps} steps")
+        return losses
 
     def gradients(self, *, batch: int) -> ArrayMap:
         """Gradients of the first training step, seeded, without dropout, by parameter name."""
-        return self._arrays(Gradients(batch))
+        gradients = self._arrays(Gradients(batch))
+        if not gradients:
+            raise self.disbelieve("no parameter has a gradient")
+        return {name: self._array(gradients, name) for name in gradients}
 
     def checkpoint(self, path: str) -> None:
         """Write model and optimizer state to ``path``, atomically."""
@@ -292,10 +322,21 @@ class IsaWorker(Child):
         """
         request = Operate(self._isa, self._engine, self._cores, operator, precision, settings)
         reply, sent = self.exchange(request, Operated, arrays)
-        return sent["output"], reply.kernels
+        return self._array(sent, "output"), reply.kernels
 
     def _arrays(self, request: ArmRequest) -> ArrayMap:
         return self.exchange(request, Done)[1]
+
+    def _array(self, arrays: ArrayMap, name: str, kind: str = "f") -> Any:
+        """The array of that name, of numpy's ``kind`` of numbers.
+
+        What the numbers are is for the accuracy checks to judge: a NaN may be what a kernel gave.
+        """
+        found = arrays.get(name)
+        if found is None or found.dtype.kind != kind:
+            what = "nothing" if found is None else f"numbers of type {found.dtype}"
+            raise self.disbelieve(f"{what} for the array '{name}'")
+        return found
 
 
 class ChildEnvironment(msgspec.Struct, frozen=True):

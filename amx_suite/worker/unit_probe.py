@@ -85,7 +85,10 @@ class UnitProbe(Child):
 
         FMA is read beside each other unit. A unit that was interrupted is missing.
         """
-        return self.ask(ReadCycles(tuple(cpus)), UnitsRead[tuple[CoreCycles, ...]]).found
+        found = self.ask(ReadCycles(tuple(cpus)), UnitsRead[tuple[CoreCycles, ...]]).found
+        if others := {reading.cpu for reading in found} - set(cpus):
+            raise self.disbelieve(f"readings of CPUs {sorted(others)}, which were not asked for")
+        return found
 
 
 class Units:

@@ -1,7 +1,8 @@
 """An arm's handler without torch, behind the real jail.
 
 Operators of ``Operate`` are its commands: ``signal`` sends itself that signal, ``permission`` asks
-for the tile permission and returns errno, ``environment`` returns the variables as bytes.
+for the tile permission and returns errno, ``environment`` returns the bytes of the variables. A
+step takes 10 ns.
 """
 
 import os
@@ -23,9 +24,10 @@ class FakeArm:
                 items = case.shape.batch
                 return process.Prepared(2, items, 0, "images", "made up", 1000, {"fake": "1"}), {}
             case process.TakeSlice(iterations):
-                return process.SliceTaken(0.25 * iterations, iterations), {}
+                return process.SliceTaken(1e-8 * iterations, iterations), {}
             case process.StampSteps(steps=steps):
-                return process.Done(), {"nanoseconds": np.arange(steps + 1) * 250_000_000}
+                now = time.perf_counter_ns()
+                return process.Done(), {"nanoseconds": now + 10 * np.arange(steps + 1)}
             case process.Operate(operator=command, settings=settings):
                 return process.Operated(), {"output": _answer(command, settings)}
 
@@ -35,9 +37,9 @@ def _answer(command, settings):
         os.kill(os.getpid(), settings["number"])
         time.sleep(60)  # a signal may take a moment to arrive
     if command == "permission":
-        return np.array(request_tiles().errno)
+        return np.array(float(request_tiles().errno))
     text = "\n".join(f"{name}={value}" for name, value in os.environ.items())
-    return np.frombuffer(text.encode(), dtype=np.uint8)
+    return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.float32)
 
 
 def jailed():

@@ -80,6 +80,18 @@ class Obedient:
         os.write(int(sys.argv[2]), len(head).to_bytes(4, "little") + head + b"\x01" * 8)
         time.sleep(60)
 
+    def _odd_array(self, _, arrays):
+        """No bytes, but a side that no array has."""
+        head = b"\x92\x91\x83\xa4name\xa1a\xa5dtype\xa3<f4\xa5shape\x9f" + b"\x00" * 12
+        head += b"\xce\xff\xff\xff\xff" * 3 + b"\x81\xa4type\xa4Told"
+        os.write(int(sys.argv[2]), len(head).to_bytes(4, "little") + head)
+        time.sleep(60)
+
+    def _deep(self, _, arrays):
+        """Lists in lists."""
+        os.write(int(sys.argv[2]), (100_000).to_bytes(4, "little") + b"\x91" * 100_000)
+        time.sleep(60)
+
     def _speak(self, megabytes, _):
         line = b"x" * (2**20 - 1) + b"\n"
         for _ in range(megabytes):

@@ -53,7 +53,9 @@ def test_only_numbers_are_sent(child, array):
     ("command", "why"),
     [
         ("object_array", "array 'a' is of type object, which is no number"),
+        ("odd_array", r"array 'a' of shape \(0, 0, .*, 4294967295\) is announced"),
         ("garbage", "cannot be read"),
+        ("deep", "cannot be read: maximum recursion depth"),
     ],
 )
 def test_unsafe_frames_are_refused(start, command, why):
@@ -72,13 +74,14 @@ def test_another_reply_is_refused(start):
         start().ask(Do("echo"), Other)
 
 
-@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, 5e-324, float("nan"), float("inf"), 1e300])
 @pytest.mark.parametrize(
     ("kind", "good", "field"),
     [
         (SliceTaken, {"type": "SliceTaken", "seconds": 0.5, "iterations": 1}, "seconds"),
         (Reading, {"rates": {"tile": 1e12}}, "rates"),
     ],
+    ids=["slice", "reading"],
 )
 def test_impossible_numbers_are_refused(kind, good, field, wrong):
     bad = {**good, field: {"tile": wrong} if field == "rates" else wrong}

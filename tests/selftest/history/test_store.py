@@ -67,8 +67,11 @@ def test_file_without_health_is_read(written):
     assert (run.health_before, run.findings) == (None, ())
 
 
-def zero_seconds(content):
-    trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = 0.0
+def seconds(value):
+    def change(content):
+        trial(content)["measurement"]["rounds"][3]["slices"][0]["seconds"] = value
+
+    return change
 
 
 def huge_count(content):
@@ -79,6 +82,7 @@ def half_a_character(content):
     trial(content)["measurement"]["arms"] = "\ud800"
 
 
+_IMPOSSIBLE = r"is damaged: Expected `float` >= 1e-09.*slices\[0\]\.seconds`"
 _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
 
 
@@ -93,7 +97,10 @@ _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
         (lambda c: c["amx_suite"].pop("trials"), "is damaged: .*trials"),
         (lambda c: trial(c)["measurement"].pop("rounds"), "is damaged: .*rounds"),
         (lambda c: trial(c)["measurement"]["arms"].clear(), "is damaged: its arm .* is missing"),
-        (zero_seconds, r"is damaged: Expected `float` > 0.*slices\[0\]\.seconds"),
+        (seconds(0.0), rf"{_IMPOSSIBLE}, found 0\.0"),
+        (seconds(5e-324), rf"{_IMPOSSIBLE}, found 5e-324"),
+        (seconds(math.nan), rf"{_IMPOSSIBLE}, found nan"),
+        (lambda c: c["amx_suite"].update(elapsed_seconds=math.inf), "is damaged: .*found inf"),
         (huge_count, "is damaged: .*operations_per_step"),
         (half_a_character, "is damaged"),
     ],
@@ -107,6 +114,9 @@ _OTHER_SCHEMA = "has schema version {}, this suite reads versions 5 and 6; "
         "no rounds",
         "no arms",
         "0",
+        "least",
+        "NaN",
+        "infinite",
         "huge",
         "half a character",
     ],
@@ -116,11 +126,26 @@ def test_unusable_file_is_named_with_remedy(written, change, complaint):
         load_run(changed(written, change))
 
 
-@pytest.mark.parametrize("text", ["", "{", "\xff\xfe", "[" * 100_000, '"text"', "[]", "null"])
-def test_garbage_is_refused(tmp_path, text):
+DEEP = '{"a": ' * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is empty"),
+        ("{", "is not JSON"),
+        ("\xff\xfe", "is not JSON"),
+        (DEEP, "is nested too deeply"),
+        ('"text"', "was not written by amx-suite"),
+        ("[]", "was not written by amx-suite"),
+        ("null", "was not written by amx-suite"),
+    ],
+    ids=["empty", "cut", "binary", "deep", "text", "list", "null"],
+)
+def test_garbage_is_refused(tmp_path, text, why):
     path = tmp_path / "garbage.json"
     path.write_text(text)
-    with pytest.raises(ResultsFileError, match=r"garbage.json (is not JSON|is damaged)"):
+    with pytest.raises(ResultsFileError, match=rf"garbage.json {why}.*name a results\.json"):
         load_run(path)
 
 

@@ -13,9 +13,9 @@ def start_fake():
     """Start a fake worker; all of them end with the test."""
     started = []
 
-    def start(isa=Isa.AVX512):
+    def start(isa=Isa.AVX512, module="fake_arm"):
         cpus = tuple(sorted(os.sched_getaffinity(0)))[:1]
-        started.append(IsaWorker(isa, "eager", cpus=cpus, module="fake_arm"))
+        started.append(IsaWorker(isa, "eager", cpus=cpus, module=module))
         return started[-1]
 
     yield start

@@ -3,7 +3,9 @@
 import errno
 import signal
 
+import numpy as np
 import pytest
+from fake_liar import LIES
 from run_cases import case_of
 
 from amx_suite.core.isa import Isa
@@ -39,11 +41,54 @@ def test_a_worker_prepares_and_times(start_fake):
     worker = start_fake()
     prepared = worker.prepare(case_of("resnet50", shape=(4, 8)), Inputs())
     taken = worker.take_slice(prepared.iterations)
-    assert (prepared.items_per_step, taken.seconds, taken.iterations) == (4, 0.5, 2)
+    assert (prepared.items_per_step, taken.seconds, taken.iterations) == (4, 2e-8, 2)
 
 
 def test_a_worker_stamps_each_step(start_fake):
-    assert list(start_fake().stamp_steps(steps=3)) == [0.0, 0.25, 0.5, 0.75]
+    stamps = start_fake().stamp_steps(steps=3)
+    assert list(stamps - stamps[0]) == pytest.approx([0.0, 1e-8, 2e-8, 3e-8], abs=1e-9)
+
+
+CASE = case_of("resnet50")
+IN_BOUNDS = r"its answer cannot be read: Expected .* - at .*, found"
+
+
+@pytest.mark.parametrize(
+    ("lie", "ask", "says"),
+    [
+        ("no step", lambda w: w.prepare(CASE, Inputs()), "a slice of 0 steps"),
+        ("negative memory", lambda w: w.prepare(CASE, Inputs()), rf"{IN_BOUNDS} -1"),
+        ("zero slice", lambda w: w.take_slice(2), rf"{IN_BOUNDS} 0\.0"),
+        ("tiny slice", lambda w: w.take_slice(2), rf"{IN_BOUNDS} 5e-324"),
+        ("NaN slice", lambda w: w.take_slice(2), rf"{IN_BOUNDS} nan"),
+        ("infinite slice", lambda w: w.take_slice(2), rf"{IN_BOUNDS} inf"),
+        ("slice beyond the wait", lambda w: w.take_slice(2), r"2 steps in 9e\+08 s, when 2"),
+        ("other steps", lambda w: w.take_slice(2), r"3 steps in 1e-06 s, when 2 were asked"),
+        ("no stamps", lambda w: w.stamp_steps(steps=2), "nothing for the array 'nanoseconds'"),
+        ("real stamps", lambda w: w.stamp_steps(steps=2), "numbers of type float64"),
+        ("too few stamps", lambda w: w.stamp_steps(steps=2), r"of shape \(2,\), when 2 steps"),
+        ("falling stamps", lambda w: w.stamp_steps(steps=2), r"stamps \[\d+, \d+, \d+\] ns"),
+        ("old stamps", lambda w: w.stamp_steps(steps=2), r"stamps \[1, 2, 3\] ns"),
+        ("late stamps", lambda w: w.stamp_steps(steps=2), r"the clock went from \d+ to \d+ ns"),
+        ("stamps in rows", lambda w: w.stamp_steps(steps=2), r"of shape \(1, 3\)"),
+        ("whole logits", lambda w: w.outputs(), "numbers of type int64 for the array 'logits'"),
+        ("no logits", lambda w: w.outputs(), "nothing for the array 'logits'"),
+        ("too many losses", lambda w: w.losses(steps=2, batch=1), r"shape \(3,\) for 2 steps"),
+        ("no gradients", lambda w: w.gradients(batch=1), "no parameter has a gradient"),
+        ("no output", lambda w: command(w, "anything"), "nothing for the array 'output'"),
+        ("no count", lambda w: w.prove(), rf"{IN_BOUNDS} 0"),
+        ("negative operations", lambda w: w.prove(), rf"{IN_BOUNDS} -5"),
+        ("NaN share", lambda w: w.prove(), rf"{IN_BOUNDS} nan"),
+    ],
+    ids=lambda each: each if each in LIES else "",
+)
+def test_impossible_replies_are_refused(start_fake, monkeypatch, lie, ask, says):
+    monkeypatch.setenv("FAKE_LIE", lie)
+    worker = start_fake(module="fake_liar")
+    with pytest.raises(LostChildError, match=f"^child process eager@avx512: .*{says}"):
+        ask(worker)
+    with pytest.raises(LostChildError, match=says):
+        worker.release()
 
 
 @pytest.mark.parametrize("isa", Isa)
@@ -94,7 +139,7 @@ def test_the_users_variables_do_not_leak_in(start_fake, monkeypatch):
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     worker = start_fake(Isa.AVX512_BF16)
-    text = command(worker, "environment").tobytes().decode()
+    text = command(worker, "environment").astype(np.uint8).tobytes().decode()
     found = dict(line.split("=", 1) for line in text.splitlines())
     assert worker.environment.chosen.items() <= found.items()
     assert not (HOSTILE.keys() - worker.environment.chosen.keys()) & found.keys()
