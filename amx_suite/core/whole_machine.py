@@ -7,8 +7,10 @@ __all__ = ["InstanceRate", "Latency", "Throughput", "WholeMachineResult"]
 import math
 import statistics
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence
@@ -41,8 +43,8 @@ class Throughput(msgspec.Struct, frozen=True, tag=True):
     layout: str
     unit: str
     seconds: Seconds
-    tenths: tuple[Rate, ...]
-    instances: tuple[InstanceRate, ...]
+    tenths: Annotated[tuple[Rate, ...], Meta(min_length=1)]
+    instances: Annotated[tuple[InstanceRate, ...], Meta(min_length=1)]
     idle_cores: Natural = 0
 
     @property
@@ -94,7 +96,7 @@ class Latency(msgspec.Struct, frozen=True, tag=True):
 
     case: RunCase
     instance: Instance
-    seconds: tuple[Seconds, ...]
+    seconds: Annotated[tuple[Seconds, ...], Meta(min_length=1)]
     evidence: Evidence
 
     def percentile(self, percent: float) -> float:

@@ -43,6 +43,13 @@ def cells(*results):
     return [dict(zip([c.name for c in table.columns], row, strict=True)) for row in table.rows]
 
 
+@pytest.mark.parametrize("field", ["tenths", "instances"])
+def test_damaged_figures_are_refused(field):
+    stored = {**msgspec.to_builtins(throughput()), field: []}
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.convert(stored, Throughput)
+
+
 def test_row_holds_rate_spread_and_drift():
     (row,) = cells(throughput())
     assert row["case"] == "resnet50-inference-bf16-amx-ipex b16x224"
