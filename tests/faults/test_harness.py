@@ -18,20 +18,16 @@ def test_refused_run_keeps_earlier_results(place):
     run(place, "qualify", "--level", "9").check(2, "--level", results="earlier")
 
 
-def _leave_process():
-    # With the run's output open, its reader would wait for it.
-    subprocess.Popen(
-        ["sleep", "31.4"],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def test_process_left_is_seen(place):
-    ended = run(place, "qualify", fault=_leave_process)
-    subprocess.run(["pkill", "-f", "sleep 31.4"], check=True)
-    assert ended.processes == ["sleep 31.4"]
+    def leave_process():
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        # With the run's output open, its reader would wait for it.
+        left = subprocess.Popen(["sleep", "30"], start_new_session=True, **quiet)
+        (place.folder / "pid").write_text(str(left.pid))
+
+    ended = run(place, "qualify", fault=leave_process)
+    os.kill(int((place.folder / "pid").read_text()), signal.SIGKILL)
+    assert ended.processes == ["sleep 30"]
     with pytest.raises(AssertionError, match="processes are left"):
         ended.check(0, "^amx-suite: QUALIFIED")
 
