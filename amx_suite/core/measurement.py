@@ -21,6 +21,26 @@ from amx_suite.core.peaks import Peaks
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.units import Count, Duration, Natural, Seconds
 
+#: Variables whose values are kept: threads, instruction sets and the allocator. Another's value may
+#: be a password, and no figure depends on it, because the workers did not get it.
+_VALUES_KEPT = frozenset(
+    {
+        "ATEN_CPU_CAPABILITY",
+        "DNNL_MAX_CPU_ISA",
+        "GOMP_CPU_AFFINITY",
+        "KMP_AFFINITY",
+        "KMP_BLOCKTIME",
+        "LD_PRELOAD",
+        "MALLOC_CONF",
+        "MKL_ENABLE_INSTRUCTIONS",
+        "MKL_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "OMP_PROC_BIND",
+        "ONEDNN_DEFAULT_FPMATH_MODE",
+        "ONEDNN_MAX_CPU_ISA",
+    }
+)
+
 
 class Slice(msgspec.Struct, frozen=True):
     """One arm's turn: ``iterations`` steps in ``seconds``, by the child's clock.
@@ -71,9 +91,10 @@ def lost_share(rounds: Sequence[Round]) -> float:
 class Environment(msgspec.Struct, frozen=True):
     """Where a measurement was taken.
 
-    ``versions`` maps package to version; ``removed_variables`` are the user's variables, with
-    their values, that the workers did not get; ``cpus`` are those that the workers were bound to,
-    and ``peaks`` their highest rates, None where these were not read.
+    ``versions`` maps package to version; ``removed_variables`` are the user's variables that the
+    workers did not get, each with its value if that is on a short list, else with an empty one;
+    ``cpus`` are those that the workers were bound to, and ``peaks`` their highest rates, None where
+    these were not read.
     """
 
     host: dict[str, str]
@@ -81,6 +102,14 @@ class Environment(msgspec.Struct, frozen=True):
     removed_variables: dict[str, str]
     cpus: tuple[int, ...]
     peaks: Peaks | None = None
+
+    def __post_init__(self) -> None:
+        """Drop the values that are not kept; files of earlier versions hold them all."""
+        kept = {
+            name: value if name in _VALUES_KEPT else ""
+            for name, value in self.removed_variables.items()
+        }
+        msgspec.structs.force_setattr(self, "removed_variables", kept)
 
 
 class ArmFacts(msgspec.Struct, frozen=True):

@@ -76,4 +76,4 @@ def _environments(summary: RunSummary) -> Iterator[str]:
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted(values.items()))
+    return ", ".join(f"{key} {value}".rstrip() for key, value in sorted(values.items()))

@@ -13,6 +13,7 @@ import sample_runs as runs
 from amx_suite.core.evidence import Family, KernelUse
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.health import Identity
+from amx_suite.core.measurement import Environment
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
@@ -239,6 +240,22 @@ def test_anonymous_report_names_no_machine() -> None:
         assert secret not in left_out
     for kept in ("LD_PRELOAD", "0x2b000590", DIGEST):
         assert kept in left_out
+
+
+def test_only_listed_variables_show_values() -> None:
+    """The others' may be passwords; files of earlier versions hold them."""
+    given = {"OMP_NUM_THREADS": "7", "TORCH_TOKEN": "hf_secret", "LD_AUDIT": "/home/joe/x.so"}
+    trial = runs.trial_result()
+    stored = msgspec.to_builtins(trial.measurement.environment) | {"removed_variables": given}
+    environment = msgspec.convert(stored, Environment)
+    assert environment.removed_variables == {**dict.fromkeys(given, ""), "OMP_NUM_THREADS": "7"}
+    summary = msgspec.structs.replace(
+        runs.WHOLE, trials=(runs.measured(trial, environment=environment),)
+    )
+    page = render(summary)
+    assert "LD_AUDIT, OMP_NUM_THREADS 7, TORCH_TOKEN" in page
+    assert "secret" not in page
+    assert "joe" not in page
 
 
 def test_large_run_stays_small() -> None:
