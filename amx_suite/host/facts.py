@@ -96,8 +96,8 @@ def runtime_hints(root: Path = Path("/"), environment: Mapping[str, str] = os.en
 def collect() -> HostFacts:
     """Observe this host; takes well under a second where every CPU works.
 
-    Where the kernel grants the permission, a child process runs a tile instruction on every allowed
-    CPU.
+    Where CPUID can be read and the kernel grants the permission, a child process runs a tile
+    instruction on every allowed CPU.
     """
     system, machine = sys.platform, platform.machine()
     facts = HostFacts(
@@ -112,6 +112,7 @@ def collect() -> HostFacts:
     )
     if not facts.is_x86_64_linux:
         return facts
-    permission = ask_permission()
-    tiles = probe_tiles(facts.allowed_cpus) if permission.granted else None
-    return msgspec.structs.replace(facts, cpuid=read_cpuid(), permission=permission, tiles=tiles)
+    permission, cpuid = ask_permission(), read_cpuid()
+    runnable = permission.granted and not cpuid.error
+    tiles = probe_tiles(facts.allowed_cpus) if runnable else None
+    return msgspec.structs.replace(facts, cpuid=cpuid, permission=permission, tiles=tiles)

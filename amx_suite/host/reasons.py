@@ -35,7 +35,8 @@ class Reason(StrEnum):
     NOT_X86_64 = "not-x86-64", "Run the suite on a 4th generation Intel Xeon or later."
     CPUID_UNREADABLE = (
         "cpuid-unreadable",
-        "Install llvmlite and allow this process executable memory (SELinux: execmem).",
+        "Install llvmlite, and allow this process executable memory (SELinux: execmem; systemd: "
+        "MemoryDenyWriteExecute=no).",
     )
     NO_SILICON = (
         "no-silicon",

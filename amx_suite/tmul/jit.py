@@ -21,6 +21,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from amx_suite.errors import AssemblyError
+from amx_suite.tmul.kernel_calls import require_executable_memory
 
 _TRIPLE = "x86_64-unknown-linux-gnu"
 
@@ -47,7 +48,8 @@ def assemble(
     ``arguments`` are ``ptr`` or ``i64`` each, held in a general register that the instructions name
     ``$0``, ``$1``, ...; ``clobbers`` are the registers that they write besides, such as ``tmm0``.
     ``features`` are LLVM's names of what they use beyond plain x86-64. The same code is assembled
-    once per process. Raises AssemblyError.
+    once per process. Raises AssemblyError, and NotApplicableError where memory that was written
+    may not be executed.
     """
     body = f"  {_asm(instructions, arguments, clobbers)}\n  ret void\n"
     return _callable("void", body, arguments, features)
@@ -115,6 +117,7 @@ def _loaded(ir: str, features: tuple[str, ...]) -> Any:
             f"this machine is {platform.machine()}: x86-64 code can neither be assembled nor run "
             "here. Use an x86-64 machine."
         )
+    require_executable_memory()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
@@ -128,8 +131,5 @@ def _loaded(ir: str, features: tuple[str, ...]) -> Any:
         engine = llvm.create_mcjit_compiler(module, machine)
         engine.finalize_object()
     except RuntimeError as error:
-        raise AssemblyError(
-            f"the assembled code could not be loaded: {error}. A hardened kernel may forbid "
-            "executable memory to this process; allow it (SELinux: execmem)."
-        ) from error
+        raise AssemblyError(f"the assembled code could not be loaded: {error}") from error
     return engine

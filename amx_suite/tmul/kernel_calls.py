@@ -5,15 +5,19 @@ from __future__ import annotations
 __all__ = [
     "current_cpu",
     "forbid_core_files",
+    "require_executable_memory",
     "set_signal_stack",
     "signal_name",
     "untouched_memory",
 ]
 
 import ctypes
+import errno
 import mmap
 import os
 import signal
+
+from amx_suite.errors import NotApplicableError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE = 4
@@ -45,6 +49,22 @@ def forbid_core_files() -> None:
     systemd or Apport collects them.
     """
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def require_executable_memory() -> None:
+    """Raise NotApplicableError if the kernel lets this process execute no memory that it wrote.
+
+    LLVM, oneDNN and MKL write machine code at run time. Where they may not, LLVM dies of SIGSEGV,
+    and the libraries fall back to reference code that is of no use to time.
+    """
+    memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    start = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+    if _libc.mprotect(start, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC) != 0:
+        raise NotApplicableError(
+            "the kernel refuses this process executable memory (mprotect: "
+            f"{errno.errorcode[ctypes.get_errno()]}), so no code can be written at run time: allow "
+            "it (SELinux: execmem; systemd: MemoryDenyWriteExecute=no)"
+        )
 
 
 def set_signal_stack(size: int) -> tuple[object, int]:

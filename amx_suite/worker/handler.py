@@ -25,6 +25,7 @@ from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuid import read_cpuid
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.host.permission import amx_permission_held
+from amx_suite.tmul.kernel_calls import require_executable_memory
 from amx_suite.worker import process
 from amx_suite.worker.arm import (
     Arm,
@@ -233,6 +234,7 @@ def _kernels(text: str, threads: int) -> tuple[KernelUse, ...]:
 def _set_up(isa: Isa, threads: int) -> None:
     """Fix what must be fixed before any model is built."""
     require_vectors(isa)
+    require_executable_memory()
     # Libraries announce what their later releases will change.
     logging.disable(logging.WARNING)
     import torch

@@ -8,6 +8,7 @@ import platform
 import struct
 
 import pytest
+from hardened import run_without_executable_memory
 
 from amx_suite.errors import AssemblyError
 from amx_suite.tmul import jit
@@ -70,6 +71,15 @@ def test_another_architecture_is_an_assembly_error(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(AssemblyError, match="this machine is aarch64"):
         jit.assemble(("nop",), clobbers=("rax",))
+
+
+def test_refused_executable_memory_is_no_crash():
+    """LLVM itself would die of SIGSEGV."""
+    code = "from amx_suite.tmul import jit\njit.assemble(('nop',), clobbers=('rax',))"
+    done = run_without_executable_memory(code)
+    assert done.returncode == 1
+    assert "NotApplicableError: the kernel refuses this process executable memory" in done.stdout
+    assert "MemoryDenyWriteExecute=no" in done.stdout
 
 
 def test_tile_config_has_the_layout_of_ldtilecfg():
