@@ -16,9 +16,9 @@ __all__ = [
     "locked_folder",
     "memory_file",
     "new_file",
+    "new_temporary_folder",
     "replace_files",
     "scratch_folder",
-    "temporary_folder",
     "write_atomically",
     "write_output",
     "writing_in",
@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import IO
 
 from amx_suite.errors import OutputError
+from amx_suite.folders import temporary_folder
 from amx_suite.streams import write_data
 
 #: The descriptor of standard output.
@@ -237,11 +238,11 @@ def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def temporary_folder(prefix: str) -> Path:
+def new_temporary_folder(prefix: str) -> Path:
     """A new folder in the user's temporary folder, for its maker to remove; raises OutputError."""
-    remedy = "set TMPDIR to a folder that can be written"
-    with writing_in(Path(os.environ.get("TMPDIR") or "/tmp"), remedy):
-        return Path(tempfile.mkdtemp(prefix=prefix))
+    folder = temporary_folder()
+    with writing_in(folder, "set TMPDIR to a folder that can be written"):
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
 
 
 @contextlib.contextmanager

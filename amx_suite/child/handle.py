@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Child", "module_path", "most_children", "without_working_folder"]
+__all__ = ["Child", "most_children"]
 
 import contextlib
 import os
@@ -19,7 +19,6 @@ from typing import Self, TypeVar
 
 import msgspec
 
-import amx_suite
 from amx_suite.child import main as program
 from amx_suite.child.channel import (
     MEMORY_REMEDY,
@@ -30,8 +29,9 @@ from amx_suite.child.channel import (
     Reply,
     Request,
 )
+from amx_suite.child.environment import child_variables, module_path
 from amx_suite.errors import LostChildError, OutputError
-from amx_suite.files import temporary_folder, writing_in
+from amx_suite.files import new_temporary_folder, writing_in
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
 START_SECONDS = 60.0
@@ -41,21 +41,6 @@ _SECONDS_TO_DIE = 5.0
 _TAIL_BYTES = 4000
 #: Descriptors for the rest of this process. Each child takes one more.
 _DESCRIPTORS_OF_THE_PARENT = 64
-
-_VARIABLE = "PYTHONPATH"
-
-#: Keeps progress bars and warnings of libraries out of a child's log, whose end is shown when the
-#: child is lost. The user's own values win. Sources: the manuals of tqdm, huggingface_hub,
-#: transformers, Python and PyTorch.
-_QUIET = {
-    "PYTHONWARNINGS": "ignore",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "TQDM_DISABLE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_VERBOSITY": "error",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-}
 
 _R = TypeVar("_R", bound=Reply)
 
@@ -135,7 +120,7 @@ class Child:
         self.close()
 
     def _start(self, handler: str, cpus: Sequence[int], variables: Mapping[str, str]) -> None:
-        self._folder = temporary_folder("amx-suite-")
+        self._folder = new_temporary_folder("amx-suite-")
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         bound_to = ",".join(map(str, cpus))
@@ -147,11 +132,7 @@ class Child:
                 # A session of its own, so that Ctrl-C in a terminal does not reach it.
                 self._process = subprocess.Popen(
                     [sys.executable, program.__file__, *what, *module_path()],
-                    env={
-                        **_QUIET,
-                        **without_working_folder(variables),
-                        "TMPDIR": str(self._folder),
-                    },
+                    env=child_variables(variables, self._folder),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -249,31 +230,3 @@ def _oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def module_path() -> tuple[str, ...]:
-    """This process's module path without the working folder, and with the suite's own folder.
-
-    Python adds the working folder by itself (``python -m``, ``python -c``), and a file ``torch.py``
-    in it would replace the library. A working folder that the user put in PYTHONPATH stays.
-    """
-    here, chosen = Path.cwd(), _absolute(os.environ.get(_VARIABLE, ""))
-    found = [entry for entry in sys.path if Path(entry).is_absolute()]
-    path = [entry for entry in found if entry in chosen or Path(entry) != here]
-    own = str(Path(amx_suite.__file__).resolve().parents[1])
-    # First, because the child must run this copy of the suite.
-    return tuple(path if own in path else [own, *path])
-
-
-def without_working_folder(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables, changed so that no Python below looks for modules in the working folder."""
-    kept = {name: value for name, value in variables.items() if name != _VARIABLE}
-    chosen = _absolute(variables.get(_VARIABLE, ""))
-    if chosen:
-        kept[_VARIABLE] = os.pathsep.join(chosen)
-    return {**kept, "PYTHONSAFEPATH": "1"}
-
-
-def _absolute(value: str) -> list[str]:
-    # An empty or relative entry means the working folder, or a place in it.
-    return [entry for entry in value.split(os.pathsep) if Path(entry).is_absolute()]

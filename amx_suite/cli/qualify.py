@@ -27,7 +27,7 @@ from amx_suite.files import (
     locked_folder,
     memory_file,
     replace_files,
-    temporary_folder,
+    new_temporary_folder,
 )
 from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
 from amx_suite.plugin.run import QUIET, RUN, SETTINGS
@@ -213,7 +213,7 @@ def _publish(output: Path, files: Mapping[str, str]) -> Path | None:
     except OutputError as error:
         _complain(f"{error}; what is there is not of this run")
     try:
-        folder = temporary_folder("amx-results-")
+        folder = new_temporary_folder("amx-results-")
         try:
             replace_files(folder, files)
         except OutputError:

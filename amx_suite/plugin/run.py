@@ -25,7 +25,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.whole_machine import WholeMachineResult
 from amx_suite.engines import ENGINES
 from amx_suite.errors import EngineUnavailableError, NotApplicableError, OutputError
-from amx_suite.files import ensure_writable, temporary_folder, write_atomically
+from amx_suite.files import ensure_writable, new_temporary_folder, write_atomically
 from amx_suite.gates.loader import gates_that_fit, load_gates
 from amx_suite.gates.waivers import Waiver, load_waivers, waiver_of, warnings_of
 from amx_suite.host.doctor import header_lines
@@ -139,7 +139,7 @@ class Run:
             if folder is not None:
                 ensure_writable(folder)
         # Every child writes there.
-        temporary_folder("amx-suite-").rmdir()
+        new_temporary_folder("amx-suite-").rmdir()
 
     def narrow_storage(self) -> None:
         """Give pytest-benchmark a folder of its own for this machine."""

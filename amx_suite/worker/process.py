@@ -35,6 +35,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from amx_suite.child.channel import ArrayMap, Reply, Request
+from amx_suite.child.environment import PYTHON_SWITCHES
 from amx_suite.child.handle import Child
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, KernelUse
@@ -46,25 +47,34 @@ from amx_suite.errors import CeilingIgnoredError, LostChildError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.workloads.base import Inputs
 
-#: Variables of these families steer numerics, instruction sets, threads or compilers: a case sets
-#: its own, and the user's must not leak in. Sources: the manuals of oneDNN, oneMKL, OpenMP runtimes
-#: and ATen; torch/_dynamo/config.py and torch/_inductor/config.py.
+#: Variables of these families steer numerics, instruction sets, threads, memory or compilers: a
+#: case sets its own, and the user's must not leak in. Sources: the manuals of oneDNN, oneMKL, ATen,
+#: OpenMP runtimes, PyTorch and glibc; ``config.py`` of torch's _dynamo, _inductor and _functorch.
 _OWNED_PREFIXES = (
-    "ONEDNN_",
-    "DNNL_",
-    "MKL_",
-    "KMP_",
-    "OMP_",
-    "GOMP_",
+    "AOT_",
+    "AOTI",
     "ATEN_",
+    "DNNL_",
+    "FX_",
+    "GOMP_",
+    "INDUCTOR_",
     "IPEX_",
-    "TORCHINDUCTOR_",
-    "TORCHDYNAMO_",
-    "TORCH_COMPILE",
+    "KMP_",
+    "MALLOC_",
+    "MKL_",
+    "OMP_",
+    "ONEDNN_",
+    "PYTORCH_JIT",
+    "TORCH",
+    "TRITON_",
+)
+#: Single ones: of the loader, of glibc, of transformers, and Python's, which no child gets.
+_OWNED_NAMES = frozenset(
+    {"GLIBC_TUNABLES", "LD_AUDIT", "LD_PRELOAD", "USE_FLAX", "USE_TF", "USE_TORCH"}
+    | PYTHON_SWITCHES
 )
 #: A step of many in one request takes no longer, unless the child hangs.
 _MOST_STEP_SECONDS = 10.0
-_OWNED_NAMES = frozenset({"LD_PRELOAD", "PYTHONINSPECT"})
 
 
 class _Request(Request, frozen=True, tag=True):

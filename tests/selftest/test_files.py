@@ -19,9 +19,9 @@ from amx_suite.files import (
     locked_folder,
     memory_file,
     new_file,
+    new_temporary_folder,
     replace_files,
     scratch_folder,
-    temporary_folder,
     write_atomically,
     write_output,
 )
@@ -302,7 +302,7 @@ def test_missing_temporary_folder_names_the_variable(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
     with pytest.raises(OutputError, match=r"cannot write in .*/gone: .*; set TMPDIR to a folder"):
-        temporary_folder("x-")
+        new_temporary_folder("x-")
 
 
 def test_scratch_folders_and_old_leftovers_go(tmp_path: Path) -> None:

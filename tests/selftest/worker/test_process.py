@@ -30,7 +30,14 @@ HOSTILE = {
     "TORCH_COMPILE_DISABLE": "1",
     "TORCHDYNAMO_DISABLE": "1",
     "TORCHINDUCTOR_MAX_AUTOTUNE": "1",
+    "TORCH_LOGS": "+all",
+    "PYTORCH_JIT": "0",
+    "MALLOC_PERTURB_": "1",
+    "USE_TORCH": "0",
+    "PYTHONOPTIMIZE": "2",
 }
+#: Where weights come from, and how: no result changes with it.
+KEPT = {"HF_HOME": "/models", "HF_ENDPOINT": "https://hub", "HTTPS_PROXY": "http://joe:pw@proxy"}
 
 
 def command(worker, name, **settings):
@@ -136,7 +143,7 @@ def test_each_ceiling_reaches_each_library(isa):
 
 
 def test_the_users_variables_do_not_leak_in(start_fake, monkeypatch):
-    for name, value in HOSTILE.items():
+    for name, value in (HOSTILE | KEPT).items():
         monkeypatch.setenv(name, value)
     worker = start_fake(Isa.AVX512_BF16)
     text = command(worker, "environment").astype(np.uint8).tobytes().decode()
@@ -145,3 +152,5 @@ def test_the_users_variables_do_not_leak_in(start_fake, monkeypatch):
     assert not (HOSTILE.keys() - worker.environment.chosen.keys()) & found.keys()
     assert HOSTILE.items() <= worker.environment.removed.items()
     assert found["PATH"]
+    assert KEPT.items() <= found.items()
+    assert not KEPT.keys() & worker.environment.removed.keys()
