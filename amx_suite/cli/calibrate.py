@@ -9,7 +9,6 @@ import os
 import sys
 
 from amx_suite.core.run import exit_code
-from amx_suite.files import check_file, ensure_writable
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
@@ -22,6 +21,7 @@ from amx_suite.trial.calibrate import (
     calibrate,
     default_path,
     describe,
+    ensure_storable,
     is_worth_keeping,
     load_calibration,
     save_calibration,
@@ -59,8 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         stored = load_calibration(settings.reference, machine, instance.cores)
     if why_unusable:
         _say(f"{why_unusable}, so it is not used")
-    check_file(place)
-    ensure_writable(place.parent)
+    ensure_storable(place)
     with MachineLock().acquire(settings.wait, _say):
         _say(f"reading {instance} for {seconds:g} s ...")
         if not support.usable:

@@ -11,8 +11,11 @@ __all__ = ["COMMANDS", "main"]
 
 import argparse
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
@@ -56,8 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        arguments = _parser(words).parse_args(words)
-        code: int = arguments.run(arguments)
+        with warnings.catch_warnings():
+            if sys.warnoptions:
+                # PYTHONWARNINGS=error would make a failure of a library's announcement.
+                warnings.simplefilter("default")
+            # It announces each time that it found no home to keep its list of fonts in.
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)
+            _check_working_folder()
+            arguments = _parser(words).parse_args(words)
+            code: int = arguments.run(arguments)
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except AmxSuiteError as error:
@@ -70,6 +80,15 @@ def _run(words: Sequence[str]) -> int:
         print("amx-suite: interrupted", file=sys.stderr)
         return ExitCode.UNDECIDED
     return code
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working folder cannot be used ({error.strerror}): change to one that exists"
+        ) from error
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -26,9 +26,10 @@ from amx_suite.files import (
     ensure_writable,
     locked_folder,
     memory_file,
-    replace_files,
     new_temporary_folder,
+    replace_files,
 )
+from amx_suite.folders import temporary_folder
 from amx_suite.plugin.options import COMPARE_OPTIONS, DEFAULT_OUTPUT, OPTIONS, Settings, add_options
 from amx_suite.plugin.run import QUIET, RUN, SETTINGS
 from amx_suite.report.checks import skip_lines
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = settings.output or DEFAULT_OUTPUT.absolute()
     settings = msgspec.structs.replace(settings, output=output)
     ensure_writable(output)
+    temporary_folder()  # pytest needs one at once
     for name in RESULT_FILES:
         check_file(output / name)
     # pytest and pytest-benchmark write where no full disk makes them lose the run.

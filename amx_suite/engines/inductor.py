@@ -41,6 +41,7 @@ from amx_suite.engines.base import (
 )
 from amx_suite.errors import NotApplicableError
 from amx_suite.files import scratch_folder
+from amx_suite.folders import holds_programs, temporary_folder, user_folder
 from amx_suite.host.cpuinfo import read_cpuinfo
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Inductor(Engine):
             return reason
         compiler = _compiler()
         if shutil.which(compiler) is None:
+            where = "" if Path(compiler).is_absolute() else " on PATH"
             return (
-                f"torch.compile writes C++ and there is no compiler '{compiler}' on PATH: install "
+                f"torch.compile writes C++ and there is no compiler '{compiler}'{where}: install "
                 "g++ (on Debian or Ubuntu: apt-get install g++), or name one in CXX"
             )
         headers = Path(sysconfig.get_path("include"), "Python.h")
@@ -75,6 +77,12 @@ class Inductor(Engine):
             return (
                 f"torch.compile needs Python's headers and there is no {headers}: install them "
                 "(on Debian or Ubuntu: apt-get install python3-dev)"
+            )
+        if _cache() is None and not holds_programs(temporary_folder()):
+            return (
+                "torch.compile loads the libraries that it writes, and neither the cache of this "
+                f"user nor {temporary_folder()} may be written and holds programs (noexec): name a "
+                "folder that does in XDG_CACHE_HOME"
             )
         return None
 
@@ -97,17 +105,19 @@ class Inductor(Engine):
         compiler tuned for, so code with tile instructions could be loaded where none may run.
         TORCHINDUCTOR_VEC_ISA_OK leaves out a trial compilation, which starts a second PyTorch in
         each child; the CPU's vector instructions are looked up all the same.
+
+        Where the user's cache cannot serve, no folder is set, and inductor takes one in the child's
+        temporary folder, which ends with the child.
         """
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        flags = " ".join(read_cpuinfo().flags)
-        cpu = hashlib.sha256(flags.encode()).hexdigest()[:_ID_LENGTH]
-        version = f"torch-{installed('torch')}"
-        folder = Path(home, "amx-suite", "inductor", version, f"{isa}-{cpu}")
-        return {
-            **super().variables(isa),
-            "TORCHINDUCTOR_CACHE_DIR": str(folder),
-            "TORCHINDUCTOR_VEC_ISA_OK": "1",
-        }
+        found = {**super().variables(isa), "TORCHINDUCTOR_VEC_ISA_OK": "1"}
+        cache = _cache()
+        if cache is not None:
+            flags = " ".join(read_cpuinfo().flags)
+            cpu = hashlib.sha256(flags.encode()).hexdigest()[:_ID_LENGTH]
+            version = f"torch-{installed('torch')}"
+            folder = cache / "inductor" / version / f"{isa}-{cpu}"
+            found["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+        return found
 
     def ceilings(self, isa: Isa) -> dict[str, Ceiling]:
         """Beside PyTorch's own, no code with tiles under a ceiling without AMX.
@@ -166,6 +176,12 @@ class Inductor(Engine):
     def training_pass(self, precision: Precision) -> AbstractContextManager[None]:
         """Autocast; the first pass compiles forward and backward graphs."""
         return _compiling(precision)
+
+
+def _cache() -> Path | None:
+    """The suite's folder in the user's cache, None where no library can be written and loaded."""
+    cache = user_folder("XDG_CACHE_HOME", ".cache")
+    return cache if cache is not None and holds_programs(cache) else None
 
 
 def _compiler() -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 __all__ = ["LOCK_PATH", "MachineLock"]
 
+import errno
 import fcntl
 import os
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -80,15 +83,21 @@ def _open(path: Path) -> int:
     """A descriptor that children do not inherit.
 
     The file may be another user's, and then Linux (fs.protected_regular) refuses O_CREAT in /tmp
-    even if the file exists. So it is created only if it is missing.
+    even if the file exists. So it is created only if it is missing. Where the file system is
+    read-only, it is so for all, and the folder itself is locked.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW
     try:
-        return os.open(path, flags)
-    except FileNotFoundError:
-        descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-        os.fchmod(descriptor, 0o666)  # whatever the umask: other users must write it
-        return descriptor
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+            os.fchmod(descriptor, 0o666)  # whatever the umask: other users must write it
+            return descriptor
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path.parent, os.O_RDONLY)
 
 
 def _lock(descriptor: int, wait: bool, say: Callable[[str], None]) -> None:
@@ -108,12 +117,15 @@ def _lock(descriptor: int, wait: bool, say: Callable[[str], None]) -> None:
 def _write_holder(descriptor: int) -> None:
     now = time.strftime("%Y-%m-%d %H:%M")
     text = f"process {os.getpid()} since {now} (`{shlex.join(sys.orig_argv)[:_MOST_CHARACTERS]}`)"
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(errors="replace"), 0)
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(errors="replace"), 0)
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 1000, 0).decode(errors="replace")
+    text = ""
+    with suppress(IsADirectoryError):
+        text = os.pread(descriptor, 1000, 0).decode(errors="replace")
     # Any user may write the file, and it must not control this terminal.
     shown = "".join(letter if letter.isprintable() else "?" for letter in text)
     return shown or "another process"

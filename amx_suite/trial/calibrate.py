@@ -7,16 +7,18 @@ __all__ = [
     "calibrate",
     "default_path",
     "describe",
+    "ensure_storable",
     "is_worth_keeping",
     "load_calibration",
     "save_calibration",
     "stored_calibration",
 ]
 
+import contextlib
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +35,9 @@ from amx_suite.core.quiet import (
 )
 from amx_suite.core.units import Unit
 from amx_suite.documents import convert, parse_json, read_bytes
-from amx_suite.errors import ResultsFileError
-from amx_suite.files import write_atomically
+from amx_suite.errors import OutputError, ResultsFileError
+from amx_suite.files import check_file, ensure_writable, write_atomically
+from amx_suite.folders import user_folder
 from amx_suite.host.fingerprint import machine_id
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Some hundreds of readings: longer than a neighbour's bursts of a few seconds.
 DEFAULT_SECONDS = 30.0
+
+_OTHER_PLACE = "name one in XDG_DATA_HOME, or a file with --reference"
 
 
 def calibrate(
@@ -108,16 +113,37 @@ def describe(found: Calibration) -> str:
 def default_path(
     machine: Mapping[str, str], cores: int, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """The user's file for this machine and number of cores (XDG Base Directory Specification)."""
-    home = environ.get("XDG_DATA_HOME", "")
-    # The specification says to ignore a relative path.
-    data = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "share"
-    return data / "amx-suite" / "references" / f"{machine_id(machine)}-c{cores}.json"
+    """The user's file for this machine and number of cores; OutputError for one without a home."""
+    folder = user_folder("XDG_DATA_HOME", ".local/share", environ)
+    if folder is None:
+        raise OutputError(
+            f"this user (id {os.getuid()}) has no home folder for its quiet reference: "
+            f"{_OTHER_PLACE}"
+        )
+    return folder / "references" / f"{machine_id(machine)}-c{cores}.json"
+
+
+def ensure_storable(path: Path) -> None:
+    """Try whether a calibration can be stored at ``path``; raises OutputError if not."""
+    with _storing():
+        check_file(path)
+        ensure_writable(path.parent)
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
     """Write it as JSON, atomically. Raises OutputError."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(calibration)).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(calibration)).decode() + "\n"
+    with _storing():
+        write_atomically(path, text)
+
+
+@contextlib.contextmanager
+def _storing() -> Iterator[None]:
+    """Say how to choose another folder."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error} ({_OTHER_PLACE})") from error
 
 
 class _Head(msgspec.Struct):
@@ -146,11 +172,14 @@ def stored_calibration(machine: Mapping[str, str], cores: int) -> tuple[Calibrat
     The text says why a file that is there cannot be used. Nobody named it, so a run goes on without
     it, and what is measured next replaces it.
     """
-    place = default_path(machine, cores)
+    try:
+        place = default_path(machine, cores)
+    except OutputError:
+        return None, ""
     try:
         return _load(place, machine, cores, ResultsFileError), ""
     except ResultsFileError as error:
-        missing = isinstance(error.__cause__, FileNotFoundError)
+        missing = isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
         return None, "" if missing else f"the stored reference {place} {error}"
 
 

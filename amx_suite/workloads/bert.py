@@ -7,10 +7,12 @@ __all__ = ["Bert"]
 import os
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, RunCase, Shape
-from amx_suite.errors import UsageError
+from amx_suite.errors import OutputError, UsageError
+from amx_suite.files import ensure_writable
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 from amx_suite.workloads.network import why_unreachable
 from amx_suite.workloads.weights import local_folder, require_finite
@@ -163,6 +165,8 @@ def _pretrained(
         raise UsageError(f"the weights '{weights}' are not valid safetensors: {error}") from error
     # A configuration of the wrong types or values leads transformers to any of these.
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        if not where["local_files_only"]:
+            _check_cache()
         if folder is None and isinstance(error, OSError):
             raise UsageError(_not_here(weights, inputs, unreachable)) from error
         raise UsageError(
@@ -179,6 +183,16 @@ def _pretrained(
         )
     require_finite(model, weights)
     return model
+
+
+def _check_cache() -> None:
+    """Raise OutputError if nothing can be downloaded into the hub's cache."""
+    from huggingface_hub import constants
+
+    try:
+        ensure_writable(Path(constants.HF_HUB_CACHE))
+    except OutputError as error:
+        raise OutputError(f"{error} (for downloaded weights: name it in HF_HOME)") from error
 
 
 def _check_size(config: Any, case: RunCase) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,30 @@ def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert listing.stderr.read() == b""
     listing.stderr.close()
     assert listing.wait() == 141
+
+
+def test_a_folder_that_is_gone_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert cli.main(["doctor"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("amx-suite: error: the working folder cannot be used (No such file")
+    assert message.count("\n") == 1
+
+
+def test_warnings_as_errors_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known-bad: PYTHONWARNINGS=error and a library that announces a change."""
+
+    def announce(arguments: object) -> int:
+        warnings.warn("soon", DeprecationWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(doctor, "run", announce)
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cli.main(["doctor"]) == 0
+        with pytest.raises(DeprecationWarning):
+            announce(None)

@@ -104,6 +104,8 @@ def test_inductor_needs_compiler_and_headers(monkeypatch, tmp_path, installed):
     assert INDUCTOR.why_unavailable() is None
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "no compiler 'no-such-compiler' on PATH: install g++" in INDUCTOR.why_unavailable()
+    monkeypatch.setenv("CXX", "/gone/g++")
+    assert "no compiler '/gone/g++': install g++" in INDUCTOR.why_unavailable()
 
 
 def test_compiled_code_is_never_shared(monkeypatch, tmp_path, installed):
@@ -122,6 +124,19 @@ def test_compiled_code_is_never_shared(monkeypatch, tmp_path, installed):
     found += folders()
     assert len(set(found)) == 3 * len(Isa)
     assert all(folder.startswith(str(tmp_path / "amx-suite")) for folder in found)
+
+
+def test_an_unusable_cache_is_not_set(monkeypatch, installed):
+    """Inductor then takes a folder in the child's own."""
+    installed(torch="2.8.0")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/self")
+    assert "TORCHINDUCTOR_CACHE_DIR" not in INDUCTOR.variables(Isa.AMX)
+    monkeypatch.setattr(inductor, "holds_programs", lambda folder: "proc" not in str(folder))
+    monkeypatch.setattr(inductor.shutil, "which", lambda name: sys.executable)
+    monkeypatch.setattr(inductor.Path, "is_file", lambda self: True)
+    assert INDUCTOR.why_unavailable() is None
+    monkeypatch.setattr(inductor, "holds_programs", lambda folder: False)
+    assert "XDG_CACHE_HOME" in INDUCTOR.why_unavailable()
 
 
 def test_nothing_heavy_is_imported():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -126,6 +127,24 @@ def test_every_user_may_use_the_file(path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
+def test_a_read_only_folder_is_locked_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /tmp is in a container with a read-only root."""
+    really = os.open
+
+    def read_only(file: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_CREAT | os.O_RDWR):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return really(file, flags, mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    held = MachineLock(path).acquire(False, pytest.fail)
+    with pytest.raises(UsageError, match="taken by another process;"):
+        acquire(path)
+    held.release()
+    acquire(path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Measuring, storing and refusing a quiet reference."""
 
 import math
+import os
+from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,11 +12,12 @@ from simulated import QUIET_SHARE, SharedMachine
 
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.units import PER_CYCLE, Unit
-from amx_suite.errors import ResultsFileError
+from amx_suite.errors import OutputError, ResultsFileError
 from amx_suite.trial.calibrate import (
     calibrate,
     default_path,
     describe,
+    ensure_storable,
     is_worth_keeping,
     load_calibration,
     save_calibration,
@@ -167,3 +171,19 @@ class TestStorage:
         assert place.name != default_path({**MACHINE, "kernel": "6.2"}, 2).name
         assert place.name != default_path(MACHINE, 1).name
         assert default_path(MACHINE, 2, {"XDG_DATA_HOME": "relative"}).is_absolute()
+
+    def test_without_home_nothing_is_stored(self, stored, monkeypatch, tmp_path):
+        """A user without an account, and one whose home is another's, go on without a reference."""
+        for name in ("HOME", "XDG_DATA_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(os, "getuid", lambda: 4_123_456_789)
+        assert stored_calibration(MACHINE, 2) == (None, "")
+        with pytest.raises(OutputError, match=r"no home folder.*XDG_DATA_HOME, or a file with --r"):
+            default_path(MACHINE, 2)
+
+    def test_an_unwritable_home_names_the_variable(self, stored, tmp_path):
+        (tmp_path / "file").touch()
+        for path in (tmp_path / "file" / "x.json", Path("/proc/self/references/x.json")):
+            for store in (ensure_storable, partial(save_calibration, stored[0])):
+                with pytest.raises(OutputError, match="name one in XDG_DATA_HOME"):
+                    store(path)
