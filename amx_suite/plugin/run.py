@@ -395,7 +395,10 @@ class Run:
         )
 
     def _open_trial(self, trial: Trial) -> AmxTrial:
-        settings = self.settings
+        settings, peaks = self.settings, None
+        # Where no unit can be read, each arm says for itself whether it runs.
+        with contextlib.suppress(NotApplicableError):
+            peaks = self.peaks
         return AmxTrial(
             trial,
             self.gates,
@@ -403,7 +406,7 @@ class Run:
             start_probe=lambda: self.start_probe(self._cpus),
             host=self.host.fingerprint,
             cpus=self._cpus,
-            peaks=self.peaks,
+            peaks=peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
             reference=self.reference if self._judges_speed else None,
             rounds=ROUNDS if self._judges_speed else 1 if self.why_not_timed else SHOWN_ROUNDS,

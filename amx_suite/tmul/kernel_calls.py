@@ -54,8 +54,8 @@ def forbid_core_files() -> None:
 def require_executable_memory() -> None:
     """Raise NotApplicableError if the kernel lets this process execute no memory that it wrote.
 
-    LLVM, oneDNN and MKL write machine code at run time. Where they may not, LLVM dies of SIGSEGV,
-    and the libraries fall back to reference code that is of no use to time.
+    LLVM and oneDNN write machine code at run time. Where they may not, LLVM's user dies of SIGSEGV,
+    and oneDNN "could not create a primitive" (both seen on Linux 6.18 under PR_SET_MDWE).
     """
     memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     start = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))

@@ -343,6 +343,15 @@ class TestDispatch:
         assert "1 failed, 5 passed" in done.stdout
         assert "NO_EVIDENCE: int8@amx: 30% of the step's operations were on AMX" in done.stdout
 
+    def test_one_arm_alone_fails_nothing(self, run_suite):
+        """As on a CPU with AVX2 only: there is none that it could be mistaken for."""
+        others = ("bf16@avx512_bf16", "bf16@amx", "int8@avx512_vnni", "int8@amx")
+        machine = {"refused": dict.fromkeys(others, "this CPU lacks it")}
+        done = run_suite("-rs", tests=self.TESTS, machine=machine)
+        assert done.returncode == 0, done.stdout
+        assert "1 passed, 5 skipped" in done.stdout
+        assert "no two arms run here that could be mistaken: this CPU lacks it" in done.stdout
+
     def test_shares_evidence_with_timed_tests(self, run_suite):
         done = run_suite(ROOT / "tests" / "performance", tests=self.TESTS)
         assert done.returncode == 0, done.stdout
