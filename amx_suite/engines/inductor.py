@@ -80,8 +80,8 @@ class Inductor(Engine):
             )
         if _cache() is None and not holds_programs(temporary_folder()):
             return (
-                "torch.compile loads the libraries that it writes, and neither the cache of this "
-                f"user nor {temporary_folder()} may be written and holds programs (noexec): name a "
+                "torch.compile writes libraries and loads them, and neither the cache of this user "
+                f"nor {temporary_folder()} takes them (not writable, or mounted noexec): name a "
                 "folder that does in XDG_CACHE_HOME"
             )
         return None

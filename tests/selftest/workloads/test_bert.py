@@ -9,7 +9,8 @@ from run_cases import case_of
 
 from amx_suite.core.case import Mode
 from amx_suite.core.precision import Precision
-from amx_suite.errors import UsageError
+from amx_suite.errors import OutputError, UsageError
+from amx_suite.workloads import bert
 from amx_suite.workloads.base import Inputs
 from amx_suite.workloads.bert import Bert, _transformers
 
@@ -122,6 +123,19 @@ def test_names_are_not_fetched_unasked(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match="'minilm' or 'random', or allow the download"):
         BERT.build(bert_of("nobody/no-such-model"), Inputs())
+
+
+def test_an_unwritable_cache_names_its_variable(monkeypatch):
+    """Known-bad: the hub answers, and nothing can be stored."""
+
+    class Configuration:
+        def get_config_dict(*_, **__):
+            raise OSError("a library's words")
+
+    monkeypatch.setattr(bert, "why_unreachable", lambda url: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/proc/self/hub")
+    with pytest.raises(OutputError, match=r"cannot write in /proc/self/hub.*name it in HF_HOME"):
+        bert._pretrained(Configuration, None, "joe/bert", Inputs(download=True), {})
 
 
 TRANSFORMERS = """
