@@ -39,7 +39,7 @@ from amx_suite.engines.base import (
     torch_series,
     upstream_limits,
 )
-from amx_suite.errors import NotApplicableError
+from amx_suite.errors import NotApplicableError, OutputError
 from amx_suite.files import scratch_folder
 from amx_suite.folders import holds_programs, temporary_folder, user_folder
 from amx_suite.host.cpuinfo import read_cpuinfo
@@ -78,13 +78,7 @@ class Inductor(Engine):
                 f"torch.compile needs Python's headers and there is no {headers}: install them "
                 "(on Debian or Ubuntu: apt-get install python3-dev)"
             )
-        if _cache() is None and not holds_programs(temporary_folder()):
-            return (
-                "torch.compile writes libraries and loads them, and neither the cache of this user "
-                f"nor {temporary_folder()} takes them (not writable, or mounted noexec): name a "
-                "folder that does in XDG_CACHE_HOME"
-            )
-        return None
+        return _why_no_folder()
 
     def why_not(self, mode: Mode, precision: Precision) -> str | None:
         """As for every engine, and quantization without a quantizer; imports none."""
@@ -176,6 +170,23 @@ class Inductor(Engine):
     def training_pass(self, precision: Precision) -> AbstractContextManager[None]:
         """Autocast; the first pass compiles forward and backward graphs."""
         return _compiling(precision)
+
+
+def _why_no_folder() -> str | None:
+    """Why compiled code can go neither to the user's cache nor to a child's temporary folder."""
+    if _cache() is not None:
+        return None
+    try:
+        temporary = temporary_folder()
+    except OutputError as error:
+        return str(error)
+    if holds_programs(temporary):
+        return None
+    return (
+        "torch.compile writes libraries and loads them, and neither the cache of this user nor "
+        f"{temporary} takes them (not writable, or mounted noexec): name a folder that does in "
+        "XDG_CACHE_HOME"
+    )
 
 
 def _cache() -> Path | None:

@@ -36,10 +36,11 @@ def test_a_user_may_have_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_programs_need_a_writable_executable_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    mount = SimpleNamespace(f_flag=0)
+    monkeypatch.setattr(os, "statvfs", lambda path: mount)
     assert holds_programs(tmp_path / "new" / "deep")
     assert not holds_programs(Path("/proc/self"))
     (tmp_path / "file").touch()
     assert not holds_programs(tmp_path / "file" / "below")
-    mount = SimpleNamespace(f_flag=os.ST_NOEXEC)
-    monkeypatch.setattr(os, "statvfs", lambda path: mount)
+    mount.f_flag = os.ST_NOEXEC
     assert not holds_programs(tmp_path)

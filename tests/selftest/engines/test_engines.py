@@ -97,6 +97,7 @@ def test_no_inductor_int8_without_torchao(installed, torch):
 
 def test_inductor_needs_compiler_and_headers(monkeypatch, tmp_path, installed):
     installed(torch="2.8.0")
+    monkeypatch.setattr(inductor, "holds_programs", lambda folder: True)
     monkeypatch.setattr(inductor.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("CXX", sys.executable)
     assert "apt-get install python3-dev" in INDUCTOR.why_unavailable()
@@ -111,6 +112,7 @@ def test_inductor_needs_compiler_and_headers(monkeypatch, tmp_path, installed):
 def test_compiled_code_is_never_shared(monkeypatch, tmp_path, installed):
     """Another ceiling, CPU or version of PyTorch has another folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(inductor, "holds_programs", lambda folder: True)
 
     def folders():
         return [INDUCTOR.variables(isa)["TORCHINDUCTOR_CACHE_DIR"] for isa in Isa]
@@ -137,6 +139,9 @@ def test_an_unusable_cache_is_not_set(monkeypatch, installed):
     assert INDUCTOR.why_unavailable() is None
     monkeypatch.setattr(inductor, "holds_programs", lambda folder: False)
     assert "XDG_CACHE_HOME" in INDUCTOR.why_unavailable()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nowhere/at/all"])
+    assert "name one in TMPDIR" in INDUCTOR.why_unavailable()
 
 
 def test_nothing_heavy_is_imported():
