@@ -385,6 +385,8 @@ def child_environment(
         "KMP_BLOCKTIME": "0",
         # With more, importing PyTorch's quantization starts compile processes beside every arm.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        # Packages for other devices load themselves with PyTorch; a broken one would end every arm.
+        "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
         **engine,
     }
     owned = {name for name in inherited if name in _OWNED_NAMES or name.startswith(_OWNED_PREFIXES)}
