@@ -15,6 +15,8 @@ import pytest
 from hardened import mount, run_without_executable_memory, why_no_mount
 from harness import ROOT, Ended, Stage, run
 
+from amx_suite.host import lock
+
 pytestmark = pytest.mark.selftest
 
 QUALIFIED = "^amx-suite: QUALIFIED"
@@ -65,6 +67,14 @@ def home_becomes(kind, place):
         place.data.touch()
     else:
         mount(place.data, read_only=True)
+
+
+def lock_is_read_only(place):
+    """As /tmp in a container with a read-only root and TMPDIR elsewhere."""
+    folder = place.folder / "read-only"
+    folder.mkdir()
+    mount(folder, read_only=True)
+    lock.LOCK_PATH = folder / "machine.lock"
 
 
 class Row(NamedTuple):
@@ -124,6 +134,7 @@ ROWS = [
         says=(NOT_STORED, QUALIFIED),
     ),
     Row("data folder is read-only", Stage.MEASURE, functools.partial(home_becomes, "read-only")),
+    Row("folder of the lock is read-only", fault=lock_is_read_only),
     Row(
         "no temporary folder",
         fault=here(no_temporary_folder),
@@ -154,6 +165,21 @@ def test_surroundings_end_no_run(row, place, request):
     fault = functools.partial(row.fault, place) if row.fault else None
     ended = run(place, "qualify", fault=fault, stage=row.stage, environ=row.environ)
     ended.check(row.code, row.says, results=row.results, left=row.left)
+
+
+def test_noexec_cache_is_not_used(place, mounts):
+    """The compiler's libraries then go to the child's temporary folder."""
+
+    def work():
+        from amx_suite.core.isa import Isa
+        from amx_suite.engines.inductor import Inductor
+
+        for noexec in (False, True):
+            mount(place.cache, noexec=noexec)
+            print(noexec, "TORCHINDUCTOR_CACHE_DIR" in Inductor().variables(Isa.AMX))
+        return 0
+
+    run(place, work=work).check(0, ("False True", "True False"), results="earlier")
 
 
 #: Variables that hold a secret: name, and whether the workers do not get it.
