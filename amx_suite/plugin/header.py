@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from amx_suite.core.quiet import MEMORY_WITHIN, QUIET_WITHIN, Calibration
 from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
+from amx_suite.host.reasons import Reason, Support
 from amx_suite.plugin.selection import trials_of
 from amx_suite.trial.calibrate import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from amx_suite.core.case import Arm
-    from amx_suite.host.reasons import Support
     from amx_suite.plugin.options import Settings
     from amx_suite.trial.design_time import DesignTime
 
@@ -38,6 +38,10 @@ def without_amx_lines(
     yield f"amx remedy: {cause.remedy}"
     if settings.require:
         yield f"amx arms: none is measured, because {require} ends a run without AMX"
+        return
+    if cause.reason is Reason.CPUID_UNREADABLE:
+        # What reads it is written at run time, as are the kernels of oneDNN.
+        yield "amx arms: none is measured, because none runs where CPUID cannot be read"
         return
     arms = [arm for trial in trials_of(settings) for arm in trial.arms if _has(arm)]
     usable = [arm for arm in arms if not arm.isa.allows_amx and _runs(arm, cpu_flags)]

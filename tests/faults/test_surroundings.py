@@ -337,3 +337,4 @@ def test_no_executable_memory_is_a_reason(arguments, place):
         3, ("cpuid-unreadable", "MemoryDenyWriteExecute=no"), results=results
     )
     assert " failed" not in done.stdout
+    assert ("qualify" in arguments) == ("amx arms: none is measured" in done.stdout)
