@@ -4,16 +4,19 @@ from __future__ import annotations
 
 __all__ = ["run_time", "time_left"]
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
-import msgspec
 import pytest
 
 from amx_suite.core.trial import Trial
 from amx_suite.plugin.options import Settings
 from amx_suite.plugin.selection import engine_of, is_timed, level_of, trial_of, trials_of
 from amx_suite.plugin.trials import MOST_SECONDS
-from amx_suite.trial.design_time import DesignTime, Part, design_time, load_figures, whole_level
+from amx_suite.trial.calibrate import DEFAULT_SECONDS
+from amx_suite.trial.design_time import DesignTime, Part, Span, design_time, load_figures
+
+#: The tests that compare a trial's numbers, and the first level that has them.
+_CHECKS, _CHECKS_LEVEL = "test_models.py", 3
 
 
 def run_time(settings: Settings, *, timed: bool = True, with_amx: bool = True) -> DesignTime:
@@ -22,26 +25,35 @@ def run_time(settings: Settings, *, timed: bool = True, with_amx: bool = True) -
     Without AMX that of what needs none.
     """
     figures = load_figures()
-    parts = whole_level(
-        settings.level,
-        {trial: settings.budget_of(level_of(trial)) for trial in trials_of(settings)},
-        settings.engines,
-        figures,
-    )
-    if not timed:
-        parts = [msgspec.structs.replace(part, budget_seconds=None) for part in parts]
+    parts = [
+        Part(
+            trial,
+            settings.budget_of(level_of(trial)) if timed else None,
+            checked=settings.level >= _CHECKS_LEVEL,
+        )
+        for trial in trials_of(settings)
+    ]
+    tests = [
+        (row, engine)
+        for row in figures.test
+        if row.level <= settings.level
+        for engine in (settings.engines if row.engine_seconds.most else ("",))
+    ]
+    # Where no quiet reference is stored, one is measured first.
+    reference = DEFAULT_SECONDS if parts and timed and with_amx else 0.0
     return design_time(
         parts,
+        tests,
         figures,
+        before=figures.start + Span(0.0, reference),
         soak_seconds=settings.soak_seconds,
         most_again_seconds=MOST_SECONDS,
-        from_start=True,
         with_amx=with_amx,
     )
 
 
 def time_left(
-    items: Iterable[pytest.Item],
+    items: Sequence[pytest.Item],
     again: Collection[Trial],
     settings: Settings,
     *,
@@ -55,23 +67,29 @@ def time_left(
     table of figures take no time.
     """
     figures = load_figures()
-    parts: dict[tuple[str, Trial | None], Part] = {}
+    of_trials: dict[Trial, list[pytest.Item]] = {}
     for item in items:
         trial = trial_of(item)
-        names = {row.test for row in figures.test if row.test in item.nodeid}
-        engine = engine_of(item)
-        part = parts.get((engine, trial)) or Part(engine, trial, again=trial in again)
-        budget = part.budget_seconds
-        if trial is not None and timed and is_timed(item):
-            budget = settings.budget_of(level_of(trial))
-        parts[engine, trial] = msgspec.structs.replace(
-            part, budget_seconds=budget, tests=part.tests | names
-        )
+        if trial is not None:
+            of_trials.setdefault(trial, []).append(item)
     return design_time(
-        parts.values(),
+        [
+            Part(
+                trial,
+                settings.budget_of(level_of(trial)) if timed and any(map(is_timed, own)) else None,
+                checked=any(_CHECKS in item.nodeid for item in own),
+                again=trial in again,
+            )
+            for trial, own in of_trials.items()
+        ],
+        {
+            (row, engine_of(item))
+            for row in figures.test
+            for item in items
+            if row.test in item.nodeid
+        },
         figures,
         soak_seconds=settings.soak_seconds,
         most_again_seconds=most_again_seconds,
-        from_start=False,
         with_amx=with_amx,
     )

@@ -115,7 +115,6 @@ def test_list_has_every_levels_design_time(capsys: pytest.CaptureFixture[str]) -
         == 12
     )
     assert "level 3, engine eager, cores 1: by design" in out
-    assert "(in part by figures of ipex)" in out
 
 
 def test_list_says_what_an_engine_lacks(
