@@ -169,9 +169,8 @@ def _trial_seconds(
         for arm in trial.arms
         if (with_amx or not arm.isa.allows_amx)
         and ENGINES[arm.engine].why_not(arm.workload.mode, arm.precision) is None
-        and arm.arm in row.step
     ]
-    share = len(arms) / len(trial.arms)
+    share = len(arms) / len(row.step)
     engine = figures.engines.get(trial.arms[0].engine, _ONCE)
     prepare = row.prepare * engine * Span(share, share)
     checks = row.checks * engine if part.checked else _NOTHING
@@ -179,7 +178,9 @@ def _trial_seconds(
         return prepare + checks, 0.0
     scale = _scale(trial, row, figures)
     reading = READING_SECONDS * len(trial.units) if with_amx else 0.0
-    round_ = sum(_slice(row.step[arm.arm] * scale) + reading for arm in arms)
+    # What was not measured counts as the longest.
+    steps = (row.step.get(arm.arm, max(row.step.values())) for arm in arms)
+    round_ = sum(_slice(step * scale) + reading for step in steps)
     if not with_amx:
         return prepare + checks + Span(SHOWN_ROUNDS * round_, SHOWN_ROUNDS * round_), 0.0
     once = prepare + _launch(round_, part.budget_seconds)

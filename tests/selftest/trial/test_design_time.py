@@ -86,6 +86,11 @@ class TestByHand:
         found = time_of(part(), tests=[(FIGURES.test[0], "")], with_amx=False)
         assert seconds(found) == (30 + 5 * 1.5, 60 + 5 * 1.5)
 
+    def test_arm_without_figures_counts_as_the_longest(self):
+        more = msgspec.structs.replace(TRIAL.arms[-1], copy=2)
+        trial = msgspec.structs.replace(TRIAL, arms=(*TRIAL.arms, more))
+        assert time_of(part(trial)).quiet_seconds == pytest.approx(60 + 12 * 6 * 0.56)
+
     def test_only_second_measurement_left(self):
         assert seconds(time_of(part(again=True))) == (QUIET, 2 * ONCE)
 
