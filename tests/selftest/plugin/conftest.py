@@ -1,6 +1,7 @@
 """Whole pytest runs in forks of this process, most of them on a fake machine."""
 
 import functools
+import importlib.metadata
 import json
 import os
 import shutil
@@ -38,6 +39,8 @@ def run_suite_in(run_pytest_in):
             folder,
             *("-p", "fake_machine", "--noconftest"),
             *(f"--rootdir={root}", f"--config-file={root / 'pytest.ini'}"),
+            # pytest lists every folder above the tests, so also that of all temporary files.
+            f"--confcutdir={tests.parent}",
             # First, because --benchmark-compare would take it for its value.
             tests,
             *arguments,
@@ -49,6 +52,13 @@ def run_suite_in(run_pytest_in):
 
 
 @pytest.fixture(scope="session")
+def level_3(run_suite_in, tmp_path_factory):
+    """A run of level 3 on a good machine, and its folder."""
+    folder = tmp_path_factory.mktemp("level_3")
+    return run_suite_in(folder, "-v", "--amx-level", "3", "--benchmark-json", "out.json"), folder
+
+
+@pytest.fixture(scope="session")
 def run_pytest_in():
     """Run pytest in a folder, in a fork of this process, which has done its imports already."""
     return _run_pytest_in
@@ -57,14 +67,27 @@ def run_pytest_in():
 def _run_pytest_in(folder, *arguments, **environ):
     # No test here uses hypothesis, whose import takes a fifth of a run.
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
-    command = [*options, *map(str, arguments)]
 
     def work():
         # Private: pytest keeps the markers that were declared in this process.
         pytest.mark._markers.clear()
-        return pytest.main(command)
+        # The search for plugins reads the metadata of every installed package.
+        importlib.metadata.distributions = _packages_with_plugins
+        return pytest.main([*options, *map(str, arguments)])
 
+    # Found once, and inherited by the forks.
+    _packages_with_plugins()
     return _start(folder, work, environ).wait()
+
+
+@functools.cache
+def _packages_with_plugins():
+    """What ``importlib.metadata.distributions`` returns, without packages that have no plugin."""
+    return [
+        package
+        for package in importlib.metadata.distributions()
+        if package.entry_points.select(group="pytest11")
+    ]
 
 
 def _start(folder, work, environ):

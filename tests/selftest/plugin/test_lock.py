@@ -52,11 +52,13 @@ def test_second_run_waits(run_suite, held, tmp_path):
 
     releasing = threading.Thread(target=release_when_waited_for)
     releasing.start()
-    done = run_suite("--amx-wait", "-q")
+    (tmp_path / "last.py").write_text(LAST)
+    done = run_suite("--amx-wait", "-q", "-p", "last", "-s")
     releasing.join()
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("waiting for it to end") == 1
     assert "passed" in done.stdout
+    assert "the machine is free" in done.stdout, "once the run has ended"
 
 
 @pytest.mark.parametrize("option", ["--benchmark-disable", "--collect-only", "-k=nothing"])
@@ -64,10 +66,3 @@ def test_untimed_runs_take_no_lock(run_suite, held, option):
     done = run_suite(option)
     assert done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     assert "taken by" not in done.stdout
-
-
-def test_end_of_run_frees_it(run_suite, tmp_path):
-    (tmp_path / "last.py").write_text(LAST)
-    done = run_suite("-p", "last", "-s")
-    assert done.returncode == 0, done.stdout
-    assert "the machine is free" in done.stdout

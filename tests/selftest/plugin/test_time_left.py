@@ -68,6 +68,12 @@ class TestDesignTime:
     def test_users_budget_counts(self):
         assert designed(level=3, budget_seconds=20.0).most_seconds < designed(level=3).most_seconds
 
+    def test_shorter_without_amx(self):
+        """Arms and tests that need AMX take no time where it is not usable."""
+        without, whole = designed(level=3, with_amx=False), designed(level=3)
+        assert without.quiet_seconds < whole.quiet_seconds
+        assert without.most_seconds < whole.most_seconds
+
     def test_users_soak_counts(self):
         long, short = (designed(level=4, soak_seconds=float(s)) for s in (1000, 600))
         assert long.quiet_seconds - short.quiet_seconds == pytest.approx(400)
@@ -90,34 +96,19 @@ def test_engine_of_a_test(parameters, engine):
 
 
 class TestHeader:
-    def test_names_the_design_time(self, run_suite):
-        header = run_suite("--collect-only", "--amx-level", "3", "--amx-cores", "1").stdout
-        assert re.search(r"amx run: level 3, by design \d+ to \d+ min, engines: ipex", header)
-
-    def test_shorter_without_amx(self, run_suite):
-        """Arms and tests that need AMX take no time where it is not usable."""
-        done = run_suite(machine={"usable": False})
-        assert re.search(
-            r"amx run: level 2, by design \d+ to \d+ (s|min), engines: ipex", done.stdout
+    def test_shorter_if_not_timed(self, run_suite, level_3):
+        disabled = run_suite("--collect-only", "--amx-level", "3", "--benchmark-disable")
+        header = r"amx run: level 3, by design \d+ to (\d+) min, engines: ipex"
+        longer, shorter = (
+            int(re.search(header, done.stdout)[1]) for done in (level_3[0], disabled)
         )
-        without, whole = designed(level=3, with_amx=False), designed(level=3)
-        assert without.quiet_seconds < whole.quiet_seconds
-        assert without.most_seconds < whole.most_seconds
-
-    def test_shorter_if_not_timed(self, run_suite):
-        texts = [
-            run_suite("--collect-only", "--amx-level", "3", *more).stdout
-            for more in ((), ("--benchmark-disable",))
-        ]
-        timed, disabled = (int(re.search(r"design \d+ to (\d+) min", text)[1]) for text in texts)
-        assert disabled < timed
+        assert shorter < longer
 
 
-@pytest.fixture(scope="module")
-def whole(run_suite_in, tmp_path_factory):
+@pytest.fixture
+def whole(level_3):
     """The trials that begin in a run of level 3."""
-    folder = tmp_path_factory.mktemp("whole")
-    return trials_begun(run_suite_in(folder, "--amx-level", "3").stdout)
+    return trials_begun(level_3[0].stdout)
 
 
 class TestTimeLeft:
@@ -138,6 +129,5 @@ class TestTimeLeft:
         assert last == (2, 2, *whole[-1][2:])
 
     def test_budget_counts(self, run_suite):
-        (usual,) = trials_begun(run_suite().stdout)
         (long,) = trials_begun(run_suite("--amx-budget", "600").stdout)
-        assert long[4] > usual[4]
+        assert long[4] > designed(level=2).most_seconds / 60
