@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from amx_suite import cli, errors
 from amx_suite.cli.entry import COMMANDS
-from amx_suite.core.precision import Precision
 from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
 from amx_suite.host.health_rules import _RULES
@@ -24,7 +21,6 @@ from amx_suite.plugin import fixtures
 from amx_suite.plugin.options import LEVEL_BUDGET_SECONDS, OPTIONS, Settings
 from amx_suite.plugin.time_left import run_time
 from amx_suite.workloads import WORKLOADS
-from amx_suite.workloads.operators import build_operator
 
 pytestmark = pytest.mark.selftest
 
@@ -234,21 +230,3 @@ def test_every_fixture_has_its_row() -> None:
     for name in fixtures.__all__:
         if name.islower():
             row(PAGES["docs/extending.md"], f"`{name}`")
-
-
-class Worker:
-    """An ``isa_worker`` in this process."""
-
-    def operate(self, operator: str, precision: Precision, arrays: Mapping[str, Any]) -> Any:
-        built = build_operator(operator, precision, arrays, {})
-        return built.module(*built.inputs).detach().numpy()
-
-
-def test_example_of_an_operator_runs(tmp_path: Path) -> None:
-    example = re.search(
-        r"^```python\n(.*?)^```", PAGES["docs/extending.md"], re.MULTILINE | re.DOTALL
-    )
-    assert example is not None
-    (tmp_path / "example.py").write_text(example[1])
-    found = runpy.run_path(str(tmp_path / "example.py"))
-    found["test_products_under_every_ceiling"](Worker())

@@ -183,11 +183,11 @@ class TestHandler:
         assert (arrays["output"] == np.full((2, 4), 6)).all()
         assert [use.kind for use in reply.kernels] == (["matmul"] if isa.allows_amx else [])
 
-    @pytest.mark.parametrize("request_", [Losses(1, 1), Checkpoint("x")])
-    def test_inference_has_nothing_of_training(self, child, request_):
-        child.handle(Prepare(case_of("gemm")), {})
-        with pytest.raises(NotApplicableError, match="only training has losses"):
-            child.handle(request_, {})
+    def test_inference_has_nothing_of_training(self, child):
+        child.handle(Prepare(case_of("gemm", shape=(2, 8))), {})
+        for request in (Losses(1, 1), Checkpoint("x")):
+            with pytest.raises(NotApplicableError, match="only training has losses"):
+                child.handle(request, {})
 
     def test_peak_memory_is_this_process(self):
         before = peak_bytes()

@@ -1,5 +1,9 @@
 """The workloads' table, and what its models have in common."""
 
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from run_cases import case_of
@@ -100,3 +104,19 @@ def test_grouped_convolution_takes_all_channels():
 def test_wrong_operator_is_named(name, error, words):
     with pytest.raises(error, match=words):
         build_operator(name, Precision.FP32, {"x": np.ones((1, 1))}, {})
+
+
+class Worker:
+    """An ``isa_worker`` in this process."""
+
+    def operate(self, operator, precision, arrays):
+        built = build_operator(operator, precision, arrays, {})
+        return built.module(*built.inputs).detach().numpy()
+
+
+def test_example_of_the_docs_runs(tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "extending.md"
+    example = re.search(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "example.py").write_text(example[1])
+    found = runpy.run_path(str(tmp_path / "example.py"))
+    found["test_products_under_every_ceiling"](Worker())
