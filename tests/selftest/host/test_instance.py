@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,62 +19,67 @@ pytestmark = pytest.mark.selftest
 
 
 def machine(
-    root: Path,
-    siblings: Iterable[tuple[int, ...]],
-    nodes: Mapping[int, str],
-    allowed: Iterable[int],
+    siblings: Iterable[tuple[int, ...]], nodes: Mapping[int, str], allowed: Iterable[int]
 ) -> Topology:
     """The topology read from a tree as Linux shows it."""
-    for core in siblings:
-        for cpu in core:
-            folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for core in siblings:
+            for cpu in core:
+                folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+                folder.mkdir(parents=True)
+                (folder / "thread_siblings_list").write_text(",".join(map(str, core)) + "\n")
+                (folder / "physical_package_id").write_text("0\n")
+        for node, cpus in nodes.items():
+            folder = root / f"sys/devices/system/node/node{node}"
             folder.mkdir(parents=True)
-            (folder / "thread_siblings_list").write_text(",".join(map(str, core)) + "\n")
-            (folder / "physical_package_id").write_text("0\n")
-    for node, cpus in nodes.items():
-        folder = root / f"sys/devices/system/node/node{node}"
-        folder.mkdir(parents=True)
-        (folder / "cpulist").write_text(cpus + "\n")
-    return read_topology(allowed, root=root)
+            (folder / "cpulist").write_text(cpus + "\n")
+        return read_topology(allowed, root=root)
 
 
-def guest(root: Path) -> Topology:
-    return machine(root, [(0,), (1,)], {0: "0-1"}, range(2))
+@functools.cache
+def guest() -> Topology:
+    return machine([(0,), (1,)], {0: "0-1"}, range(2))
 
 
-def one_core(root: Path) -> Topology:
-    return machine(root, [(0, 1)], {0: "0-1"}, range(2))
+@functools.cache
+def one_core() -> Topology:
+    return machine([(0, 1)], {0: "0-1"}, range(2))
 
 
-def one_socket(root: Path) -> Topology:
-    return machine(root, [(c, c + 56) for c in range(56)], {0: "0-111"}, range(112))
+@functools.cache
+def one_socket() -> Topology:
+    return machine([(c, c + 56) for c in range(56)], {0: "0-111"}, range(112))
 
 
-def two_sockets(root: Path) -> Topology:
+@functools.cache
+def two_sockets() -> Topology:
     nodes = {0: "0-55,112-167", 1: "56-111,168-223"}
-    return machine(root, [(c, c + 112) for c in range(112)], nodes, range(224))
+    return machine([(c, c + 112) for c in range(112)], nodes, range(224))
 
 
-def sub_numa(root: Path) -> Topology:
+@functools.cache
+def sub_numa() -> Topology:
     """Six nodes of 2 cores, and one that has memory only."""
     nodes = {**{n: f"{2 * n}-{2 * n + 1},{2 * n + 12}-{2 * n + 13}" for n in range(6)}, 6: ""}
-    return machine(root, [(c, c + 12) for c in range(12)], nodes, range(24))
+    return machine([(c, c + 12) for c in range(12)], nodes, range(24))
 
 
-def huge(root: Path) -> Topology:
-    return machine(
-        root, [(c, c + 1) for c in range(0, 448, 2)], {0: "0-223", 1: "224-447"}, range(448)
-    )
+@functools.cache
+def huge() -> Topology:
+    return machine([(c, c + 1) for c in range(0, 448, 2)], {0: "0-223", 1: "224-447"}, range(448))
 
 
-def holes(root: Path) -> Topology:
+@functools.cache
+def holes() -> Topology:
     """A cpuset with halves of cores, and CPUs that are offline."""
     online = [(c, c + 8) for c in range(8) if c != 3]
-    return machine(root, online, {0: "0-15"}, [1, 2, 4, 5, 9, 10, 12])
+    return machine(online, {0: "0-15"}, [1, 2, 4, 5, 9, 10, 12])
 
 
-def from_64(root: Path) -> Topology:
-    return machine(root, [(64,), (65,), (66,)], {3: "64-66"}, [64, 65, 66])
+@functools.cache
+def from_64() -> Topology:
+    return machine([(64,), (65,), (66,)], {3: "64-66"}, [64, 65, 66])
 
 
 @pytest.mark.parametrize(
@@ -94,16 +101,16 @@ def from_64(root: Path) -> Topology:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_default(tmp_path: Path, build, limits: Limits, expected: Instance) -> None:  # type: ignore[no-untyped-def]
-    assert choose_instance(build(tmp_path), limits) == expected
+def test_default(build, limits: Limits, expected: Instance) -> None:  # type: ignore[no-untyped-def]
+    assert choose_instance(build(), limits) == expected
 
 
-def test_whole_cores_come_first(tmp_path: Path) -> None:
-    assert choose_instance(holes(tmp_path), Limits(), 3).cpus == (1, 2, 4)
+def test_whole_cores_come_first() -> None:
+    assert choose_instance(holes(), Limits(), 3).cpus == (1, 2, 4)
 
 
-def test_cpu_0_is_used_where_needed(tmp_path: Path) -> None:
-    topology = one_socket(tmp_path)
+def test_cpu_0_is_used_where_needed() -> None:
+    topology = one_socket()
     assert 0 not in choose_instance(topology, Limits(), 55).cpus
     assert choose_instance(topology, Limits(), 56).cpus == tuple(range(56))
 
@@ -115,14 +122,14 @@ def test_cpu_0_is_used_where_needed(tmp_path: Path) -> None:
         (2, Limits(cpus=1.5), "a CPU quota leaves this process the time of 1.5 CPUs"),
     ],
 )
-def test_too_many_are_refused(tmp_path: Path, cores: int, limits: Limits, complaint: str) -> None:
+def test_too_many_are_refused(cores: int, limits: Limits, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        choose_instance(one_socket(tmp_path), limits, cores)
+        choose_instance(one_socket(), limits, cores)
 
 
-def test_no_node_with_memory_is_refused(tmp_path: Path) -> None:
+def test_no_node_with_memory_is_refused() -> None:
     with pytest.raises(UsageError, match="may use no CPU of a node"):
-        choose_instance(guest(tmp_path), Limits(memory_nodes=(7,)))
+        choose_instance(guest(), Limits(memory_nodes=(7,)))
 
 
 def test_reads_as_a_sentence() -> None:
@@ -144,8 +151,8 @@ def test_reads_as_a_sentence() -> None:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_one_instance_per_node(tmp_path: Path, build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
-    found = node_instances(build(tmp_path), limits)
+def test_one_instance_per_node(build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
+    found = node_instances(build(), limits)
     assert {each.node: each.cores for each in found} == expected
 
 
@@ -163,12 +170,12 @@ def test_one_instance_per_node(tmp_path: Path, build, limits: Limits, expected) 
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_small_instances(tmp_path: Path, build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
-    assert [each.cpus for each in small_instances(build(tmp_path), limits)] == expected
+def test_small_instances(build, limits: Limits, expected) -> None:  # type: ignore[no-untyped-def]
+    assert [each.cpus for each in small_instances(build(), limits)] == expected
 
 
-def test_small_instances_fill_both_sockets(tmp_path: Path) -> None:
-    found = small_instances(two_sockets(tmp_path), Limits())
+def test_small_instances_fill_both_sockets() -> None:
+    found = small_instances(two_sockets(), Limits())
     assert {(each.node, each.cores) for each in found} == {(0, 4), (1, 4)}
     assert sorted(cpu for each in found for cpu in each.cpus) == list(range(112))
     assert all({cpu // 56 for cpu in each.cpus} == {each.node} for each in found)

@@ -96,6 +96,8 @@ def _start(folder, work, environ):
         # This checkout, even if another one is installed.
         "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
         "COLUMNS": "150",
+        # pytest-benchmark asks git and hg for a project's name.
+        "PATH": "",
         # Not the user's quiet reference.
         "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
         **environ,
