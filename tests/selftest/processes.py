@@ -1,6 +1,8 @@
 """Running code in a fork of this process, and what became of processes that a test started."""
 
+import functools
 import gc
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -14,6 +16,16 @@ from amx_suite.child.main import exit_code_of, fork
 _MOST_SECONDS = 120
 
 
+@functools.cache
+def _packages_with_plugins():
+    """What ``importlib.metadata.distributions`` returns, without packages that have no plugin."""
+    return [
+        package
+        for package in importlib.metadata.distributions()
+        if package.entry_points.select(group="pytest11")
+    ]
+
+
 class Forked:
     """``work`` in a folder and environment, in a fork, which has done its imports already.
 
@@ -22,11 +34,15 @@ class Forked:
 
     def __init__(self, work, folder, environ):
         reading, writing = os.pipe()
+        # Found once, and inherited by the forks.
+        _packages_with_plugins()
 
         def run():
             # pytest collects garbage some ten times as it ends, and need not look at what is ours.
             gc.disable()
             gc.freeze()
+            # It looks for plugins in every installed package.
+            importlib.metadata.distributions = _packages_with_plugins
             os.dup2(writing, 1)
             os.dup2(writing, 2)
             sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)

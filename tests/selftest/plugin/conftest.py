@@ -1,7 +1,6 @@
 """Whole pytest runs in forks of this process, most of them on a fake machine."""
 
 import functools
-import importlib.metadata
 import json
 import os
 import shutil
@@ -71,23 +70,9 @@ def _run_pytest_in(folder, *arguments, **environ):
     def work():
         # Private: pytest keeps the markers that were declared in this process.
         pytest.mark._markers.clear()
-        # The search for plugins reads the metadata of every installed package.
-        importlib.metadata.distributions = _packages_with_plugins
         return pytest.main([*options, *map(str, arguments)])
 
-    # Found once, and inherited by the forks.
-    _packages_with_plugins()
     return _start(folder, work, environ).wait()
-
-
-@functools.cache
-def _packages_with_plugins():
-    """What ``importlib.metadata.distributions`` returns, without packages that have no plugin."""
-    return [
-        package
-        for package in importlib.metadata.distributions()
-        if package.entry_points.select(group="pytest11")
-    ]
 
 
 def _start(folder, work, environ):
@@ -96,7 +81,7 @@ def _start(folder, work, environ):
         # This checkout, even if another one is installed.
         "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
         "COLUMNS": "150",
-        # pytest-benchmark asks git and hg for a project's name.
+        # pytest-benchmark asks git and hg for a project's name, where there are any.
         "PATH": "",
         # Not the user's quiet reference.
         "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
