@@ -209,35 +209,39 @@ def test_a_cpu_without_units_is_refused(monkeypatch, flags):
         unit_probe.unit_loops()
 
 
-@needs_vectors
-def test_a_child_reads_every_unit_and_rests():
+@pytest.fixture(scope="module")
+def child():
     with UnitProbe(CPUS) as worker:
-        first, second = worker.probe(), worker.probe()
-        assert set(first.rates) == set(second.rates) >= VECTORS
-        assert Unit.TILE_INT8 not in first.rates
-        # Other work may hold the CPU; three wide units would give 96.
-        assert 0.5 < second.rates[Unit.FMA] < 96
-        assert second.rates[Unit.MEMORY] > 1e8
-        assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()
-        while any("S (sleeping)" not in line for line in lines_of_threads(worker.pid, "State")):
-            time.sleep(0.01)  # until its threads have come to rest
-        before = lines_of_threads(worker.pid, "ctxt_switches")
-        time.sleep(0.2)  # nobody asks meanwhile
-        assert lines_of_threads(worker.pid, "ctxt_switches") == before
+        yield worker
 
 
 @needs_vectors
-def test_a_child_reads_cycles_and_peaks():
+def test_a_child_reads_every_unit_and_rests(child):
+    first, second = child.probe(), child.probe()
+    assert set(first.rates) == set(second.rates) >= VECTORS
+    assert Unit.TILE_INT8 not in first.rates
+    # Other work may hold the CPU; three wide units would give 96.
+    assert 0.5 < second.rates[Unit.FMA] < 96
+    assert second.rates[Unit.MEMORY] > 1e8
+    assert "torch" not in Path(f"/proc/{child.pid}/maps").read_text()
+    while any("S (sleeping)" not in line for line in lines_of_threads(child.pid, "State")):
+        time.sleep(0.01)  # until its threads have come to rest
+    before = lines_of_threads(child.pid, "ctxt_switches")
+    time.sleep(0.2)  # nobody asks meanwhile
+    assert lines_of_threads(child.pid, "ctxt_switches") == before
+
+
+@needs_vectors
+def test_a_child_reads_cycles_and_peaks(child):
     found = {}
-    with UnitProbe(CPUS) as worker:
-        for _ in range(50):  # on a busy machine a reading misses a unit now and then
-            for each in worker.read_cycles(CPUS):
-                assert Unit.MEMORY not in each.per_cycle
-                if each.per_cycle.get(Unit.FMA, 0.0) > 8:
-                    found[each.cpu] = each
-            if set(found) == set(CPUS):
-                break
-        peaks = worker.measure_peaks(3)
+    for _ in range(50):  # on a busy machine a reading misses a unit now and then
+        for each in child.read_cycles(CPUS):
+            assert Unit.MEMORY not in each.per_cycle
+            if each.per_cycle.get(Unit.FMA, 0.0) > 8:
+                found[each.cpu] = each
+        if set(found) == set(CPUS):
+            break
+    peaks = child.measure_peaks(3)
     assert set(found) == set(CPUS), "FMA never gave half of what one narrow unit does"
     for reading in found.values():
         assert 5e8 < reading.hertz[Unit.FMA] < 1e10
