@@ -5,12 +5,13 @@ from __future__ import annotations
 __all__ = ["KnownDefect", "known_defect", "known_defects", "stale"]
 
 import functools
-import importlib.metadata
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from packaging.specifiers import SpecifierSet
+
+from amx_suite.core.packages import installed
 
 _TABLE = Path(__file__).with_name("known_defects.toml")
 
@@ -29,11 +30,8 @@ class KnownDefect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def is_installed(self) -> bool:
         """Whether the library is here in one of the versions that have the defect."""
-        try:
-            found = importlib.metadata.version(self.library)
-        except importlib.metadata.PackageNotFoundError:
-            return False
-        return SpecifierSet(self.versions).contains(found, prereleases=True)
+        found = installed(self.library)
+        return found is not None and SpecifierSet(self.versions).contains(found, prereleases=True)
 
     def __str__(self) -> str:
         return f"{self.library} {self.versions}: {self.meaning} ({self.report})"

@@ -13,12 +13,10 @@ __all__ = [
     "Forward",
     "Tensors",
     "autocast",
-    "installed",
     "torch_series",
     "upstream_limits",
 ]
 
-import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -28,6 +26,7 @@ from packaging.version import Version
 
 from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
+from amx_suite.core.packages import installed
 from amx_suite.core.precision import Precision
 from amx_suite.errors import EngineUnavailableError, NotApplicableError
 
@@ -154,14 +153,6 @@ def autocast(precision: Precision) -> AbstractContextManager[None]:
 
     dtype: torch.dtype = getattr(torch, precision.spec.autocast or "bfloat16")
     return torch.autocast("cpu", dtype, enabled=bool(precision.spec.autocast))
-
-
-def installed(distribution: str) -> str | None:
-    """The installed version of a package, or None; does not import it."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def torch_series() -> tuple[int, ...]:

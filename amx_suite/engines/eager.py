@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode
+from amx_suite.core.packages import installed
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import (
     Batches,
@@ -19,7 +20,6 @@ from amx_suite.engines.base import (
     Forward,
     Tensors,
     autocast,
-    installed,
     torch_series,
     upstream_limits,
 )

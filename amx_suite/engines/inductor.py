@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
+from amx_suite.core.packages import installed
 from amx_suite.core.precision import Precision
 from amx_suite.engines import libraries
 from amx_suite.engines.base import (
@@ -35,7 +36,6 @@ from amx_suite.engines.base import (
     Forward,
     Tensors,
     autocast,
-    installed,
     torch_series,
     upstream_limits,
 )

@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.isa import Isa
+from amx_suite.core.packages import installed
 from amx_suite.core.precision import Precision
 from amx_suite.engines.base import (
     Batches,
@@ -20,7 +21,6 @@ from amx_suite.engines.base import (
     Forward,
     Tensors,
     autocast,
-    installed,
     torch_series,
 )
 from amx_suite.errors import EngineUnavailableError

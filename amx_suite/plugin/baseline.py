@@ -16,7 +16,6 @@ __all__ = [
     "versions",
 ]
 
-import importlib.metadata
 import platform
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ import msgspec
 
 from amx_suite import __version__
 from amx_suite.core.conditions import CONDITIONS, admit, differences
+from amx_suite.core.packages import installed
 from amx_suite.core.run import SCHEMA_VERSION
 from amx_suite.documents import convert
 from amx_suite.errors import ResultsFileError
@@ -89,18 +89,18 @@ def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
         OUR_KEY: {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": dict(fingerprint),
-            "versions": {name: _version(name) for name in _PACKAGES},
+            "versions": {name: installed(name) or _ABSENT for name in _PACKAGES},
         },
     }
 
 
 def versions() -> dict[str, str]:
     """Versions for people: of the suite and of Python too, without packages that are absent."""
-    packages = {name: _version(name) for name in _PACKAGES}
+    packages = {name: installed(name) for name in _PACKAGES}
     return {
         "amx-suite": __version__,
         "Python": platform.python_version(),
-        **{name: version for name, version in packages.items() if version != _ABSENT},
+        **{name: version for name, version in packages.items() if version is not None},
     }
 
 
@@ -252,10 +252,3 @@ def missing_rows(
 
 def _unusable(fault: str) -> ResultsFileError:
     return ResultsFileError(f"the baseline to compare with {fault}; {_REMEDY}")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return _ABSENT

@@ -19,8 +19,8 @@ from amx_suite.child.channel import ArrayMap, Reply
 from amx_suite.core.case import Mode, Shape
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.isa import AMX_FLAGS, Isa
+from amx_suite.core.packages import installed
 from amx_suite.engines import engine_for
-from amx_suite.engines.base import installed
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuid import read_cpuid
 from amx_suite.host.cpuinfo import read_cpuinfo
