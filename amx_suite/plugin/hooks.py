@@ -211,8 +211,8 @@ class RunHooks:
         """
         run = self._run
         if not run.is_quiet:
-            lines = run.baseline_lines()
-            terminal.write_summary(terminalreporter, run.summary(), lines, run.warnings)
+            summary = run.summary() if run.has_results else None
+            terminal.write_summary(terminalreporter, summary, run.baseline_lines(), run.warnings)
 
     def pytest_unconfigure(self) -> None:
         """Leave the machine to the next run."""

@@ -330,6 +330,11 @@ class Run:
             except OutputError as error:
                 terminal.write_line(self._config, f"amx-suite: error: no summary.md: {error}")
 
+    @property
+    def has_results(self) -> bool:
+        """Whether it judged the machine; a run of selftests alone need not even detect it."""
+        return bool(self.checks or self.trials.results() or self.whole_machine)
+
     def summary(self) -> RunSummary:
         """The run so far."""
         before = self._health_before

@@ -32,23 +32,23 @@ def write_line(config: pytest.Config, text: str) -> None:
 
 def write_summary(
     terminal: pytest.TerminalReporter,
-    summary: RunSummary,
+    summary: RunSummary | None,
     baseline: Sequence[str],
     warnings: Sequence[str],
 ) -> None:
     """Write the tables of arms and gates, then the tests of which pytest's summary says nothing.
 
-    ``baseline`` are lines on the baseline compared with, ``warnings`` are on rows of
-    known defects and on waivers that are out of date.
+    A run that judged nothing has no ``summary``. ``baseline`` are lines on the baseline compared
+    with, ``warnings`` are on rows of known defects and on waivers that are out of date.
     """
-    tables = [line for trial in summary.trials for line in _result_lines(trial)]
-    _write_section(terminal, "AMX speedups", tables)
-    _write_section(terminal, "AMX whole machine", list(_whole_machine_lines(summary)))
+    if summary is not None:
+        tables = [line for trial in summary.trials for line in _result_lines(trial)]
+        _write_section(terminal, "AMX speedups", tables)
+        _write_section(terminal, "AMX whole machine", list(_whole_machine_lines(summary)))
     _write_section(terminal, "AMX baseline", baseline)
-    # A run of selftests alone says nothing about the machine.
-    judged = summary.checks or summary.trials
-    alarms = summary.findings_of(Severity.ERROR, Severity.WARNING) if judged else ()
-    _write_section(terminal, "host health", [str(finding) for finding in alarms])
+    if summary is not None:
+        alarms = summary.findings_of(Severity.ERROR, Severity.WARNING)
+        _write_section(terminal, "host health", [str(finding) for finding in alarms])
     _write_section(terminal, "inconclusive", _tests(terminal, "inconclusive"))
     _write_section(terminal, "known defect", _tests(terminal, "known defect"))
     _write_section(terminal, "waived", _tests(terminal, "waived"))
