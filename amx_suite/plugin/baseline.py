@@ -89,18 +89,18 @@ def machine_info(fingerprint: Mapping[str, str]) -> dict[str, Any]:
         OUR_KEY: {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": dict(fingerprint),
-            "versions": {name: installed(name) or _ABSENT for name in _PACKAGES},
+            "versions": {name: _version(name) for name in _PACKAGES},
         },
     }
 
 
 def versions() -> dict[str, str]:
     """Versions for people: of the suite and of Python too, without packages that are absent."""
-    packages = {name: installed(name) for name in _PACKAGES}
+    packages = {name: _version(name) for name in _PACKAGES}
     return {
         "amx-suite": __version__,
         "Python": platform.python_version(),
-        **{name: version for name, version in packages.items() if version is not None},
+        **{name: version for name, version in packages.items() if version != _ABSENT},
     }
 
 
@@ -252,3 +252,7 @@ def missing_rows(
 
 def _unusable(fault: str) -> ResultsFileError:
     return ResultsFileError(f"the baseline to compare with {fault}; {_REMEDY}")
+
+
+def _version(package: str) -> str:
+    return installed(package) or _ABSENT

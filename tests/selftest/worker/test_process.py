@@ -44,7 +44,7 @@ def command(worker, name, **settings):
     return worker.operate(name, Precision.FP32, {}, **settings)
 
 
-def test_a_worker_prepares_times_and_stamps(start_fake):
+def test_a_worker_prepares_and_times(start_fake):
     worker = start_fake()
     prepared = worker.prepare(case_of("resnet50", shape=(4, 8)), Inputs())
     taken = worker.take_slice(prepared.iterations)
