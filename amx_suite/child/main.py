@@ -2,8 +2,9 @@
 
 It is started by its path, so that nothing of the package is imported before the module path is set.
 The process forks: the fork is the worker, and this process is its keeper. The keeper has one thread
-and no library that could hang, so it can always kill the worker. The label is for people who read a
-list of processes.
+and no library that could hang, so it can always kill the worker. It adopts what the worker's
+children leave behind, also in other sessions (PR_SET_CHILD_SUBREAPER, prctl(2)), and kills it too.
+The label is for people who read a list of processes.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 #: The file of the child's standard output and error, in its temporary folder.
 LOG = "log"
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -38,6 +40,7 @@ def main(argv: list[str]) -> int:
     numbers = [int(cpu) for cpu in cpus.split(",") if cpu]
     with socket.socket(fileno=int(descriptor)) as sock:
         sock.set_inheritable(False)
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
         try:
             keeper = os.getpid()
             return _keep(sock, fork(lambda: _work(sock, handler, numbers, keeper)))
@@ -96,7 +99,8 @@ def _work(sock: socket.socket, handler: str, cpus: list[int], keeper: int) -> in
 def _keep(sock: socket.socket, worker: int) -> int:
     """Wait until the parent or the worker ends, then kill everything that the worker started.
 
-    If the worker ends first, the parent can still read the log until it closes its socket.
+    If the worker ends first, the parent can still read the log until it closes its socket. Returns
+    the worker's exit code.
     """
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer)
@@ -106,35 +110,49 @@ def _keep(sock: socket.socket, worker: int) -> int:
     # Without requested events, poll reports only that the other end has closed.
     poll.register(sock, 0)
     poll.register(reader, select.POLLIN)
-    ended = wanted_no_more = False
-    while not wanted_no_more:
-        if not ended and _has_ended(worker):
-            ended = True
-            _kill_group(worker)
+    code: int | None = None
+    while True:
+        if code is None and _has_ended(worker):
+            code = _end_all(worker)
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
         for descriptor, _ in poll.poll():
             if descriptor != reader or _ENDING.intersection(os.read(reader, 64)):
-                wanted_no_more = True
-    _kill_group(worker)
-    return exit_code_of(worker)
+                return _end_all(worker) if code is None else code
 
 
 def _has_ended(worker: int) -> bool:
-    """Whether the worker is a zombie; it keeps its process id until its group is killed.
-
-    A worker that stops or continues sends SIGCHLD too.
-    """
-    asked = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, worker, asked) is not None
+    """Whether the worker is a zombie; one that stops or continues sends SIGCHLD too."""
+    return os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _kill_group(group: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-    # The worker may not have made its group yet.
-    with suppress(ProcessLookupError):
-        os.kill(group, signal.SIGKILL)
+def _end_all(worker: int) -> int:
+    """Kill the worker and all that it started, and wait for their end; the worker's exit code."""
+    for kill in (os.killpg, os.kill):  # it may not have made its group yet
+        with suppress(ProcessLookupError, PermissionError):
+            kill(worker, signal.SIGKILL)
+    code = exit_code_of(worker)
+    # What is in groups of its own has become this process's child, or does when its parent dies.
+    with suppress(ChildProcessError):
+        while True:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                for child in _children():
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(child, signal.SIGKILL)
+                os.wait()
+    return code
+
+
+def _children() -> Iterator[int]:
+    """Process ids of this process's children. Few kernels list them (CONFIG_PROC_CHILDREN)."""
+    from pathlib import Path
+
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            # Behind the name, which may hold blanks and brackets: state, parent (proc_pid_stat(5)).
+            _state, parent, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+            if int(parent) == os.getpid():
+                yield int(stat.parent.name)
 
 
 def _end(code: int) -> None:

@@ -124,6 +124,12 @@ class Obedient:
     def _grandchild(self, _, arrays):
         return Told(numbers=(subprocess.Popen(["sleep", "60"]).pid,)), {}
 
+    def _daemon(self, _, arrays):
+        """A process in a session of its own, whose parent has ended."""
+        command = ["sh", "-c", "setsid sleep 60 >/dev/null & echo $!"]
+        text = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        return Told(numbers=(int(text),)), {}
+
     def _watch(self, _, arrays):
         """How often a thread of the parent was scheduled in 0.3 s in which it waits for this."""
         parent = int(arrays["pid"])

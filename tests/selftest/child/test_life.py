@@ -115,6 +115,15 @@ def test_grandchildren_die_with_the_worker(start):
     assert gone(grandchild)
 
 
+def test_daemons_die_with_the_child(start):
+    """Known-bad: a process that has left the worker's group and session once lived on."""
+    child = start()
+    daemon = int(child.ask(Do("daemon"), Told).numbers[0])
+    assert not gone(daemon, 0.1)
+    child.close()
+    assert gone(daemon, 0.1), "close has waited for it"
+
+
 def test_the_worker_dies_with_the_keeper(start):
     child = start()
     keeper = int(child.ask(Do("about"), Told).numbers[4])
