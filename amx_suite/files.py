@@ -17,6 +17,7 @@ __all__ = [
     "memory_file",
     "new_file",
     "new_temporary_folder",
+    "remove_temporary",
     "replace_files",
     "scratch_folder",
     "write_atomically",
@@ -91,6 +92,10 @@ def check_file(path: Path) -> None:
         )
 
 
+#: Files and folders that this process is going to remove.
+_temporary: set[Path] = set()
+
+
 def ensure_writable(folder: Path) -> None:
     """Make the folder if it is missing, and try to write a file in it.
 
@@ -153,13 +158,11 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".amx-suite-{secrets.token_hex(8)}.tmp")
     with writing_in(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with _removed_afterwards(temporary):
             with temporary.open("xb") as stream:
                 yield stream
                 _sync(stream)
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def replace_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -232,10 +235,34 @@ def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFTOVER_SECONDS:
                 shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(
-        prefix=prefix, dir=beside, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
+    with _removed_afterwards(folder):
+        yield folder
+
+
+def remove_temporary() -> None:
+    """Remove what blocks that are still open would remove; for a process that ends at once."""
+    for path in tuple(_temporary):
+        _remove(path)
+
+
+@contextlib.contextmanager
+def _removed_afterwards(path: Path) -> Iterator[None]:
+    _temporary.add(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+        _temporary.discard(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove the file or folder as far as this is possible."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def new_temporary_folder(prefix: str) -> Path:

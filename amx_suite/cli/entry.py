@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main"]
 import argparse
 import importlib
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
+from amx_suite.cli import signals
 from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 from amx_suite.streams import mended_streams
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), signals.handled():
             if sys.warnoptions:
                 # PYTHONWARNINGS=error would make a failure of a library's announcement.
                 warnings.simplefilter("default")
@@ -76,8 +78,9 @@ def _run(words: Sequence[str]) -> int:
         return exit_code(usage=usage, failed=not usage)
     except BrokenPipeError:  # the reader of what a program was to get has gone
         return _BROKEN_PIPE
-    except KeyboardInterrupt:
-        print("amx-suite: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        name = str(interrupt) or signal.SIGINT.name
+        print(f"amx-suite: interrupted by {name}", file=sys.stderr)
         return ExitCode.UNDECIDED
     return code
 

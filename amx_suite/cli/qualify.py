@@ -9,9 +9,10 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import msgspec
 import pytest
 
 import amx_suite
+from amx_suite.cli import signals
 from amx_suite.core.run import Qualification, RunSummary, exit_code
 from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 from amx_suite.files import (
@@ -130,6 +132,11 @@ class _Qualification:
         config.stash[SETTINGS] = self._settings
         config.stash[QUIET] = not self._verbose
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        signals.only_results_are_left()
+        return (yield)
+
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         if RUN in config.stash:
             self.summary = config.stash[RUN].summary()
@@ -169,6 +176,8 @@ def _run_pytest(
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         for name in _PYTEST_VARIABLES:
             patch.delenv(name, raising=False)
+        # Hypothesis would make a folder for what it has read; it goes on without one.
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
         # pytest-benchmark warns where nothing was timed; results.json is then written here.
         warnings.filterwarnings("ignore", message="Not saving anything")
         ended = pytest.main(arguments, plugins=[qualification])

@@ -133,11 +133,11 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     ``amx_reason`` is the doctor's sentence with its remedy where AMX is not usable, else empty.
     ``checks`` are conformance tests only, never the suite's selftests. ``interrupted`` says that
-    the run ended early, as by Ctrl-C. ``health_before`` and ``health_after`` are the machine's
-    state before the first and after the last test, None where it was not read, and ``findings`` are
-    what it says about the run. ``identity`` names the machine, ``machine`` are the host's traits
-    (``host.host_traits``). ``whole_machine`` is empty below level 4. ``versions`` map package to
-    version, and ``presence`` are the doctor's findings.
+    the run ended early, and ``ended_by`` names the signal if one ended it. ``health_before`` and
+    ``health_after`` are the machine's state before the first and after the last test, None where it
+    was not read, and ``findings`` are what it says about the run. ``identity`` names the machine,
+    ``machine`` are the host's traits (``host.host_traits``). ``whole_machine`` is empty below level
+    4. ``versions`` map package to version, and ``presence`` are the doctor's findings.
     """
 
     level: int
@@ -158,6 +158,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     machine: dict[str, str] = {}
     versions: dict[str, str] = {}
     presence: tuple[Finding, ...] = ()
+    ended_by: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def checks_that(self, outcome: CheckOutcome) -> tuple[Check, ...]:
@@ -167,6 +168,13 @@ class RunSummary(msgspec.Struct, frozen=True):
     def findings_of(self, *severities: Severity) -> tuple[Finding, ...]:
         """The findings of these severities."""
         return tuple(finding for finding in self.findings if finding.severity in severities)
+
+    @property
+    def early_end(self) -> str:
+        """That the run ended early, and by which signal; empty if it did not."""
+        if not self.interrupted:
+            return ""
+        return f"{self.ended_by} ended the run early" if self.ended_by else "the run ended early"
 
     @property
     def unmeasured(self) -> bool:
@@ -183,7 +191,7 @@ class RunSummary(msgspec.Struct, frozen=True):
         undecided = len(self.checks_that(CheckOutcome.INCONCLUSIVE))
         no_pass = "no check passed" if self.checks else "no check ran"
         reasons = {
-            "the run ended early": self.interrupted,
+            self.early_end: self.interrupted,
             f"{undecided} of {len(self.checks)} checks could not be decided": undecided,
             no_pass: not self.checks_that(CheckOutcome.PASSED),
             f"no gate was decided (trials that ran: {len(self.trials)})": self.unmeasured,

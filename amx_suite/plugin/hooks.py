@@ -156,9 +156,11 @@ class RunHooks:
         """Keep how each conformance test ended."""
         outcome.keep(report, self._run.checks)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Remember that the run ended early."""
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that the run ended early, and by which signal."""
         self._run.interrupted = True
+
+        self._run.ended_by = outcome.signal_of(excinfo.value)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:

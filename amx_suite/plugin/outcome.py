@@ -14,11 +14,13 @@ __all__ = [
     "presence",
     "record",
     "record_cpus",
+    "signal_of",
     "suite_properties",
     "usage_errors",
     "why_not_usable",
 ]
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -220,6 +222,15 @@ def one_line(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else report.longreprtext
     return next((line.strip() for line in text.splitlines() if line.strip()), "failed")
+
+
+def signal_of(error: BaseException) -> str:
+    """The name of the signal that raised a KeyboardInterrupt; empty for any other error."""
+    # pytest's own errors that end a run are of a class derived from it.
+    if type(error) is not KeyboardInterrupt:
+        return ""
+    # Python's own handler of Ctrl-C does not name it, that of the command line does.
+    return str(error) or signal.SIGINT.name
 
 
 def why_not_usable(support: Support) -> str:

@@ -89,9 +89,10 @@ class QuietHooks:
             self._fail("ERROR", report.nodeid, lines)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Say at once what one Ctrl-C does, and what another would do; or why pytest ends."""
-        why = "what was measured is written; Ctrl-C again stops at once"
-        self._say(f"interrupted: {str(excinfo.value) or why}")
+        """Say at once what one signal does, and what another would do; or why pytest ends."""
+        name = outcome.signal_of(excinfo.value)
+        why = "what was measured is written; a second signal stops at once"
+        self._say(f"interrupted by {name}: {why}" if name else f"interrupted: {excinfo.value}")
         # It would add where in the suite's code the run was, and advise an option of pytest.
         self._plugins.unregister(name="terminalreporter")
 

@@ -111,6 +111,7 @@ class Run:
         self.checks: dict[str, Check] = {}
         self.deselected: set[str] = set()
         self.interrupted = False
+        self.ended_by = ""
         self.notes: dict[str, None] = {}
         self.whole_machine: list[WholeMachineResult] = []
         self._writes_summary = self.settings.output is not None and not self._qualifying
@@ -349,6 +350,7 @@ class Run:
             started=self._started,
             elapsed_seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
+            ended_by=self.ended_by,
             health_before=before,
             health_after=self._health_after,
             findings=() if before is None else judge_run(before, self._health_after),

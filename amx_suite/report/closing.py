@@ -49,7 +49,8 @@ def closing_lines(summary: RunSummary) -> list[str]:
 def last_line(summary: RunSummary, report: str) -> str:
     """One sentence with the answer, the exit code, the headline, and the report's path.
 
-    Where AMX is not usable, of which the findings before it say why, it says what was measured.
+    Where AMX is not usable, of which the findings before it say why, it says what was measured. It
+    names the signal that ended the run.
     """
     answer, said = summary.qualification, headline(summary)
     if answer is Qualification.NOT_USABLE:
@@ -57,6 +58,8 @@ def last_line(summary: RunSummary, report: str) -> str:
         said = (
             f"{arms} arm{'s' * (arms != 1)} without AMX {'were' if arms != 1 else 'was'} measured"
         )
+    if answer is not Qualification.INCONCLUSIVE and summary.interrupted:
+        said = f"{said}; {summary.early_end}"
     return f"{answer} (exit code {answer.exit_code:d}): {said}; see {report}"
 
 

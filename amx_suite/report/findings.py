@@ -68,7 +68,7 @@ def _presence(summary: RunSummary) -> tuple[Finding, ...]:
 
 def _of_run(summary: RunSummary) -> Iterator[Finding]:
     if summary.interrupted:
-        yield Finding(Severity.WARNING, "the run ended early", "run it again, to its end")
+        yield Finding(Severity.WARNING, summary.early_end, "run it again, to its end")
     verdicts = {result.verdict for trial in summary.trials for result in trial.gates}
     # What keeps AMX from being used, or a gate undecided, is a finding of its own.
     if summary.amx_usable and summary.unmeasured and Verdict.INCONCLUSIVE not in verdicts:

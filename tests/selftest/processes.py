@@ -50,8 +50,9 @@ class Forked:
             os.environ.update(environ)
             os.chdir(folder)
             signal.alarm(_MOST_SECONDS)
-            # A shell that starts the tests in the background has it ignored.
+            # A shell that starts the tests in the background, or nohup, has them ignored.
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             return int(work())
 
         self.pid = fork(run)
