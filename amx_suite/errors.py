@@ -10,6 +10,7 @@
     |-- OutputError                  exit code 2
     |-- EngineUnavailableError
     |-- NotApplicableError
+    |-- MachineChangedError
     |-- AssemblyError
     |-- JailUnavailableError
     `-- ChildError
@@ -34,6 +35,7 @@ __all__ = [
     "GateTableError",
     "JailUnavailableError",
     "LostChildError",
+    "MachineChangedError",
     "NotApplicableError",
     "OutOfMemoryError",
     "OutputError",
@@ -82,6 +84,19 @@ class EngineUnavailableError(AmxSuiteError):
 
 class NotApplicableError(AmxSuiteError):
     """This engine, version or CPU cannot do what the case asks; the message is the reason."""
+
+
+class MachineChangedError(AmxSuiteError):
+    """The machine stood still, or its CPUs changed, so that what was measured does not count.
+
+    ``what`` says which, without the remedy.
+    """
+
+    remedy = "keep the machine awake and its CPUs as they are, and run it again"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}; {self.remedy}")
 
 
 class AssemblyError(AmxSuiteError):

@@ -225,12 +225,22 @@ class Channel:
         """Fill the buffer."""
         view = memoryview(buffer)
         while view:
-            self._limit(deadline)
-            count = self._socket.recv_into(view)
+            count = self._receive_into(view, deadline)
             if count == 0:
                 raise ConnectionError("the other end closed the connection")
             view = view[count:]
         return buffer
+
+    def _receive_into(self, view: memoryview, deadline: float) -> int:
+        try:
+            self._limit(deadline)
+            return self._socket.recv_into(view)
+        except TimeoutError:
+            # This process may have been stopped meanwhile, and the child was in time.
+            self._socket.settimeout(0.0)
+            with contextlib.suppress(BlockingIOError):
+                return self._socket.recv_into(view)
+            raise
 
 
 class Handler(Protocol):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -31,7 +31,7 @@ from amx_suite.child.channel import (
     Request,
 )
 from amx_suite.child.environment import child_variables, module_path
-from amx_suite.errors import LostChildError
+from amx_suite.errors import LostChildError, MachineChangedError
 from amx_suite.files import new_temporary_folder, writing_in
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
@@ -65,6 +65,7 @@ class Child:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.label = label
+        self._cpus = frozenset(cpus)
         self._oom_kills_before = _oom_kills()
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
@@ -92,7 +93,8 @@ class Child:
 
         ``seconds`` limits the wait for the reply and defaults to the request's own limit. Raises
         LostChildError if the child dies, does not reply in time, or sends another reply. A failure
-        that the child reports is raised as ``Failed`` says, and the child lives on.
+        that the child reports is raised as ``Failed`` says, and the child lives on, as it does
+        after MachineChangedError, which says that it no longer may use just its CPUs.
         """
         name, limit = type(request).__name__, seconds or request.seconds_to_answer
         with self._lock:
@@ -102,6 +104,8 @@ class Child:
                 self._channel.send(request, arrays, SEND_SECONDS)
             with self._losing(f"it did not answer {name} within {limit:g} s"):
                 answer, results = self._channel.receive(reply | Failed, limit)
+        # First, because a child that was moved may fail for it.
+        self._check_cpus()
         if isinstance(answer, Failed):
             raise answer.raised(self.label)
         return answer, results
@@ -148,6 +152,15 @@ class Child:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
         _started.add(self)
+
+    def _check_cpus(self) -> None:
+        with contextlib.suppress(OSError):  # the next request says that it is gone
+            now = os.sched_getaffinity(self.pid)
+            if self._cpus and now != self._cpus:
+                raise MachineChangedError(
+                    f"child process {self.label} was bound to CPUs {_text(self._cpus)} and now may "
+                    f"use {_text(now)}: a cpuset, CPU hotplug or taskset changed that"
+                )
 
     def _end(self) -> int | None:
         """Let the keeper kill everything; returns the exit code (-N for signal N), or None."""
@@ -243,3 +256,7 @@ def _oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
+
+
+def _text(cpus: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(cpus)))

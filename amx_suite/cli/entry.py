@@ -22,7 +22,7 @@ from typing import NoReturn
 from amx_suite import __version__
 from amx_suite.cli import signals
 from amx_suite.core.run import ExitCode, exit_code
-from amx_suite.errors import AmxSuiteError, OutputError, UsageError
+from amx_suite.errors import AmxSuiteError, MachineChangedError, OutputError, UsageError
 from amx_suite.streams import mended_streams
 
 #: Each command with its one line of help.
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; an error of the suite is one line.
 
     Its code is USAGE where the user can put it right (an option, a folder that cannot be written),
-    otherwise FAILED. Standard output and error may be closed, full or ASCII only.
+    UNDECIDED where the machine changed meanwhile, otherwise FAILED. Standard output and error may
+    be closed, full or ASCII only.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     with mended_streams():
@@ -75,7 +76,8 @@ def _run(words: Sequence[str]) -> int:
     except AmxSuiteError as error:
         print(f"amx-suite: error: {error}", file=sys.stderr)
         usage = isinstance(error, UsageError | OutputError)
-        return exit_code(usage=usage, failed=not usage)
+        undecided = isinstance(error, MachineChangedError)
+        return exit_code(usage=usage, failed=not usage and not undecided, undecided=undecided)
     except BrokenPipeError:  # the reader of what a program was to get has gone
         return _BROKEN_PIPE
     except KeyboardInterrupt as interrupt:

@@ -138,7 +138,8 @@ class Measurement(msgspec.Struct, frozen=True):
 
     ``notes`` are sentences for the report. ``beyond_ceiling`` maps the id of each arm that the
     kernel killed for an instruction beyond its ceiling to how it died. ``reference`` is what quiet
-    meant, None where speed was not judged.
+    meant, None where speed was not judged. ``changed`` says what broke the measurement off, such as
+    a suspend; empty where nothing did.
     """
 
     trial: str
@@ -150,6 +151,7 @@ class Measurement(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     beyond_ceiling: dict[str, str] = {}
     reference: Reference | None = None
+    changed: str = ""
 
     def launch(self, number: int) -> tuple[Round, ...]:
         """The rounds of the first launch (0), or of the second (1)."""

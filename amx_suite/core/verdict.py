@@ -43,6 +43,8 @@ class Lack(StrEnum):
     REFERENCE = "reference"
     #: The kernel slows the two processes differently.
     EQUALITY = "equal conditions"
+    #: The machine was suspended or paused, or its CPUs changed.
+    STABILITY = "a machine that stays as it is"
 
 
 class Decision(NamedTuple):

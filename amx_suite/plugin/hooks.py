@@ -131,7 +131,8 @@ class RunHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
         """Turn errors of a test's arms into outcomes; keep the figures that it judges."""
-        with outcome.keep_figures(item), outcome.errors_end_test(selection.arms_of(item)):
+        arms, strict = selection.arms_of(item), self._run.settings.strict
+        with outcome.keep_figures(item), outcome.errors_end_test(arms, strict=strict):
             return (yield)
 
     #: Fixtures start children too.
@@ -159,7 +160,6 @@ class RunHooks:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember that the run ended early, and by which signal."""
         self._run.interrupted = True
-
         self._run.ended_by = outcome.signal_of(excinfo.value)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -34,7 +34,13 @@ from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
 from amx_suite.core.run import Check, CheckOutcome, RunSummary, Sign
 from amx_suite.core.verdict import GateResult, Verdict
-from amx_suite.errors import AmxSuiteError, CeilingIgnoredError, NotApplicableError, OutputError
+from amx_suite.errors import (
+    AmxSuiteError,
+    CeilingIgnoredError,
+    MachineChangedError,
+    NotApplicableError,
+    OutputError,
+)
 from amx_suite.gates.waivers import Waiver
 from amx_suite.host.reasons import Support
 from amx_suite.plugin.selection import CONFORMANCE_MARKERS, arm_of, trial_of
@@ -101,15 +107,18 @@ def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
 
 
 @contextmanager
-def errors_end_test(arms: Sequence[Arm]) -> Iterator[None]:
+def errors_end_test(arms: Sequence[Arm], *, strict: bool) -> Iterator[None]:
     """Skip a test that needs an absent one of its arms; fail it for an arm beyond its ceiling.
 
-    A file that cannot be written, as on a full disk, says nothing of the machine.
+    One during which the machine changed, or a file could not be written, as on a full disk, is
+    inconclusive: that says nothing of the machine.
     """
     try:
         yield
+    except MachineChangedError as error:
+        end(Verdict.INCONCLUSIVE, error.what, error.remedy, strict=strict)
     except OutputError as error:
-        end(Verdict.INCONCLUSIVE, str(error), "", strict=False)
+        end(Verdict.INCONCLUSIVE, str(error), "", strict=strict)
     except NotApplicableError as error:
         if not arms:
             raise

@@ -46,6 +46,7 @@ from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Decision, GateResult, Lack, Speedup, Verdict
+from amx_suite.errors import MachineChangedError
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.unproven import why_beyond_ceiling, why_unproven
 
@@ -159,6 +160,8 @@ def _before_numbers(
     for case in both:
         if case.id in measurement.beyond_ceiling:
             return why_beyond_ceiling(case, measurement.beyond_ceiling[case.id])
+    if measurement.changed:
+        return _open(Lack.STABILITY, measurement.changed, MachineChangedError.remedy)
     evidence = {facts.case.id: facts.evidence for facts in measurement.arms}
     if not measurement.rounds or not all(case.id in evidence for case in both):
         return _open(Lack.TIME, "no round was taken", _MORE_TIME)

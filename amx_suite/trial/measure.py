@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from amx_suite.core.case import Arm
 from amx_suite.core.measurement import Round, Slice
 from amx_suite.core.quiet import Reading, Reference
-from amx_suite.errors import CeilingIgnoredError
+from amx_suite.errors import CeilingIgnoredError, MachineChangedError
+from amx_suite.host.standstill import awake
 from amx_suite.trial.decide import LEAST_ROUNDS, MOST_BUDGETS, MOST_LOST
 from amx_suite.trial.pool import WorkerPool
+
+#: A request and its reply take milliseconds more than the slice, also on a busy host.
+_LONGEST_STANDSTILL_SECONDS = 2.0
 
 
 class Launch:
@@ -62,7 +66,8 @@ class Launch:
             if not living or self._quiet_rounds >= self._wanted or self._is_over():
                 return
             began, lost = self._clock(), self._lost
-            kept, disturbed = self._take_round(living)
+            with awake(self._pool.suspended):
+                kept, disturbed = self._take_round(living)
             self._patient = True
             still = {case.id for case in self._pool.living(order)}
             self._quiet_rounds += still <= {piece.arm_id for piece in kept}
@@ -113,12 +118,19 @@ class Launch:
 
     def _slice(self, case: Arm) -> Slice | None:
         """One slice with the readings around it; None if the arm was given up."""
-        before = self._last
+        before, began = self._last, self._clock()
         try:
             taken = self._pool.worker(case).take_slice(self._pool.facts[case].iterations)
         except CeilingIgnoredError as error:
             self._pool.give_up(case, error)
             return None
+        # The child alone went on: this process was stopped, or its guest, or it had no CPU.
+        stood_still = self._clock() - began - taken.seconds
+        if stood_still > _LONGEST_STANDSTILL_SECONDS:
+            raise MachineChangedError(
+                f"this process stood still for {stood_still:.0f} s while an arm was timed, by "
+                "SIGSTOP, Ctrl-Z or a pause of this guest"
+            )
         self._last = None if self._reference is None else self._pool.read()
         return Slice(case.id, taken.seconds, taken.iterations, before, self._last)
 

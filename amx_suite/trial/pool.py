@@ -67,6 +67,7 @@ class WorkerPool:
         inputs: Inputs,
         memory: Callable[[], int],
         throttled: Callable[[], float],
+        suspended: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._start = start
@@ -76,6 +77,7 @@ class WorkerPool:
         self._memory = memory
         #: Seconds for which a CPU quota has stopped this process's control groups so far.
         self.throttled = throttled
+        self.suspended = suspended
         self.clock = clock
         self._workers: dict[Arm, IsaWorker] = {}
         self._largest_peak = 0

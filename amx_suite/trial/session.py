@@ -22,8 +22,15 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reference
 from amx_suite.core.trial import Trial, TrialResult
 from amx_suite.core.verdict import Decision
-from amx_suite.errors import CeilingIgnoredError, ChildError, NotApplicableError, OutputError
+from amx_suite.errors import (
+    CeilingIgnoredError,
+    ChildError,
+    MachineChangedError,
+    NotApplicableError,
+    OutputError,
+)
 from amx_suite.host.limits import throttled_seconds
+from amx_suite.host.standstill import suspended_seconds
 from amx_suite.trial.decide import ROUNDS, gates_of, judge, speaks_against
 from amx_suite.trial.interval import paired_speedup
 from amx_suite.trial.measure import Launch
@@ -67,6 +74,7 @@ class TrialSession:
         clock: Callable[[], float] = time.monotonic,
         memory: Callable[[], int] = available_bytes,
         throttled: Callable[[], float] = throttled_seconds,
+        suspended: Callable[[], float] = suspended_seconds,
     ) -> None:
         self.trial = trial
         self.arms = trial.arms
@@ -79,7 +87,7 @@ class TrialSession:
         self._show = show
         self._reference = None if reference is None else reference.only(trial.units)
         self._wanted = rounds
-        self._pool = WorkerPool(start, start_probe, inputs, memory, throttled, clock)
+        self._pool = WorkerPool(start, start_probe, inputs, memory, throttled, suspended, clock)
         self._rounds: list[Round] = []
         self._notes: list[str] = []
         self._outputs: dict[str, Any] = {}
@@ -177,6 +185,7 @@ class TrialSession:
         self._pool.close()
 
     def _measured(self) -> Measurement:
+        failure = self._failure
         return Measurement(
             trial=self.trial.name,
             seed=self.trial.seed,
@@ -197,6 +206,7 @@ class TrialSession:
                 if isinstance(error, CeilingIgnoredError)
             },
             reference=self._reference,
+            changed=failure.what if isinstance(failure, MachineChangedError) else "",
         )
 
     def _measure(self) -> None:

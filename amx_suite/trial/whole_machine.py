@@ -34,6 +34,7 @@ from amx_suite.core.trial import Trial
 from amx_suite.core.verdict import Decision, Verdict
 from amx_suite.core.whole_machine import InstanceRate, Latency, Throughput
 from amx_suite.errors import NotApplicableError
+from amx_suite.host.standstill import awake
 from amx_suite.trial.pool import HEADROOM
 from amx_suite.trial.unproven import why_unproven
 from amx_suite.worker.process import IsaWorker, Prepared
@@ -145,7 +146,8 @@ def measure_throughput(
         others = [crew.add(instance) for instance in instances[1:]]
         crew.all_do(lambda member: member.worker.prepare(member.case, inputs), others)
         show(f"{case.name}, {number}, {layout}: at work for {seconds:.0f} s")
-        stamps = crew.all_do(lambda each: each.worker.stamp_steps(seconds=seconds), crew.members)
+        with awake():
+            stamps = crew.all_do(lambda m: m.worker.stamp_steps(seconds=seconds), crew.members)
         show(f"{case.name}, {number}, {layout}: taking evidence")
         evidence = [p.evidence for p in crew.all_do(lambda m: m.worker.prove(), crew.members)]
         cases = [member.case for member in crew.members]
@@ -184,7 +186,8 @@ def measure_latency(
         show(f"{case.name}, {case.shape}: preparing on {instance}")
         member.worker.prepare(member.case, inputs)
         show(f"{case.name}, {case.shape}: timing {LATENCY_STEPS} steps")
-        stamps = member.worker.stamp_steps(steps=LATENCY_STEPS)
+        with awake():
+            stamps = member.worker.stamp_steps(steps=LATENCY_STEPS)
         proof = member.worker.prove()
     seconds = (float(after - before) for before, after in itertools.pairwise(stamps))
     return Latency(member.case, instance, tuple(seconds), proof.evidence)

@@ -1,4 +1,4 @@
-"""How a run ends by signals."""
+"""How a run ends: by signals, and when the machine changes."""
 
 import contextlib
 import fcntl
@@ -51,8 +51,11 @@ def ended_by(place):
 
 #: The signal, the stage, and how the fault sends it.
 ENDED_IN_ORDER = [
-    *((number, stage, send) for number in (INT, TERM, HUP) for stage in list(Stage)[1:]),
-    *((number, Stage.MEASURE, with_child) for number in (TERM, HUP)),
+    (INT, Stage.MEASURE, send),
+    (TERM, Stage.PREPARE, send),
+    (TERM, Stage.MEASURE, with_child),
+    (TERM, Stage.REPORT, send),
+    (HUP, Stage.MEASURE, send),
 ]
 
 
@@ -68,7 +71,6 @@ def test_one_signal_writes_what_was_measured(place, number, stage, fault):
 #: The two signals, how the first is sent, and where in the run's end the second comes.
 ENDED_AT_ONCE = [
     (INT, INT, send, "_publish"),
-    (TERM, TERM, send, "finish"),
     (TERM, INT, with_child, "finish"),
     (HUP, TERM, with_child, "_publish"),
 ]
@@ -174,3 +176,54 @@ def test_no_folder_of_hypothesis_or_benchmarks(place, tmp_path):
     finally:
         test.unlink()
         test.parent.rmdir()
+
+
+def stand_still():
+    import fake_machine
+
+    fake_machine._WORLD.now += 60 * fake_machine._HASTE
+
+
+def suspend():
+    import fake_machine
+
+    fake_machine._WORLD.suspended = lambda: 600.0
+
+
+def step_clock(seconds):
+    now = time.time
+    time.time = lambda: now() + seconds
+
+
+#: What is injected, and what is said of it.
+CHANGES = {
+    "pause": (
+        {"fault": stand_still, "stage": Stage.MEASURE},
+        "this process stood still for 5. s while an arm was timed",
+    ),
+    "suspend": (
+        {"fault": suspend, "stage": Stage.MEASURE},
+        "the machine was suspended for 600 s",
+    ),
+    "CPUs in a round": (
+        {"machine": {"faults": {"bf16@amx slice": "moved"}}},
+        "was bound to CPUs 0, 1 and now may use 0",
+    ),
+    "CPUs in preparation": (
+        {"machine": {"faults": {"bf16@amx prepare": "moved"}}},
+        "was bound to CPUs 0, 1 and now may use 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("injected", "says"), CHANGES.values(), ids=CHANGES)
+def test_changed_machine_is_inconclusive(place, injected, says):
+    ended = run(place, "qualify", **injected)
+    remedy = "; keep the machine awake and its CPUs as they are, and run it again"
+    ended.check(4, [f"INCONCLUSIVE: .*{says}.*{remedy}", "^amx-suite: INCONCLUSIVE"])
+
+
+@pytest.mark.parametrize("seconds", [86400 * 365, -86400])
+def test_step_of_the_clock_changes_nothing(place, seconds):
+    fault = partial(step_clock, seconds)
+    run(place, "qualify", fault=fault, stage=Stage.MEASURE).check(0, "^amx-suite: QUALIFIED")

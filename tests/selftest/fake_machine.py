@@ -6,10 +6,10 @@ available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``flags
 ``usable`` false hides AMX for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an
 arm's speed (a list of speeds is taken in turn) and its evidence, ``before`` and ``after`` are its
 health, ``refused`` says why the engine does not have an arm, ``faults`` maps "ARM STEP" to
-``died``, ``beyond`` (its ceiling) or ``interrupt``, ``busy`` is the number of readings for which
-the tile unit is busy, ``second_seconds`` limits second measurements, ``kernel_of`` names the
-implementation of each operator, and under ``wrong`` ceilings operators are wrong. Budgets run out
-by the machine's clock; for progress it is ``drag`` times as late. The machine's lock is in the
+``died``, ``beyond`` (its ceiling), ``interrupt`` or ``moved``, ``busy`` is the number of readings
+for which the tile unit is busy, ``second_seconds`` limits second measurements, ``kernel_of`` names
+the implementation of each operator, and under ``wrong`` ceilings operators are wrong. Budgets run
+out by the machine's clock; for progress it is ``drag`` times as late. The machine's lock is in the
 run's folder.
 """
 
@@ -27,7 +27,11 @@ from amx_suite.core.evidence import KernelUse
 from amx_suite.core.health import Health, Identity
 from amx_suite.core.units import PER_CYCLE, Unit
 from amx_suite.engines import ENGINES
-from amx_suite.errors import CeilingIgnoredError, LostChildError
+from amx_suite.errors import (
+    CeilingIgnoredError,
+    LostChildError,
+    MachineChangedError,
+)
 from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.limits import Limits
@@ -41,6 +45,7 @@ _FAULTS = {
     "died": LostChildError("fake", "it was killed by SIGKILL"),
     "beyond": CeilingIgnoredError("fake", "it was killed by SIGILL"),
     "interrupt": KeyboardInterrupt(),
+    "moved": MachineChangedError("child process fake was bound to CPUs 0, 1 and now may use 0"),
 }
 
 
@@ -95,7 +100,10 @@ for _engine in ENGINES.values():
 lock.LOCK_PATH = Path("machine.lock").absolute()
 trials.MOST_SECONDS = _SCRIPT.get("second_seconds", trials.MOST_SECONDS)
 run.AmxTrial = functools.partial(
-    trials.AmxTrial, clock=lambda: _WORLD.now / _HASTE, throttled=_WORLD.throttled
+    trials.AmxTrial,
+    clock=lambda: _WORLD.now / _HASTE,
+    throttled=_WORLD.throttled,
+    suspended=lambda: _WORLD.suspended(),
 )
 run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
 run.ProgressLine = functools.partial(

@@ -53,6 +53,7 @@ class World:
         self.operator_kernels = ()
         self.wrong_ceilings = ()
         self.throttled = lambda: 0.0
+        self.suspended = lambda: 0.0
         self.refused = {}
         self.faults = {}
         self.log = []
@@ -229,5 +230,6 @@ def make_session(world, gates=(), *, trial=None, worker=FakeWorker, seed=0, **mo
         clock=lambda: world.now,
         memory=lambda: world.free,
         throttled=lambda: world.throttled(),
+        suspended=lambda: world.suspended(),
         **more,
     )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,8 +14,9 @@ import pytest
 from fake_handlers import Do, Told
 from processes import Forked, descendants, gone
 
+from amx_suite.child.channel import Channel
 from amx_suite.child.main import exit_code_of, fork
-from amx_suite.errors import LostChildError
+from amx_suite.errors import LostChildError, MachineChangedError
 
 pytestmark = pytest.mark.selftest
 
@@ -122,6 +124,29 @@ def test_daemons_die_with_the_child(start):
     assert not gone(daemon, 0.1)
     child.close()
     assert gone(daemon, 0.1), "close has waited for it"
+
+
+def test_another_set_of_cpus_is_named(start):
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("this process may use one CPU only")
+    child = start(cpus=cpus[:2])
+    child.ask(Do("echo"), Told)
+    os.sched_setaffinity(child.pid, cpus[:1])
+    for command in ("echo", "error"):
+        with pytest.raises(MachineChangedError, match=f"bound to CPUs .* use {cpus[0]}: a cpuset"):
+            child.ask(Do(command), Told)
+    os.sched_setaffinity(child.pid, cpus[:2])
+    assert child.ask(Do("echo"), Told) == Told(), "the child lives on"
+
+
+def test_a_stopped_parent_takes_the_answer():
+    """Known-bad: it took the time for which it was stopped for the child's."""
+    ours, theirs = (Channel(each) for each in socket.socketpair())
+    theirs.send(Told("in time"))
+    assert ours.receive(Told, -1.0)[0].text == "in time"
+    with pytest.raises(TimeoutError):
+        ours.receive(Told, -1.0)
 
 
 def test_the_worker_dies_with_the_keeper(start):

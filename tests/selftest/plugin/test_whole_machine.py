@@ -133,6 +133,6 @@ def test_instance_beyond_its_ceiling_has_no_evidence():
     case = case_of("resnet50", shape=(SHAPE.batch, SHAPE.size), isa=Isa.AVX512_BF16)
     with (
         pytest.raises(pytest.fail.Exception, match=r"NO_EVIDENCE: .* ignores its ceiling"),
-        errors_end_test([case]),
+        errors_end_test([case], strict=False),
     ):
         raise CeilingIgnoredError(f"{case.id} on 4 cores, CPUs 4, 5, 6, 7", "SIGILL")

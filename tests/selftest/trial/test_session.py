@@ -10,7 +10,13 @@ from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.gate import Versus
 from amx_suite.core.precision import Precision
 from amx_suite.core.verdict import Lack, Verdict
-from amx_suite.errors import CeilingIgnoredError, LostChildError, OutOfMemoryError, OutputError
+from amx_suite.errors import (
+    CeilingIgnoredError,
+    LostChildError,
+    MachineChangedError,
+    OutOfMemoryError,
+    OutputError,
+)
 from amx_suite.trial.decide import ROUNDS
 from amx_suite.trial.pool import place
 
@@ -195,6 +201,33 @@ class TestFaults:
         partial = session.so_far()
         assert len(partial.measurement.rounds) == 3
         assert only(partial).verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize("stopped_for", [60.0, 1.0])
+def test_pause_undoes_rounds_that_pass(make_session, world, stopped_for):
+    """Known-bad: eleven rounds would be enough."""
+    session = make_session([gate(3.0)])
+    count = iter(range(100))
+
+    def speed():
+        if next(count) == 11:
+            world.now += stopped_for
+        return 0.15
+
+    world.seconds["bf16@amx"] = speed
+    if stopped_for < 2:
+        assert only(session.result()).verdict is Verdict.PASS
+        return
+    for _ in range(2):
+        with pytest.raises(MachineChangedError, match=r"stood still for 60 s.*run it again"):
+            session.result()
+    assert not world.live
+    found = only(session.so_far())
+    assert (found.verdict, found.lack, found.speedup.pairs) == (
+        Verdict.INCONCLUSIVE,
+        Lack.STABILITY,
+        11,
+    )
 
 
 def test_outputs_are_computed_once(make_session, world):
