@@ -15,8 +15,10 @@
     |-- JailUnavailableError
     `-- ChildError
         |-- LostChildError
-        |   `-- CeilingIgnoredError
-        |-- OutOfMemoryError
+        |   |-- CeilingIgnoredError
+        |   `-- LostToLimitError     (a LimitReachedError, too)
+        |-- LimitReachedError
+        |   `-- OutOfMemoryError
         `-- ChildFailedError
 
 Library code raises these and never exits; the command line turns them into exit codes. Each message
@@ -34,7 +36,9 @@ __all__ = [
     "EngineUnavailableError",
     "GateTableError",
     "JailUnavailableError",
+    "LimitReachedError",
     "LostChildError",
+    "LostToLimitError",
     "MachineChangedError",
     "NotApplicableError",
     "OutOfMemoryError",
@@ -158,8 +162,19 @@ class CeilingIgnoredError(LostChildError):
     """
 
 
-class OutOfMemoryError(ChildError):
+class LimitReachedError(ChildError):
+    """A limit on open files, processes, threads or memory was reached; the child may live on.
+
+    This is no finding about the machine: what needed more was not measured.
+    """
+
+
+class OutOfMemoryError(LimitReachedError):
     """Memory ran out; the child may live on."""
+
+
+class LostToLimitError(LostChildError, LimitReachedError):
+    """The child is gone for a limit, or the kernel killed it because memory ran out."""
 
 
 class ChildFailedError(ChildError):

@@ -20,6 +20,7 @@ __all__ = [
     "remove_temporary",
     "replace_files",
     "scratch_folder",
+    "text_of",
     "write_atomically",
     "write_output",
     "writing_in",
@@ -314,3 +315,13 @@ def _same(one: Path, other: Path) -> bool:
         if one.samefile(other):
             return True
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def text_of(path: Path) -> str:
+    """The file's text without blanks around it; empty where it cannot be read."""
+    try:
+        # Unbuffered, because some callers read thousands of files.
+        with path.open("rb", buffering=0) as file:
+            return file.read().decode("utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 __all__ = [
     "LENGTH",
-    "MEMORY_REMEDY",
     "ArrayMap",
     "Channel",
     "Failed",
@@ -36,11 +35,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, Type
 
 import msgspec
 
+from amx_suite.child.limits import OF_LIMITS, reached_limit
 from amx_suite.documents import explain, in_one_line
 from amx_suite.errors import (
     AmxSuiteError,
+    ChildError,
     ChildFailedError,
     EngineUnavailableError,
+    LimitReachedError,
     NotApplicableError,
     OutOfMemoryError,
     OutputError,
@@ -63,17 +65,12 @@ _Length = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_ARRAY_BYTES)]
 #: numpy's kinds of numbers: no objects, text or records.
 _KINDS = "biufc"
 
-MEMORY_REMEDY = "use a smaller shape or fewer arms at a time, or free memory"
-#: Messages of PyTorch's allocator and the C++ runtime when memory runs out; a RuntimeError.
-_OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|cannot allocate memory|std::bad_alloc|out of memory",
-    re.IGNORECASE,
-)
 #: The line that says so in a message of Python, a library or a compiler (ENOSPC, EDQUOT).
 _FULL_DISK = re.compile(r".*(?:No space left on device|Disk quota exceeded).*")
 _DISK_REMEDY = "free space there, or set TMPDIR and XDG_CACHE_HOME to folders with more room"
 #: Errors that a child reports and its parent raises again.
 _PASSED_ON = (NotApplicableError, EngineUnavailableError, UsageError, OutputError)
+_OF_CHILDREN = (LimitReachedError, OutOfMemoryError, ChildFailedError)
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
@@ -111,10 +108,10 @@ class Failed(Reply, frozen=True, tag=True):
         message = f"{type(error).__name__}: {error}"
         if full := _FULL_DISK.search(str(error)):
             return cls(OutputError.__name__, f"{full[0].strip()}; {_DISK_REMEDY}")
-        torch_error = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
-        if torch_error or isinstance(error, MemoryError):
-            message = f"out of memory ({message}); {MEMORY_REMEDY}"
-            return cls(OutOfMemoryError.__name__, message)
+        limit = reached_limit(message) if isinstance(error, OF_LIMITS) else None
+        if limit is not None:
+            of_limit, why = limit
+            return cls(of_limit.__name__, f"{why} ({message.splitlines()[0]})")
         return cls(ChildFailedError.__name__, message, traceback.format_exc())
 
     def raised(self, label: str) -> AmxSuiteError:
@@ -122,10 +119,8 @@ class Failed(Reply, frozen=True, tag=True):
         for kind in _PASSED_ON:
             if self.error == kind.__name__:
                 return kind(self.message)
-        no_memory = self.error == OutOfMemoryError.__name__
-        return (OutOfMemoryError if no_memory else ChildFailedError)(
-            label, self.message, self.traceback
-        )
+        kinds: dict[str, type[ChildError]] = {each.__name__: each for each in _OF_CHILDREN}
+        return kinds.get(self.error, ChildFailedError)(label, self.message, self.traceback)
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ import msgspec
 
 from amx_suite.child import main as program
 from amx_suite.child.channel import (
-    MEMORY_REMEDY,
     ArrayMap,
     Channel,
     Failed,
@@ -31,7 +30,8 @@ from amx_suite.child.channel import (
     Request,
 )
 from amx_suite.child.environment import child_variables, module_path
-from amx_suite.errors import LostChildError, MachineChangedError
+from amx_suite.child.limits import MEMORY_REMEDY, oom_kills, reached_limit
+from amx_suite.errors import LostChildError, LostToLimitError, MachineChangedError
 from amx_suite.files import new_temporary_folder, writing_in
 
 #: Time for the interpreter and the handler's imports on a loaded machine.
@@ -66,14 +66,14 @@ class Child:
     ) -> None:
         self.label = label
         self._cpus = frozenset(cpus)
-        self._oom_kills_before = _oom_kills()
+        self._oom_kills_before = oom_kills()
         self._lock = threading.Lock()
         self._gone: LostChildError | None = None
         _raise_descriptor_limit()
         try:
             self._start(handler, cpus, os.environ if environment is None else environment)
         except OSError as error:
-            raise LostChildError(self.label, f"it could not be started: {error}") from error
+            raise self._lost(f"it could not be started: {error}", str(error)) from error
         with self._losing(f"it did not start within {START_SECONDS:g} s"):
             self.pid = self._channel.receive(Ready, START_SECONDS)[0].pid
 
@@ -127,9 +127,10 @@ class Child:
         self.close()
 
     def _start(self, handler: str, cpus: Sequence[int], variables: Mapping[str, str]) -> None:
-        self._folder = new_temporary_folder("amx-suite-")
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
+        # After the sockets: where those cannot be had, no folder is left.
+        self._folder = new_temporary_folder("amx-suite-")
         bound_to = ",".join(map(str, cpus))
         what = (self.label, str(theirs.fileno()), str(self._folder), handler, bound_to)
         try:
@@ -202,12 +203,20 @@ class Child:
         if code is None:
             return LostChildError(self.label, "it closed its end and does not die", tail)
         if code >= 0:
-            return LostChildError(self.label, f"it ended by itself with exit code {code}", tail)
+            return self._lost(f"it ended by itself with exit code {code}", tail)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         what = f"it was killed by {name}"
-        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills_before:
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills_before:
             what += f": the kernel ran out of memory; {MEMORY_REMEDY}"
-        return LostChildError(self.label, what, tail, signal=-code)
+            return LostToLimitError(self.label, what, tail, signal=-code)
+        return self._lost(what, tail, -code)
+
+    def _lost(self, what: str, said: str, number: int | None = None) -> LostChildError:
+        """The error for a child that said this in the end, which may speak of a limit."""
+        limit = reached_limit(said)
+        if limit is None:
+            return LostChildError(self.label, what, said, signal=number)
+        return LostToLimitError(self.label, f"{what}: {limit[1]}", said, signal=number)
 
     def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
         tail = self._log_tail()
@@ -247,15 +256,6 @@ def most_children() -> int:
         limit = 1 << 20
     taken = sum(1 for _ in Path("/proc/self/fd").iterdir())
     return max(1, limit - taken - _DESCRIPTORS_OF_THE_PARENT)
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory, in every control group; 0 if unknown."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
 
 
 def _text(cpus: Iterable[int]) -> str:

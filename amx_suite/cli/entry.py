@@ -20,9 +20,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
+from amx_suite.child.limits import OF_LIMITS, reached_limit
 from amx_suite.cli import signals
 from amx_suite.core.run import ExitCode, exit_code
-from amx_suite.errors import AmxSuiteError, MachineChangedError, OutputError, UsageError
+from amx_suite.errors import (
+    AmxSuiteError,
+    LimitReachedError,
+    MachineChangedError,
+    OutputError,
+    UsageError,
+)
 from amx_suite.streams import mended_streams
 
 #: Each command with its one line of help.
@@ -52,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; an error of the suite is one line.
 
     Its code is USAGE where the user can put it right (an option, a folder that cannot be written),
-    UNDECIDED where the machine changed meanwhile, otherwise FAILED. Standard output and error may
-    be closed, full or ASCII only.
+    UNDECIDED where the machine changed meanwhile or a limit was reached, otherwise FAILED. Standard
+    output and error may be closed, full or ASCII only.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     with mended_streams():
@@ -74,12 +81,21 @@ def _run(words: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except AmxSuiteError as error:
-        print(f"amx-suite: error: {error}", file=sys.stderr)
         usage = isinstance(error, UsageError | OutputError)
-        undecided = isinstance(error, MachineChangedError)
+        limit = isinstance(error, LimitReachedError)
+        undecided = limit or isinstance(error, MachineChangedError)
+        # The reason is known, so that what the child said adds nothing.
+        text = str(error).partition("\n")[0] if limit else str(error)
+        print(f"amx-suite: error: {text}", file=sys.stderr)
         return exit_code(usage=usage, failed=not usage and not undecided, undecided=undecided)
     except BrokenPipeError:  # the reader of what a program was to get has gone
         return _BROKEN_PIPE
+    except OF_LIMITS as error:
+        found = reached_limit(f"{type(error).__name__}: {error}")
+        if found is None:
+            raise
+        print(f"amx-suite: error: {found[1]}", file=sys.stderr)
+        return ExitCode.UNDECIDED
     except KeyboardInterrupt as interrupt:
         name = str(interrupt) or signal.SIGINT.name
         print(f"amx-suite: interrupted by {name}", file=sys.stderr)

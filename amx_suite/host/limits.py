@@ -1,7 +1,7 @@
 """What control groups leave to this process: CPU time, memory and NUMA nodes.
 
 CPU affinity and ``MemAvailable`` show none of it. Sources: Linux Documentation,
-admin-guide/cgroup-v2.rst and cgroup-v1/; proc_pid_mountinfo(5).
+admin-guide/cgroup-v2.rst and cgroup-v1/.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ __all__ = ["Limits", "memory_left", "read_limits", "throttled_seconds"]
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from amx_suite.host.topology import parse_cpu_list, text_of
+from amx_suite.child.cgroups import Group, groups
+from amx_suite.files import text_of
+from amx_suite.host.topology import parse_cpu_list
 
 #: Version 1 writes the largest multiple of a page for "no limit".
 _NO_LIMIT = 1 << 60
@@ -33,17 +34,10 @@ class Limits(msgspec.Struct, frozen=True):
     memory_nodes: tuple[int, ...] = ()
 
 
-class _Group(NamedTuple):
-    """One folder of a control group that holds this process."""
-
-    folder: Path
-    version: int
-
-
 def read_limits(root: Path = Path("/")) -> Limits:
     """The tightest limits of this process's control groups and all groups above them."""
-    quotas = [quota for group in _groups("cpu", root) for quota in _quota(group)]
-    memory = [size for group in _groups("memory", root) for size in _memory(group)]
+    quotas = [quota for group in groups("cpu", root) for quota in _quota(group)]
+    memory = [size for group in groups("memory", root) for size in _memory(group)]
     return Limits(
         cpus=min(quotas, default=None),
         memory_bytes=min(memory, default=None),
@@ -58,7 +52,7 @@ def memory_left(root: Path = Path("/")) -> int | None:
     """
     left = [
         limit - _number(group.folder / used) + _dropped(group.folder / "memory.stat")
-        for group in _groups("memory", root)
+        for group in groups("memory", root)
         for used in ("memory.current" if group.version == 2 else "memory.usage_in_bytes",)
         for limit in _memory(group)
     ]
@@ -71,45 +65,14 @@ def throttled_seconds(root: Path = Path("/")) -> float:
     It only grows; 0 where no quota has ever stopped one.
     """
     total = 0.0
-    for group in _groups("cpu", root):
+    for group in groups("cpu", root):
         found = dict(re.findall(r"(\S+) (\d+)", text_of(group.folder / "cpu.stat")))
         total += int(found.get("throttled_usec", 0)) * 1e-6
         total += int(found.get("throttled_time", 0)) * 1e-9
     return total
 
 
-def _groups(controller: str, root: Path) -> Iterator[_Group]:
-    """The folders of the controller's group of this process and of all groups above it."""
-    for line in text_of(root / "proc/self/cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        names, _, path = rest.partition(":")
-        version = 2 if (number, names) == ("0", "") else 1
-        if version == 1 and controller not in names.split(","):
-            continue
-        for mount, top in _mounts(controller, version, root):
-            # What is mounted may itself be a group below the top, as in a container.
-            inside = path.removeprefix(top.rstrip("/")) if path.startswith(top) else ""
-            parts = [part for part in inside.split("/") if part not in ("", "..")]
-            for depth in range(len(parts), -1, -1):
-                yield _Group(mount.joinpath(*parts[:depth]), version)
-
-
-def _mounts(controller: str, version: int, root: Path) -> Iterator[tuple[Path, str]]:
-    """Where the controller's hierarchy is mounted, and which of its groups is."""
-    for line in text_of(root / "proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        fields, kind = before.split(), after.split()
-        if len(fields) < 5 or len(kind) < 3:
-            continue
-        if version == 2:
-            wanted = kind[0] == "cgroup2"
-        else:
-            wanted = kind[0] == "cgroup" and controller in kind[2].split(",")
-        if wanted:
-            yield root / fields[4].lstrip("/"), fields[3]
-
-
-def _quota(group: _Group) -> Iterator[float]:
+def _quota(group: Group) -> Iterator[float]:
     if group.version == 2:
         quota, _, period = text_of(group.folder / "cpu.max").partition(" ")
     else:
@@ -119,7 +82,7 @@ def _quota(group: _Group) -> Iterator[float]:
         yield int(quota) / int(period)
 
 
-def _memory(group: _Group) -> Iterator[int]:
+def _memory(group: Group) -> Iterator[int]:
     name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
     size = text_of(group.folder / name)
     if size.isdecimal() and int(size) < _NO_LIMIT:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from amx_suite.child.handle import Child
-from amx_suite.errors import ChildError, LostChildError
+from amx_suite.errors import ChildError, LimitReachedError, LostChildError
 from amx_suite.tmul import xcomp
 from amx_suite.tmul.kernel_calls import signal_name
 from amx_suite.tmul.tile_probe import Answered, Ask
@@ -58,7 +58,7 @@ class Permission(msgspec.Struct, frozen=True):
 def ask_permission(handler: str = "amx_suite.tmul.tile_probe:Questions") -> Permission:
     """Ask the kernel in a child process; a child killed by a system-call filter is an answer.
 
-    ``handler`` answers ``Ask`` in the child.
+    ``handler`` answers ``Ask`` in the child. Raises LimitReachedError, which is no answer.
     """
     answers: dict[str, Any] = {}
     try:
@@ -68,10 +68,12 @@ def ask_permission(handler: str = "amx_suite.tmul.tile_probe:Questions") -> Perm
                     said = child.ask(Ask(question), Answered)
                     answers[question] = Answer(said.value, said.errno)
                 except LostChildError as lost:
-                    if lost.signal is None:
+                    if lost.signal is None or isinstance(lost, LimitReachedError):
                         raise
                     answers[question] = Answer(signal=signal_name(lost.signal))
                     break
+    except LimitReachedError:
+        raise
     except ChildError as error:
         last = error.stderr_tail.splitlines()[-1:]
         answers["error"] = ": ".join([f"the process that asks failed: {error.what}", *last])

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amx_suite.core.health import Health, Identity
+from amx_suite.files import text_of
 from amx_suite.host.limits import throttled_seconds
 from amx_suite.host.perf import count_events
-from amx_suite.host.topology import text_of
 
 #: /proc/stat counts in USER_HZ, which is 100 on every x86 kernel (proc_stat(5)).
 _TICKS_PER_SECOND = 100

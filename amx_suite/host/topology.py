@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cache", "Core", "Topology", "parse_cpu_list", "read_topology", "text_of"]
+__all__ = ["Cache", "Core", "Topology", "parse_cpu_list", "read_topology"]
 
 import os
 import re
@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+
+from amx_suite.files import text_of
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -106,16 +108,6 @@ def read_topology(allowed: Iterable[int] | None = None, *, root: Path = Path("/"
             )
         ),
     )
-
-
-def text_of(path: Path) -> str:
-    """The file's text without blanks around it; empty where it cannot be read."""
-    try:
-        # Unbuffered, because some callers read thousands of files.
-        with path.open("rb", buffering=0) as file:
-            return file.read().decode("utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _number(path: Path) -> int:

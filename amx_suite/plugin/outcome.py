@@ -29,6 +29,7 @@ import pytest
 
 from amx_suite.accuracy.known_defects import known_defect
 from amx_suite.accuracy.record import recorded
+from amx_suite.child.limits import OF_LIMITS, reached_limit
 from amx_suite.core.agreement import Agreement, worst
 from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
@@ -37,6 +38,7 @@ from amx_suite.core.verdict import GateResult, Verdict
 from amx_suite.errors import (
     AmxSuiteError,
     CeilingIgnoredError,
+    LimitReachedError,
     MachineChangedError,
     NotApplicableError,
     OutputError,
@@ -110,11 +112,18 @@ def end(verdict: Verdict, reason: str, remedy: str, *, strict: bool) -> None:
 def errors_end_test(arms: Sequence[Arm], *, strict: bool) -> Iterator[None]:
     """Skip a test that needs an absent one of its arms; fail it for an arm beyond its ceiling.
 
-    One during which the machine changed, or a file could not be written, as on a full disk, is
-    inconclusive: that says nothing of the machine.
+    One that reached a limit, during which the machine changed, or that could not write a file, as
+    on a full disk, is inconclusive: that says nothing of the machine.
     """
     try:
         yield
+    except LimitReachedError as error:
+        end(Verdict.INCONCLUSIVE, f"{error.label}: {error.what}", "", strict=strict)
+    except OF_LIMITS as error:
+        limit = reached_limit(f"{type(error).__name__}: {error}")
+        if limit is None:
+            raise
+        end(Verdict.INCONCLUSIVE, limit[1], "", strict=strict)
     except MachineChangedError as error:
         end(Verdict.INCONCLUSIVE, error.what, error.remedy, strict=strict)
     except OutputError as error:

@@ -22,7 +22,7 @@ import msgspec
 
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.handle import Child
-from amx_suite.errors import LostChildError
+from amx_suite.errors import LostChildError, LostToLimitError
 from amx_suite.tmul.xcomp import QUESTIONS, errno_name
 
 #: The check that ``probe_tiles`` runs.
@@ -101,7 +101,7 @@ def probe_tiles(
     """Multiply tiles once on each CPU; one result for each CPU, in the given order.
 
     After four CPUs that hang the rest are not run, so that a machine on which every CPU hangs does
-    not cost minutes.
+    not cost minutes. Raises LimitReachedError, which says nothing of a CPU.
     """
     results: list[TileResult] = []
     why = f"given up after {_MOST_THAT_HANG} CPUs that hang"
@@ -111,6 +111,8 @@ def probe_tiles(
                 if [each.status for each in results].count(TileStatus.TIMEOUT) == _MOST_THAT_HANG:
                     break
                 results += child.ask(RunCheck(MULTIPLICATION, (cpu,)), Checked).results
+    except LostToLimitError:
+        raise
     except LostChildError as lost:
         last = "".join(f" ({line})" for line in lost.stderr_tail.splitlines()[-1:])
         why = f"the child ended before it reached this CPU: {lost.what}{last}"

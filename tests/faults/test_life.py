@@ -1,12 +1,15 @@
-"""How a run ends: by signals, and when the machine changes."""
+"""How a run ends: by signals, by limits of the operating system, and when the machine changes."""
 
 import contextlib
 import fcntl
 import os
+import resource
 import signal
+import tempfile
 import termios
 import time
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +17,9 @@ from fake_handlers import OBEDIENT, Do, Told
 from harness import Stage, run
 
 from amx_suite import cli
+from amx_suite.child.cgroups import groups
 from amx_suite.child.handle import Child
+from amx_suite.errors import LimitReachedError, LostChildError
 
 pytestmark = pytest.mark.selftest
 
@@ -176,6 +181,144 @@ def test_no_folder_of_hypothesis_or_benchmarks(place, tmp_path):
     finally:
         test.unlink()
         test.parent.rmdir()
+
+
+def no_more_files():
+    soft = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
+    with contextlib.suppress(OSError):
+        while True:
+            os.dup(0)
+
+
+def no_more_address_space():
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20),) * 2)
+
+
+def fail_with(error):
+    raise error
+
+
+def start_child(command="echo", argument=0):
+    with Child(OBEDIENT, label="arm") as child:
+        child.ask(Do(command, argument), Told)
+
+
+#: What is injected at which stage, and what is said of it.
+LIMITS = {
+    "memory of an arm": (
+        {"machine": {"faults": {"bf16@amx prepare": "memory"}}},
+        "INCONCLUSIVE: fake: memory ran out",
+    ),
+    "threads": (
+        {
+            "fault": partial(fail_with, RuntimeError("can't start new thread")),
+            "stage": Stage.MEASURE,
+        },
+        "INCONCLUSIVE: no more processes or threads may be started",
+    ),
+    "open files": (
+        {"fault": partial(fail_with, OSError(24, "Too many open files")), "stage": Stage.PREPARE},
+        "INCONCLUSIVE: the limit of open files is reached",
+    ),
+    "memory of the parent": (
+        {"fault": partial(fail_with, MemoryError()), "stage": Stage.PREPARE},
+        "INCONCLUSIVE: memory ran out; ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("injected", "says"), LIMITS.values(), ids=LIMITS)
+def test_reached_limit_is_inconclusive(place, injected, says):
+    run(place, "qualify", **injected).check(4, [says, "^amx-suite: INCONCLUSIVE"])
+
+
+#: The limit, the child's request, and the error that names it.
+CHILDREN = {
+    "files": (no_more_files, (), "could not be started.*the limit of open files is reached"),
+    "address space at the start": (
+        partial(resource.setrlimit, resource.RLIMIT_AS, (16 << 20, -1)),
+        (),
+        r"child process arm: .*the limit of address space is reached \(ulimit -v: 16384 KiB\)",
+    ),
+    "address space": (
+        no_more_address_space,
+        ("allocate", 2000),
+        "the limit of address space is reached .*MemoryError",
+    ),
+}
+
+
+@pytest.mark.parametrize(("limit", "request_", "says"), CHILDREN.values(), ids=CHILDREN)
+def test_child_at_a_limit_is_typed(place, limit, request_, says):
+    def work():
+        tempfile.gettempdir()  # it is asked for once, and tries to write
+        limit()
+        try:
+            start_child(*request_)
+        except LimitReachedError as error:
+            print(str(error).partition("\n")[0])
+            return 0
+
+    ended = run(place, work=work)
+    ended.check(0, says, results="earlier")
+
+
+@pytest.fixture
+def cgroup():
+    """Makes a control group below this process's own, with a limit; removes it afterwards."""
+    made = []
+
+    def make(controller, limits):
+        for folder, version in groups(controller):
+            new = folder / f"amx-faults-{os.getpid()}"
+            try:
+                new.mkdir()
+                made.append(new)
+                name, value = limits[version]
+                (new / name).write_text(value)
+            except OSError as error:
+                pytest.skip(f"this process may make no control group of {controller}: {error}")
+            return new
+        pytest.skip(f"no control group of {controller} is mounted")
+
+    yield make
+    for folder in made:
+        folder.rmdir()
+
+
+def test_processes_run_out(place, cgroup):
+    group = cgroup("pids", dict.fromkeys((1, 2), ("pids.max", "1")))
+
+    def work():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        return cli.main(["doctor"])
+
+    says = r"no more processes or threads may be started \(ulimit -u: \w+, pids.max: 1\)"
+    run(place, work=work).check(4, f"^amx-suite: error: .*{says}", results="earlier")
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "kind", "says"),
+    [
+        ("allocate", 500, "LostToLimitError", "killed by SIGKILL: the kernel ran out of memory; "),
+        ("signal", KILL, "LostChildError", "killed by SIGKILL$"),
+    ],
+)
+def test_killed_for_memory_is_told_apart(place, cgroup, command, argument, kind, says):
+    size = str(200 << 20)
+    group = cgroup("memory", {1: ("memory.limit_in_bytes", size), 2: ("memory.max", size)})
+
+    def work():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            start_child(command, argument)
+        except LostChildError as error:
+            print(type(error).__name__, str(error).partition("\n")[0])
+        return 0
+
+    run(place, work=work).check(0, f"^{kind} .*{says}", results="earlier")
 
 
 def stand_still():

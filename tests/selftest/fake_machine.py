@@ -6,11 +6,11 @@ available ones, ``kernel`` names its kernel, ``quota`` is its CPU quota, ``flags
 ``usable`` false hides AMX for the ``reason`` of that code, ``seconds`` and ``amx_share`` set an
 arm's speed (a list of speeds is taken in turn) and its evidence, ``before`` and ``after`` are its
 health, ``refused`` says why the engine does not have an arm, ``faults`` maps "ARM STEP" to
-``died``, ``beyond`` (its ceiling), ``interrupt`` or ``moved``, ``busy`` is the number of readings
-for which the tile unit is busy, ``second_seconds`` limits second measurements, ``kernel_of`` names
-the implementation of each operator, and under ``wrong`` ceilings operators are wrong. Budgets run
-out by the machine's clock; for progress it is ``drag`` times as late. The machine's lock is in the
-run's folder.
+``died``, ``beyond`` (its ceiling), ``interrupt``, ``moved`` or ``memory``, ``busy`` is the number
+of readings for which the tile unit is busy, ``second_seconds`` limits second measurements,
+``kernel_of`` names the implementation of each operator, and under ``wrong`` ceilings operators are
+wrong. Budgets run out by the machine's clock; for progress it is ``drag`` times as late. The
+machine's lock is in the run's folder.
 """
 
 import functools
@@ -31,6 +31,7 @@ from amx_suite.errors import (
     CeilingIgnoredError,
     LostChildError,
     MachineChangedError,
+    OutOfMemoryError,
 )
 from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
@@ -46,6 +47,7 @@ _FAULTS = {
     "beyond": CeilingIgnoredError("fake", "it was killed by SIGILL"),
     "interrupt": KeyboardInterrupt(),
     "moved": MachineChangedError("child process fake was bound to CPUs 0, 1 and now may use 0"),
+    "memory": OutOfMemoryError("fake", "memory ran out; free memory"),
 }
 
 

@@ -8,7 +8,7 @@ from fake_handlers import HERE, Do, Told
 from processes import gone
 
 from amx_suite.child import handle
-from amx_suite.errors import LostChildError
+from amx_suite.errors import LimitReachedError, LostChildError
 
 pytestmark = pytest.mark.selftest
 
@@ -86,6 +86,7 @@ def test_a_missing_interpreter(start, monkeypatch):
 
 def test_a_memory_kill_is_recognized(start, monkeypatch):
     counts = iter([4, 5])
-    monkeypatch.setattr(handle, "_oom_kills", lambda: next(counts))
+    monkeypatch.setattr(handle, "oom_kills", lambda: next(counts))
     error = lost(start(), Do("signal", signal.SIGKILL))
+    assert isinstance(error, LimitReachedError)
     assert "ran out of memory; use a smaller shape" in str(error)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from amx_suite.child.limits import oom_kills
 from amx_suite.host.limits import Limits, memory_left, read_limits, throttled_seconds
 
 pytestmark = pytest.mark.selftest
@@ -125,6 +126,16 @@ def test_throttling_in_both_versions(tmp_path: Path) -> None:
     old = {**_version_1("/"), f"{_CPU_1}/cpu.stat": "nr_throttled 2\nthrottled_time 250000000"}
     assert throttled_seconds(_write(tmp_path / "old", old)) == pytest.approx(0.25)
     assert throttled_seconds(tmp_path / "none") == 0.0
+
+
+def test_kills_for_memory_in_both_versions(tmp_path: Path) -> None:
+    machine = {"proc/vmstat": "nr_free_pages 9\noom_kill 7"}
+    new = _version_2(**{"memory.events": "oom 3\noom_kill 2\noom_group_kill 0"})
+    assert oom_kills(_write(tmp_path / "new", machine | new)) == 2
+    old = {**_version_1("/"), f"{_MEMORY_1}/memory.oom_control": "under_oom 0\noom_kill 1"}
+    assert oom_kills(_write(tmp_path / "old", machine | old)) == 1
+    assert oom_kills(_write(tmp_path / "machine", machine)) == 7
+    assert oom_kills(tmp_path / "none") == 0
 
 
 def test_this_machine_can_be_read() -> None:
