@@ -211,17 +211,20 @@ class Child:
             return LostToLimitError(self.label, what, tail, signal=-code)
         return self._lost(what, tail, -code)
 
-    def _lost(self, what: str, said: str, number: int | None = None) -> LostChildError:
+    def _lost(
+        self, what: str, said: str, number: int | None = None, *, silent: bool = False
+    ) -> LostChildError:
         """The error for a child that said this in the end, which may speak of a limit."""
         limit = reached_limit(said)
         if limit is None:
-            return LostChildError(self.label, what, said, signal=number)
-        return LostToLimitError(self.label, f"{what}: {limit[1]}", said, signal=number)
+            return LostChildError(self.label, what, said, signal=number, silent=silent)
+        what += f": {limit[1]}"
+        return LostToLimitError(self.label, what, said, signal=number, silent=silent)
 
     def _kill(self, why: str, *, silent: bool = False) -> LostChildError:
         tail = self._log_tail()
         self._end()
-        return LostChildError(self.label, f"{why}; it has been killed", tail, silent=silent)
+        return self._lost(f"{why}; it has been killed", tail, silent=silent)
 
     def _log_tail(self) -> str:
         """The end of the log; the keeper removes it when this end of the socket closes."""
