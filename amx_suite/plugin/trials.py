@@ -103,6 +103,8 @@ class Trials:
         self._time_left = time_left
         self._made: dict[Trial, AmxTrial] = {}
         self._open: AmxTrial | None = None
+        #: The first measurement of those that are measured again.
+        self._first: dict[Trial, TrialResult] = {}
         self._waiting: dict[Trial, set[str]] = {}
         self._item: pytest.Item | None = None
         self._second_began: float | None = None
@@ -125,9 +127,15 @@ class Trials:
             self._open = None
 
     def results(self) -> tuple[TrialResult, ...]:
-        """What was measured; unfinished trials are judged by the rounds they have."""
-        found = (made.so_far() for made in self._made.values())
-        return tuple(result for result in found if result.measurement.rounds)
+        """What was measured; unfinished trials are judged by the rounds they have.
+
+        The first measurement counts where the second one has none yet.
+        """
+        found = {trial: made.so_far() for trial, made in self._made.items()}
+        for trial, first in self._first.items():
+            if not found[trial].measurement.rounds:
+                found[trial] = first
+        return tuple(result for result in found.values() if result.measurement.rounds)
 
     def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
         """Run a test of the trial; report it, or put it at the end of the run."""
@@ -181,6 +189,7 @@ class Trials:
         if time_left > 0:
             self._announce(trial, time_left)
             dropped = self._made.pop(trial)
+            self._first[trial] = dropped.so_far()
             if self._open is dropped:
                 self.close()
             self._made[trial] = self._make(trial)

@@ -111,6 +111,22 @@ class TestMeasuredAgain:
         assert "the tile unit and left down to 39% of it" in done.stdout
         assert counts(tmp_path / "junit.xml") == [10, 4, 0]
 
+    def test_ctrl_c_in_it_keeps_the_first(self, run_busy, tmp_path):
+        """Known-bad: what the first measurement had measured was lost."""
+        (tmp_path / "stop_second.py").write_text(
+            "from fake_trial import FakeWorker\n"
+            "calls, prepare = iter(range(100)), FakeWorker.prepare\n"
+            "def counted(*arguments):\n"
+            "    if next(calls) == 5:\n"
+            "        raise KeyboardInterrupt\n"
+            "    return prepare(*arguments)\n"
+            "FakeWorker.prepare = counted\n"
+        )
+        done = run_busy("-p", "stop_second", readings=10**5)
+        assert done.returncode == 2, done.stdout
+        assert "second measurement 1 of 1" in done.stdout
+        assert "AMX speedups" in done.stdout
+
     def test_limited_for_the_run(self, run_busy):
         done = run_busy(readings=1800, second_seconds=0)
         assert re.search(r"6 passed, .*4 inconclusive", done.stdout), done.stdout
