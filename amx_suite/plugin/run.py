@@ -55,6 +55,7 @@ from amx_suite.trial.calibrate import (
     stored_calibration,
 )
 from amx_suite.trial.decide import ROUNDS, SHOWN_ROUNDS
+from amx_suite.workloads import WORKLOADS
 from amx_suite.workloads.base import Inputs
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class Run:
                 raise EngineUnavailableError(f"engine '{name}' cannot be used here: {reason}")
         if self.settings.reference is not None:
             _ = self.calibration
+        for model, weights in self.settings.weights:
+            WORKLOADS[model].check_weights(weights)
         baseline.check_argument(self._config.getoption("benchmark_compare", None))
         self._check_outputs()
 

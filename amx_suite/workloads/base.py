@@ -14,7 +14,7 @@ import msgspec
 
 from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.core.precision import Precision
-from amx_suite.errors import NotApplicableError
+from amx_suite.errors import NotApplicableError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +53,13 @@ class ModelWorkload(ABC):
     def items_per_step(self, shape: Shape) -> int:
         """How many ``unit`` one step of this shape processes."""
         return shape.batch * shape.size
+
+    def check_weights(self, weights: str) -> None:
+        """Raise UsageError if what the user named is missing or plainly something else.
+
+        Without torch: it is called before anything is measured.
+        """
+        raise UsageError(f"the {self.name} workload has random weights only, not '{weights}'")
 
     @abstractmethod
     def build(

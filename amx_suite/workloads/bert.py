@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amx_suite.core.case import Mode, RunCase, Shape
-from amx_suite.errors import OutputError, UsageError
+from amx_suite.errors import AmxSuiteError, OutputError, UsageError
 from amx_suite.files import ensure_writable
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 from amx_suite.workloads.network import why_unreachable
@@ -47,6 +47,10 @@ class Bert(ModelWorkload):
         (Mode.TRAINING, 3): Shape(2, 128),
         (Mode.TRAINING, 4): Shape(32, 128),
     }
+
+    def check_weights(self, weights: str) -> None:
+        """The parts of a local model; a name is looked up when the model is built."""
+        local_folder(weights)
 
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False
@@ -163,8 +167,9 @@ def _pretrained(
         )
     except SafetensorError as error:
         raise UsageError(f"the weights '{weights}' are not valid safetensors: {error}") from error
-    # A configuration of the wrong types or values leads transformers to any of these.
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (AmxSuiteError, MemoryError, RuntimeError):  # PyTorch's lack of memory among them
+        raise
+    except Exception as error:  # whatever a value of the configuration leads transformers to
         if not where["local_files_only"]:
             _check_cache()
         if folder is None and isinstance(error, OSError):

@@ -8,7 +8,6 @@ import itertools
 from typing import TYPE_CHECKING
 
 from amx_suite.core.case import Mode, RunCase, Shape
-from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class Gemm(ModelWorkload):
         import torch
 
         if case.weights != "random":
-            raise UsageError(
-                f"the {self.name} workload has random weights only, not '{case.weights}'"
-            )
+            self.check_weights(case.weights)
         torch.manual_seed(case.seed)
         layers: list[torch.nn.Module] = []
         for inputs_wide, outputs_wide in itertools.pairwise(self._widths(case.shape)):

@@ -14,7 +14,7 @@ from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.errors import UsageError
 from amx_suite.workloads.base import Batch, Inputs, ModelWorkload, floating
 from amx_suite.workloads.network import why_unreachable
-from amx_suite.workloads.weights import fit, read_state
+from amx_suite.workloads.weights import check_file, fit, read_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,10 @@ class ResNet50(ModelWorkload):
     def items_per_step(self, shape: Shape) -> int:
         """Images."""
         return shape.batch
+
+    def check_weights(self, weights: str) -> None:
+        """A .safetensors, .pt or .pth file."""
+        check_file(weights)
 
     def build(
         self, case: RunCase, inputs: Inputs, *, deterministic: bool = False

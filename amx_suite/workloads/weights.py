@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["fit", "local_folder", "read_state", "require_finite"]
+__all__ = ["check_file", "fit", "local_folder", "read_state", "require_finite"]
 
 import importlib.util
 import os
@@ -109,19 +109,29 @@ def _require_start(path: Path, ending: str) -> bytes:
     return start
 
 
-def read_state(path: str) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors, .pt or .pth file by name, on the CPU.
+def check_file(path: str) -> bytes:
+    """The first bytes of a file that ``read_state`` may read.
 
-    A pickled file is read with ``weights_only``, so it cannot run code. Of a training checkpoint
-    only the model is read. Raises UsageError for a missing, unreadable or tensor-free file.
+    Raises UsageError for one that is missing, unreadable, or something else.
     """
     file = Path(path)
-    if file.suffix not in _SUFFIXES and not file.is_dir():
+    if file.suffix not in _SUFFIXES:
         raise UsageError(
             f"the weights file '{path}' is none of {', '.join(_SUFFIXES)}: save the model's "
             "state_dict in one of these"
         )
-    state = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+    return _require_start(file, ".safetensors" if file.suffix == ".safetensors" else ".pt")
+
+
+def read_state(path: str) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors, .pt or .pth file by name, on the CPU.
+
+    A pickled file is read with ``weights_only``, so it cannot run code. Of a training checkpoint
+    only the model is read. Raises UsageError as ``check_file`` does, and for damaged or tensor-free
+    files.
+    """
+    file, start = Path(path), check_file(path)
+    state = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file, start)
     if not state:
         raise UsageError(f"the weights file '{path}' holds no tensors")
     while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), ""):
@@ -171,7 +181,6 @@ def _safetensors(file: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    _require_start(file, ".safetensors")
     try:
         return dict(load_file(file))
     except SafetensorError as error:
@@ -181,10 +190,9 @@ def _safetensors(file: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _pickled(file: Path) -> dict[str, torch.Tensor]:
+def _pickled(file: Path, start: bytes) -> dict[str, torch.Tensor]:
     import torch
 
-    start = _require_start(file, ".pt")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:

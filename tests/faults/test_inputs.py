@@ -5,12 +5,14 @@ import os
 import pickle
 
 import pytest
-from fake_trial import FakeWorker
+from fake_trial import FakeProber, FakeWorker, World
 from harness import Place, run
 from run_cases import case_of
 
+from amx_suite.cli import calibrate
 from amx_suite.core.isa import Isa
 from amx_suite.core.quiet import CALIBRATION_SCHEMA
+from amx_suite.core.units import PER_CYCLE
 from amx_suite.errors import UsageError
 from amx_suite.host.cpuinfo import read_cpuinfo
 from amx_suite.worker.process import IsaWorker
@@ -30,6 +32,7 @@ DAMAGE = {
     "deep table": lambda path: path.write_bytes(b"a = " + b"[" * 100_000),
     "latin": lambda path: path.write_bytes(b"# caf\xe9\n"),
     "page": lambda path: path.write_bytes(b"<!DOCTYPE html>\n<html>Not found</html>\n"),
+    "LFS": lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"),
     "folder": lambda path: (path.unlink(), path.mkdir()),
     "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
@@ -79,7 +82,7 @@ def inputs(first_run, tmp_path):
     folder = tmp_path / "inputs"
     folder.mkdir()
     (reference,) = first_run.data.rglob("references/*.json")
-    texts = {"reference": reference.read_text(), "gates": "", "waivers": ""}
+    texts = {"reference": reference.read_text(), "gates": "", "waivers": "", "weights.pt": ""}
     texts |= {"results": (first_run.output / "results.json").read_text(), "replay": "{}"}
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -127,6 +130,9 @@ NAMED = [
     ("gates", "device", "cannot be read: it is a device; expected"),
     ("gates", "deep table", "is nested too deeply; expected"),
     ("gates", "latin", "is not valid TOML in UTF-8: .*; expected"),
+    ("weights.pt", "page", "' is a web page: download the file itself"),
+    ("weights.pt", "empty", "' is empty: copy or download it again"),
+    ("weights.pt", "LFS", "' is a Git LFS pointer .*git lfs pull"),
     ("waivers", "deep table", r"is nested too deeply; expected \[\[waiver\]\]"),
     ("waivers", "unreadable", r"cannot be read: Permission denied; expected \[\[waiver\]\]"),
 ]
@@ -137,8 +143,9 @@ NAMED = [
 )
 def test_named_file_is_refused(place, inputs, option, how, says):
     damage(inputs / option, how)
-    ended = run(place, "qualify", f"--{option}", inputs / option)
-    ended.check(2, rf"{inputs / option}:? {says}", results="earlier")
+    value = f"resnet50={inputs / option}" if option == "weights.pt" else inputs / option
+    ended = run(place, "qualify", f"--{option.removesuffix('.pt')}", value)
+    ended.check(2, rf"{inputs / option}:? ?{says}", results="earlier")
 
 
 #: Stage: report. Commands that read a run's files.
@@ -189,6 +196,34 @@ def test_impossible_slice_is_refused(place, inputs, command, number):
     ended.check(2, says, results="earlier")
 
 
+def _fake_calibration():
+    """Have calibrate read the fake machine."""
+    from fake_machine import _detect
+
+    calibrate.detect, calibrate.theory_of = _detect, lambda facts: PER_CYCLE
+    calibrate.UnitProbe = lambda cpus: FakeProber(World())
+
+
+@pytest.mark.parametrize("how", ["absent", "empty", "deep", "newer", "NaN rate"])
+def test_calibrate_replaces_stored_reference(place, stored, how):
+    """Stage: report."""
+    damage(stored, how)
+    ended = run(place, "calibrate", "--seconds", "0.01", fault=_fake_calibration)
+    says = [f"stored in {stored}"]
+    says += [f"^the stored reference {stored} .*, so it is not used"] * (how != "absent")
+    ended.check(0, says, results="earlier")
+    assert json.loads(stored.read_bytes())["schema_version"] == CALIBRATION_SCHEMA
+
+
+def test_calibrate_overwrites_no_other_file(place, inputs):
+    """Stage: report. A file of the user's that is named by mistake."""
+    before = (inputs / "results").read_bytes()
+    arguments = ("--reference", inputs / "results", "--seconds", "0.01")
+    ended = run(place, "calibrate", *arguments, fault=_fake_calibration)
+    ended.check(2, "has schema version 0, not .*; make a new file", results="earlier")
+    assert (inputs / "results").read_bytes() == before
+
+
 def _lying_arm():
     """Have a real child, without torch, take the slices of each arm."""
     os.environ["FAKE_LIE"] = "tiny slice"
@@ -211,15 +246,13 @@ def test_lie_of_an_arm_is_named(place):
 
 #: Stage: prepare. With a real child and torch: the endings of files, their content, what is said.
 WEIGHTS = [
-    (
-        ".pt",
-        b"version https://git-lfs.github.com/spec/v1\noid",
-        "is a Git LFS pointer .*git lfs pull",
-    ),
-    (".safetensors", b"<html>", "is a web page: download the file itself"),
-    (".pth", b"", "is empty: copy or download it again"),
     (".pt", pickle.dumps(Isa.AMX, protocol=2), "holds an object of amx_suite.core.isa.Isa, .*save"),
-    (".pt", b"PK\x03\x04 cut", "is cut off or damaged"),
+    (".pth", b"PK\x03\x04 cut", "is cut off or damaged"),
+    (
+        ".safetensors",
+        bytes([9, *[0] * 7]) + b"{}",
+        "is not valid safetensors: .*; copy or download",
+    ),
 ]
 
 

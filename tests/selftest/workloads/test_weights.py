@@ -150,12 +150,13 @@ class TestFile:
         ("name", "complaint"),
         [
             ("none.pt", "cannot be read: No such file"),
-            ("", "cannot be read: it is a folder"),
+            ("folder.pt", "cannot be read: it is a folder"),
             ("weights.h5", r"none of \.safetensors, \.pt, \.pth"),
         ],
     )
     def test_no_such_file(self, tmp_path, name, complaint):
         (tmp_path / "weights.h5").touch()
+        (tmp_path / "folder.pt").mkdir()
         with pytest.raises(UsageError, match=complaint):
             read_state(str(tmp_path / name))
 
