@@ -56,7 +56,7 @@ class TileBatch(msgspec.Struct, frozen=True):
     load: Load = Load.TILELOADD
     padding: Natural = 0
     misalignment: Natural = 0
-    mxcsr: Natural | None = None
+    mxcsr: Annotated[int, Meta(ge=0, lt=2**16)] | None = None
 
     @property
     def registers(self) -> tuple[int, int, int]:

