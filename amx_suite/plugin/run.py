@@ -19,7 +19,6 @@ from amx_suite.accuracy.known_defects import stale
 from amx_suite.core.health import Health
 from amx_suite.core.isa import Isa
 from amx_suite.core.peaks import Peaks
-from amx_suite.core.quiet import Calibration, Reference
 from amx_suite.core.run import Check, CheckOutcome, RunSummary
 from amx_suite.core.trial import Trial
 from amx_suite.core.whole_machine import WholeMachineResult
@@ -36,24 +35,15 @@ from amx_suite.host.lock import MachineLock
 from amx_suite.host.reasons import Support
 from amx_suite.host.snapshot import read_health, read_identity
 from amx_suite.host.support import detect
-from amx_suite.host.tile_units import theory_of
 from amx_suite.plugin import baseline, terminal
 from amx_suite.plugin.header import quiet_line, run_line, without_amx_lines
 from amx_suite.plugin.options import DEFAULT_OUTPUT, Settings
 from amx_suite.plugin.outcome import presence, why_not_usable
 from amx_suite.plugin.progress import ProgressLine
+from amx_suite.plugin.reference import QuietReference
 from amx_suite.plugin.selection import is_timed, level_of
 from amx_suite.plugin.time_left import run_time, time_left
 from amx_suite.plugin.trials import MOST_SECONDS, AmxTrial, Trials
-from amx_suite.trial.calibrate import (
-    DEFAULT_SECONDS,
-    calibrate,
-    default_path,
-    is_worth_keeping,
-    load_calibration,
-    save_calibration,
-    stored_calibration,
-)
 from amx_suite.trial.decide import ROUNDS, SHOWN_ROUNDS
 from amx_suite.workloads import WORKLOADS
 from amx_suite.workloads.base import Inputs
@@ -120,6 +110,7 @@ class Run:
         self._health_after: Health | None = None
         self._lock = MachineLock()
         self._began = time.monotonic()
+        self._ended: float | None = None
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._check_settings()
 
@@ -129,7 +120,7 @@ class Run:
             if reason is not None:
                 raise EngineUnavailableError(f"engine '{name}' cannot be used here: {reason}")
         if self.settings.reference is not None:
-            _ = self.calibration
+            _ = self.quiet.stored
         for model, weights in self.settings.weights:
             WORKLOADS[model].check_weights(weights)
         baseline.check_argument(self._config.getoption("benchmark_compare", None))
@@ -157,27 +148,15 @@ class Run:
         """This host, detected on first use."""
         return HostView(*detect())
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """The calibration stored for this machine, None if there is none to use."""
-        return self._stored[0]
-
     @cached_property
-    def _stored(self) -> tuple[Calibration | None, str]:
-        """The calibration, or why the one that is stored cannot be used."""
-        machine, cores = self.host.fingerprint, self.settings.instance.cores
-        if self.settings.reference is None:
-            return stored_calibration(machine, cores)
-        return load_calibration(self.settings.reference, machine, cores), ""
-
-    @cached_property
-    def reference(self) -> Reference | None:
-        """The rates that mean quiet: as stored, else measured now; None if no unit can be read."""
-        found = self.calibration
-        if found is None:
-            with contextlib.suppress(NotApplicableError):
-                found = self._calibrate()
-        return None if found is None else found.reference
+    def quiet(self) -> QuietReference:
+        """What quiet means on this machine."""
+        return QuietReference(
+            self.settings,
+            self.host.facts,
+            lambda: self.start_probe(self._cpus),
+            self.progress.show,
+        )
 
     @cached_property
     def peaks(self) -> Peaks:
@@ -249,7 +228,7 @@ class Run:
                 require="--require" if self._qualifying else "--amx-require",
             ),
             *host,
-            *([quiet_line(*self._stored)] if self._judges_speed else []),
+            *([quiet_line(*self.quiet.stored)] if self._judges_speed else []),
             run_line(self.settings, self._design_time),
         ]
 
@@ -320,6 +299,8 @@ class Run:
             # First, so that the workers' CPU time counts as ours.
             self.trials.close()
             self._health_after = read_health()
+            # Every file of the run says the same.
+            self._ended = time.monotonic()
 
     def finish(self, exitstatus: int) -> None:
         """Write ``summary.md`` where the user asked for results; if that fails, say why.
@@ -351,7 +332,7 @@ class Run:
             checks=tuple(self.checks.values()),
             trials=self.trials.results(),
             started=self._started,
-            elapsed_seconds=time.monotonic() - self._began,
+            elapsed_seconds=(self._ended or time.monotonic()) - self._began,
             interrupted=self.interrupted,
             ended_by=self.ended_by,
             health_before=before,
@@ -368,29 +349,6 @@ class Run:
         """How the baseline differs, and which of its rows this run does not have."""
         missing = baseline.missing_rows(self.benchmarks, self.checks.values(), self.deselected)
         return (*self.notes, *(f"in the baseline, not in this run: {row}" for row in missing))
-
-    def _calibrate(self) -> Calibration:
-        """Measure a calibration now, and store it if later runs can use it."""
-        machine, cores = self.host.fingerprint, self.settings.instance.cores
-        with self.start_probe(self._cpus) as probe:
-            found = calibrate(
-                probe,
-                DEFAULT_SECONDS,
-                theory=theory_of(self.host.facts),
-                machine=machine,
-                cores=cores,
-                progress=lambda passed: self.progress.show(
-                    f"reading what this machine's units give when quiet: {passed:.0f} of "
-                    f"{DEFAULT_SECONDS:g} s",
-                    seldom=True,
-                ),
-            )
-        if is_worth_keeping(found, None):
-            try:
-                save_calibration(found, default_path(machine, cores))
-            except OutputError as error:
-                self.progress.show(f"the quiet reference was not stored: {error}", keep=True)
-        return found
 
     def _time_left(
         self, items: Sequence[pytest.Item], again: Collection[Trial], most_again_seconds: float
@@ -418,7 +376,7 @@ class Run:
             cpus=self._cpus,
             peaks=peaks,
             budget_seconds=settings.budget_of(level_of(trial)),
-            reference=self.reference if self._judges_speed else None,
+            reference=self.quiet.rates if self._judges_speed else None,
             rounds=ROUNDS if self._judges_speed else 1 if self.why_not_timed else SHOWN_ROUNDS,
             inputs=self.inputs,
             checkpoints=settings.checkpoint,

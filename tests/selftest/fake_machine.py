@@ -37,7 +37,7 @@ from amx_suite.host import lock
 from amx_suite.host.facts import HostFacts
 from amx_suite.host.limits import Limits
 from amx_suite.host.reasons import Reason, Support, SupportFinding
-from amx_suite.plugin import run, selection, trials
+from amx_suite.plugin import reference, run, selection, trials
 from amx_suite.worker import process
 from amx_suite.worker.onednn import family_of
 
@@ -107,11 +107,11 @@ run.AmxTrial = functools.partial(
     throttled=_WORLD.throttled,
     suspended=lambda: _WORLD.suspended(),
 )
-run.calibrate = functools.partial(run.calibrate, clock=lambda: _WORLD.now)
+reference.calibrate = functools.partial(reference.calibrate, clock=lambda: _WORLD.now)
 run.ProgressLine = functools.partial(
     run.ProgressLine, clock=lambda: _WORLD.now * _SCRIPT.get("drag", 1)
 )
-run.theory_of = lambda facts: PER_CYCLE
+reference.theory_of = lambda facts: PER_CYCLE
 run.detect = _detect
 selection._cpu_flags = lambda: tuple(_SCRIPT.get("flags", ()))
 run.read_health = map(_health, ("before", "after")).__next__

@@ -33,7 +33,17 @@ each_page = pytest.mark.parametrize("page", PAGES)
 
 #: Options of pip, docker, wsl, rasdaemon and of the scripts in benchmarks/.
 OTHERS_OPTIONS = {
-    *("no-index", "find-links", "no-deps", "security-opt", "update", "load", "slower", "errors")
+    *(
+        "no-index",
+        "find-links",
+        "no-deps",
+        "security-opt",
+        "update",
+        "load",
+        "slower",
+        "errors",
+        "user",
+    )
 }
 
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
