@@ -165,11 +165,15 @@ def _before_numbers(
     evidence = {facts.case.id: facts.evidence for facts in measurement.arms}
     if not measurement.rounds or not all(case.id in evidence for case in both):
         return _open(Lack.TIME, "no round was taken", _MORE_TIME)
+    proofs = []
     for case in both:
-        unproven = why_unproven(case, evidence[case.id], least_share)
-        if unproven is not None:
+        proof = evidence[case.id]
+        if proof is None:
+            return _open(Lack.TIME, f"no evidence of {case.arm} was taken", "run it to its end")
+        if unproven := why_unproven(case, proof, least_share):
             return unproven
-    if differing := _speculation([evidence[case.id] for case in both]):
+        proofs.append(proof)
+    if differing := _speculation(proofs):
         return _open(
             Lack.EQUALITY,
             f"the kernel keeps the two processes from speculating in different ways ({differing}), "
@@ -187,9 +191,9 @@ def _before_numbers(
     return None
 
 
-def _speculation(both: Sequence[Evidence | None]) -> str:
+def _speculation(both: Sequence[Evidence]) -> str:
     """What is forbidden to one process and not to the other; empty if nothing is."""
-    found = [evidence.speculation for evidence in both if evidence is not None]
+    found = [evidence.speculation for evidence in both]
     names = sorted({name for each in found for name in each})
     return "; ".join(
         f"{name}: {' and '.join(repr(each.get(name, '')) for each in found)}"

@@ -32,17 +32,13 @@ _CONTRADICTIONS: dict[str, Callable[[str, str], bool]] = {
 _CHECK_ONEDNN = "check that oneDNN is built with AMX and that nothing lowers its ISA"
 
 
-def why_unproven(
-    case: RunCase, evidence: Evidence | None, least_amx_share: float
-) -> Decision | None:
+def why_unproven(case: RunCase, evidence: Evidence, least_amx_share: float) -> Decision | None:
     """NO_EVIDENCE for the first thing that the evidence does not prove, or None.
 
     In this order: every library reports the ceiling that was set; the log is of this model; an AMX
     arm did more than ``least_amx_share`` of its operations on AMX kernels, and any other arm could
     not use AMX; the products were in the case's precision.
     """
-    if evidence is None:
-        return _no_evidence(f"no evidence of {case.arm} was taken", "run the trial to its end")
     if case.isa.allows_amx:
         wrong_units = _too_little_amx(case, evidence, least_amx_share)
     else:

@@ -71,6 +71,7 @@ def test_one_signal_writes_what_was_measured(place, number, stage, fault):
     told = f"amx-suite: INCONCLUSIVE (exit code 4): {number.name} ended the run early; "
     assert ended.text.splitlines()[-1].startswith(told)
     assert ended_by(place) == number.name
+    assert "NO_EVIDENCE" not in ended.text, "that would be a finding about the engine"
 
 
 #: The two signals, how the first is sent, and where in the run's end the second comes.

@@ -163,10 +163,6 @@ def test_bad_evidence_is_refused_with_reason(run_case, fields, reason):
     assert found.remedy
 
 
-def test_no_evidence_proves_nothing():
-    assert "no evidence" in why_unproven(AMX, None, 0.5).reason
-
-
 def test_a_gate_sets_the_least_share():
     mixed = proof(AMX, (kernel(operations=70), kernel(Family.AVX512_BF16, operations=30)))
     assert why_unproven(AMX, mixed, 0.5) is None
