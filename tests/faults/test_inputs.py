@@ -95,8 +95,6 @@ STORED = [
     ("empty", "is empty"),
     ("cut", "is not JSON"),
     ("deep", "is nested too deeply"),
-    ("pipe", "is empty"),
-    ("device", "cannot be read: it is a device"),
     ("unreadable", "cannot be read: Permission denied"),
     ("newer", f"has schema version {CALIBRATION_SCHEMA + 1}, not {CALIBRATION_SCHEMA}"),
     ("of another machine", "is of another machine"),
@@ -113,11 +111,22 @@ def test_stored_reference_is_measured_anew(place, stored, how, says):
     assert json.loads(stored.read_bytes())["reference"] == good["reference"]
 
 
-def test_folder_in_the_references_place(place, stored):
-    damage(stored, "folder")
+@pytest.mark.parametrize(
+    ("how", "says", "kept"),
+    [
+        ("folder", "cannot be read: it is a folder", "a folder"),
+        ("pipe", "is empty", "a pipe"),
+        ("device", "cannot be read: it is a device", "a symbolic link"),
+    ],
+)
+def test_no_file_in_the_references_place(place, stored, how, says, kept):
+    """It is neither read nor replaced."""
+    damage(stored, how)
+    before = stored.lstat()
     ended = run(place, "qualify")
-    says = ("^amx quiet: .* cannot be read: it is a folder, so", "reference was not stored: cannot")
-    ended.check(0, says)
+    not_stored = f"reference was not stored: .* is {kept}, which is not replaced"
+    ended.check(0, (f"^amx quiet: .*{says}, so", not_stored))
+    assert stored.lstat() == before
 
 
 #: Stage: start. What the user named is refused, and nothing is measured.
