@@ -155,7 +155,7 @@ FULL_ROWS = [
     (full("output"), PREPARE, None, 0, QUALIFIED),
     (full("output"), MEASURE, SLOW, 1, r"^amx-suite: NOT QUALIFIED \(exit code 1\)"),
     (full("output"), REPORT, NO_AMX, 3, r"^amx-suite: AMX NOT USABLE \(exit code 3\)"),
-    (full_and_interrupted, MEASURE, None, 4, r"\(exit code 4\): the run ended early"),
+    (full_and_interrupted, MEASURE, None, 4, r"\(exit code 4\): SIGINT ended the run early"),
     (full("output", number=errno.EDQUOT), REPORT, None, 0, QUALIFIED),
     (file_for_output, REPORT, None, 0, QUALIFIED),
     (folder_for_report, REPORT, None, 0, QUALIFIED),
