@@ -169,7 +169,9 @@ def _before_numbers(
     for case in both:
         proof = evidence[case.id]
         if proof is None:
-            return _open(Lack.TIME, f"no evidence of {case.arm} was taken", "run it again, to its end")
+            return _open(
+                Lack.TIME, f"no evidence of {case.arm} was taken", "run it again, to its end"
+            )
         if unproven := why_unproven(case, proof, least_share):
             return unproven
         proofs.append(proof)
