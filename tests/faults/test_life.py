@@ -159,7 +159,7 @@ def test_closed_terminal_loses_nothing(place):
         return cli.main(["qualify"])
 
     ended = run(place, fault=terminal.close, stage=Stage.MEASURE, work=on_terminal)
-    ended.check(4, "preparing")
+    ended.check(4, "AMX: usable")
     assert ended_by(place) == "SIGHUP"
 
 
