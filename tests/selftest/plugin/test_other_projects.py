@@ -8,7 +8,7 @@ import shutil
 import pytest
 from pytest_benchmark import plugin as pytest_benchmark
 
-from amx_suite.plugin import run
+from amx_suite.plugin import reference, run
 
 pytestmark = pytest.mark.selftest
 
@@ -118,7 +118,8 @@ class TestForeignRun:
             return with_us[1], with_us[3]
 
         monkeypatch.setattr(run, "detect", forbidden)
-        monkeypatch.setattr(run, "load_calibration", forbidden)
+        monkeypatch.setattr(reference, "load_calibration", forbidden)
+        monkeypatch.setattr(reference, "stored_calibration", forbidden)
         return compare
 
     @pytest.mark.parametrize(
