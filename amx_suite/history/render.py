@@ -58,7 +58,8 @@ def render_markdown(comparison: Comparison) -> str:
 def _answer(comparison: Comparison) -> str:
     found = Counter(gate.change for gate in comparison.gates)
     counts = ", ".join(f"{found[change]} {change}" for change in Change if found[change])
-    return f"{_ANSWERS[comparison.exit_code]}: {counts or 'no base run has a gate'}"
+    nothing = "no base run measured a gate in a quiet round; run qualify again where it is quieter"
+    return f"{_ANSWERS[comparison.exit_code]}: {counts or nothing}"
 
 
 def _tables(comparison: Comparison) -> Iterator[Table]:
@@ -74,7 +75,7 @@ def _tables(comparison: Comparison) -> Iterator[Table]:
         Column("verdict"),
     )
     rows = tuple(map(_row, comparison.gates))
-    yield Table(columns, rows, empty="No base run has a measured gate.")
+    yield Table(columns, rows, empty="Nothing to compare.")
     if comparison.throughput:
         yield Table(
             (Column("case", wraps=True), Column("instances", wraps=True), base, *_CHANGED),

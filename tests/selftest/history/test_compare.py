@@ -135,8 +135,8 @@ def test_base_without_gates_is_not_0(run):
     found = compare(run("base", []), run("new", noise(2)))
     assert found.exit_code == 4
     for text in (render_terminal(found, width=100), render_markdown(found)):
-        assert "no base run has a gate" in text
-        assert "No base run has a measured gate." in text
+        assert "no base run measured a gate in a quiet round; run qualify again" in text
+        assert "Nothing to compare." in text
 
 
 def test_same_run_twice_is_refused(run, bases):
