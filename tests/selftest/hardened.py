@@ -11,9 +11,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 #: PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, from Linux 6.3 on; children inherit it.
 _FORBID = "import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0\n"
+_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 _PR_GET_MDWE = 66
 _CLONE_NEWNS = 0x00020000
 _MS_NOEXEC, _MS_RDONLY, _MS_REC, _MS_PRIVATE = 8, 1, 0x4000, 0x40000
+
+
+def forbid_executable_memory():
+    """Refuse it to this process and its children; OSError on an old kernel."""
+    if _libc.prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+        raise OSError("this kernel has no PR_SET_MDWE (Linux 6.3)")
 
 
 def run_without_executable_memory(code, **environ):
