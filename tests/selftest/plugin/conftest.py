@@ -4,16 +4,13 @@ import functools
 import json
 import os
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-from processes import Forked
+from whole_runs import ROOT, run_pytest_in
+from whole_runs import start as start_in
 
 from amx_suite import cli
 from amx_suite.cli import qualify
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -23,7 +20,7 @@ def run_suite(run_suite_in, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def run_suite_in(run_pytest_in):
+def run_suite_in():
     """As ``run_suite``, but its first argument is the folder."""
 
     def run(
@@ -58,44 +55,6 @@ def level_3(run_suite_in, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run_pytest_in():
-    """Run pytest in a folder, in a fork of this process, which has done its imports already."""
-    return _run_pytest_in
-
-
-def _run_pytest_in(folder, *arguments, **environ):
-    # No test here uses hypothesis, whose import takes a fifth of a run.
-    options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
-
-    def work():
-        # Private: pytest keeps the markers that were declared in this process.
-        pytest.mark._markers.clear()
-        return pytest.main([*options, *map(str, arguments)])
-
-    return _start(folder, work, environ).wait()
-
-
-def _start(folder, work, environ):
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("AMX_SUITE", "PYTEST_"))}
-    own |= {
-        # This checkout, even if another one is installed.
-        "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "selftest"), str(ROOT))),
-        "COLUMNS": "150",
-        # pytest-benchmark asks git and hg for a project's name, where there are any.
-        "PATH": "",
-        # Not the user's quiet reference.
-        "XDG_DATA_HOME": str(Path(folder).absolute() / "data"),
-        **environ,
-    }
-
-    def run():
-        sys.path.insert(0, str(folder))
-        return work()
-
-    return Forked(run, folder, own)
-
-
-@pytest.fixture(scope="session")
 def qualify_in():
     """Start ``amx-suite qualify`` in a folder on the fake machine; returns the ``Forked``.
 
@@ -123,6 +82,6 @@ def qualify_in():
             return cli.main(["qualify", *arguments])
 
         environ = {"FAKE_MACHINE": json.dumps(machine or {}), "TERM": "xterm"}
-        return _start(folder, work, environ)
+        return start_in(folder, work, environ)
 
     return start

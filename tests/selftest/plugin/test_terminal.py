@@ -68,10 +68,9 @@ class TestLog:
         assert lines[-1].startswith("amx-suite: QUALIFIED (exit code 0): checks: 194 passed; ")
         assert lines[-1].endswith("; see amx-results/report.html")
 
-    @pytest.mark.parametrize(("drag", "least", "most"), [(2, 4, 8), (8, 6, 12)])
-    def test_long_run_fits_on_a_page_too(self, qualify_in, tmp_path, drag, least, most):
-        """Of 16 minutes, and of an hour: some phases have a line."""
-        done = qualify_in(tmp_path, "--level", "3", machine={"drag": drag}).wait()
+    def test_hour_long_run_fits_on_a_page_too(self, qualify_in, tmp_path):
+        """Some phases have a line."""
+        done = qualify_in(tmp_path, "--level", "3", machine={"drag": 8}).wait()
         assert done.returncode == 0, done.stdout
         assert len(done.stdout.splitlines()) <= 60
         phases = re.findall(
@@ -79,7 +78,7 @@ class TestLog:
             done.stdout,
             re.MULTILINE,
         )
-        assert least <= len(phases) <= most
+        assert 6 <= len(phases) <= 12
 
     def test_without_amx_says_so_first(self, qualify_in, tmp_path):
         (tmp_path / "waivers.toml").write_text(EXPIRED)
