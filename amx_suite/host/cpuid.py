@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from amx_suite.child.limits import reached_limit
 from amx_suite.errors import AmxSuiteError
 from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
 
@@ -167,8 +168,10 @@ def read_cpuid() -> Cpuid:
 
         run = assemble(_READ_CPUID, ("i64", "i64", "ptr"), _CLOBBERED)
         read_xcr0 = assemble(_READ_XCR0, ("ptr",), _CLOBBERED)
-    except (AmxSuiteError, ImportError, OSError) as error:
-        return Cpuid(error=str(error))
+    except (AmxSuiteError, ImportError, OSError, MemoryError) as error:
+        # llvmlite hides the loader's own words behind advice of its own.
+        limit = reached_limit(f"{type(error).__name__}: {error}\n{error.__context__}")
+        return Cpuid(error=str(error) if limit is None else limit[1])
     words, word = (ctypes.c_uint32 * 4)(), ctypes.c_uint64()
 
     def cpuid(leaf: int, subleaf: int) -> Registers:

@@ -5,6 +5,8 @@ import fcntl
 import os
 import resource
 import signal
+import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fake_handlers import OBEDIENT, Do, Told
-from harness import Stage, run
+from harness import ROOT, Stage, run
 
 from amx_suite import cli
 from amx_suite.child.cgroups import groups
@@ -287,6 +289,24 @@ def cgroup():
     yield make
     for folder in made:
         folder.rmdir()
+
+
+def test_doctor_without_room_blames_no_installation():
+    """LLVM does not load then, and llvmlite advises to install it."""
+    most = 100 * 2**20
+    done = subprocess.run(
+        [sys.executable, "-m", "amx_suite", "doctor"],
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = " ".join(done.stdout.split())
+    assert (done.returncode, done.stderr) == (3, "")
+    assert (
+        "CPUID could not be read: the limit of address space is reached (ulimit -v: 102400" in text
+    )
 
 
 def test_processes_run_out(place, cgroup):
