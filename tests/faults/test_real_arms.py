@@ -35,7 +35,7 @@ CPUS = tuple(sorted(os.sched_getaffinity(0)))[:1]
 NOBODY = 54321
 RAN = "^proven, without permission for AMX$"
 OUT_OF_ADDRESS_SPACE = (
-    r"^(OutOfMemoryError|LostToLimitError): .*address space is reached \(ulimit -v: 2097152 KiB\)"
+    r"^(OutOfMemoryError|LostToLimitError): .*address space is reached \(ulimit -v: 524288 KiB\)"
 )
 
 
@@ -63,7 +63,7 @@ def be_nobody():
 
 
 def limit_address_space():
-    resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, 2 * 2**30))
+    resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
 
 
 ROWS = [
