@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, Type
 
 import msgspec
 
-from amx_suite.child.limits import OF_LIMITS, reached_limit
+from amx_suite.child.limits import limit_of
 from amx_suite.documents import explain, in_one_line
 from amx_suite.errors import (
     AmxSuiteError,
@@ -108,8 +108,7 @@ class Failed(Reply, frozen=True, tag=True):
         message = f"{type(error).__name__}: {error}"
         if full := _FULL_DISK.search(str(error)):
             return cls(OutputError.__name__, f"{full[0].strip()}; {_DISK_REMEDY}")
-        limit = reached_limit(message) if isinstance(error, OF_LIMITS) else None
-        if limit is not None:
+        if (limit := limit_of(error)) is not None:
             of_limit, why = limit
             return cls(of_limit.__name__, f"{why} ({message.splitlines()[0]})")
         return cls(ChildFailedError.__name__, message, traceback.format_exc())

@@ -7,7 +7,7 @@ cgroup-v1/ (memory, pids); the messages of CPython, glibc, libgomp, OpenBLAS and
 
 from __future__ import annotations
 
-__all__ = ["MEMORY_REMEDY", "OF_LIMITS", "oom_kills", "reached_limit"]
+__all__ = ["MEMORY_REMEDY", "OF_LIMITS", "limit_of", "oom_kills", "reached_limit"]
 
 import re
 import resource
@@ -56,6 +56,13 @@ def reached_limit(text: str) -> tuple[type[LimitReachedError], str] | None:
             "KiB), and PyTorch reserves far more than it uses; lift it with `ulimit -v unlimited`"
         )
     return OutOfMemoryError, f"memory ran out; {MEMORY_REMEDY}"
+
+
+def limit_of(error: BaseException | None) -> tuple[type[LimitReachedError], str] | None:
+    """``reached_limit`` of an exception; None for one of a kind that speaks of none."""
+    if not isinstance(error, OF_LIMITS):
+        return None
+    return reached_limit(f"{type(error).__name__}: {error}")
 
 
 def oom_kills(root: Path = Path("/")) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from amx_suite import __version__
-from amx_suite.child.limits import OF_LIMITS, reached_limit
+from amx_suite.child.limits import OF_LIMITS, limit_of
 from amx_suite.cli import signals
 from amx_suite.core.run import ExitCode, exit_code
 from amx_suite.errors import (
@@ -91,7 +91,7 @@ def _run(words: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of what a program was to get has gone
         return _BROKEN_PIPE
     except OF_LIMITS as error:
-        found = reached_limit(f"{type(error).__name__}: {error}")
+        found = limit_of(error)
         if found is None:
             raise
         print(f"amx-suite: error: {found[1]}", file=sys.stderr)

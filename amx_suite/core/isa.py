@@ -38,9 +38,13 @@ class Isa(StrEnum):
         found = [
             isa
             for isa, spec in ISA_SPECS.items()
-            if not spec.tiles and isa is not self and set(spec.cpu_flags) <= set(cpu_flags)
+            if not spec.tiles and isa is not self and isa.runs_on(cpu_flags)
         ]
         return found[-1] if found else Isa.AVX2
+
+    def runs_on(self, cpu_flags: Collection[str]) -> bool:
+        """Whether a CPU with these flags of /proc/cpuinfo has all that the ceiling needs."""
+        return set(self.spec.cpu_flags) <= set(cpu_flags)
 
     @property
     def allows_amx(self) -> bool:

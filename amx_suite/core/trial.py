@@ -25,12 +25,10 @@ def arms_of(mode: Mode, cpu_flags: Collection[str] = ()) -> tuple[tuple[Precisio
     arms = [(precision, isa) for precision in precisions for isa in precision.spec.isas]
     for precision in precisions:
         wanted, stand_in = precision.spec.without_amx, precision.spec.stand_in
-        if wanted is not None and stand_in is not None and cpu_flags:
-            runs, is_needless = (
-                set(isa.spec.cpu_flags) <= set(cpu_flags) for isa in (stand_in, wanted)
-            )
-            if runs and not is_needless:
-                arms.append((precision, stand_in))
+        if wanted is None or stand_in is None:
+            continue
+        if stand_in.runs_on(cpu_flags) and not wanted.runs_on(cpu_flags):
+            arms.append((precision, stand_in))
     return tuple(arms)
 
 

@@ -26,7 +26,6 @@ _LEGEND = (
     "Worse and better: the interval excludes no change, and the change exceeds the margin. "
     "Unchanged: it excludes every change of twice the margin."
 )
-_CHANGED = (Column("new"), Column("change"))
 _ANSWERS = {0: "NOTHING GOT WORSE", 1: "WORSE", 4: "INCONCLUSIVE"}
 
 
@@ -78,7 +77,13 @@ def _tables(comparison: Comparison) -> Iterator[Table]:
     yield Table(columns, rows, empty="Nothing to compare.")
     if comparison.throughput:
         yield Table(
-            (Column("case", wraps=True), Column("instances", wraps=True), base, *_CHANGED),
+            (
+                Column("case", wraps=True),
+                Column("instances", wraps=True),
+                base,
+                Column("new"),
+                Column("change"),
+            ),
             tuple(
                 (
                     each.case,

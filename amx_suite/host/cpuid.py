@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from amx_suite.child.limits import reached_limit
+from amx_suite.child.limits import limit_of
 from amx_suite.errors import AmxSuiteError
 from amx_suite.tmul.xcomp import XTILECFG, XTILEDATA
 
@@ -170,7 +170,7 @@ def read_cpuid() -> Cpuid:
         read_xcr0 = assemble(_READ_XCR0, ("ptr",), _CLOBBERED)
     except (AmxSuiteError, ImportError, OSError, MemoryError) as error:
         # llvmlite hides the loader's own words behind advice of its own.
-        limit = reached_limit(f"{type(error).__name__}: {error}\n{error.__context__}")
+        limit = limit_of(error) or limit_of(error.__context__)
         return Cpuid(error=str(error) if limit is None else limit[1])
     words, word = (ctypes.c_uint32 * 4)(), ctypes.c_uint64()
 

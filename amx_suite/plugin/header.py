@@ -56,7 +56,7 @@ def _has(arm: Arm) -> bool:
 
 
 def _runs(arm: Arm, cpu_flags: Collection[str]) -> bool:
-    return not cpu_flags or set(arm.isa.spec.cpu_flags) <= set(cpu_flags)
+    return not cpu_flags or arm.isa.runs_on(cpu_flags)
 
 
 def quiet_line(calibration: Calibration | None, why_unusable: str) -> str:

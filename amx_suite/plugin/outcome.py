@@ -29,7 +29,7 @@ import pytest
 
 from amx_suite.accuracy.known_defects import known_defect
 from amx_suite.accuracy.record import recorded
-from amx_suite.child.limits import OF_LIMITS, reached_limit
+from amx_suite.child.limits import OF_LIMITS, limit_of
 from amx_suite.core.agreement import Agreement, worst
 from amx_suite.core.case import Arm
 from amx_suite.core.finding import Finding, Severity
@@ -120,7 +120,7 @@ def errors_end_test(arms: Sequence[Arm], *, strict: bool) -> Iterator[None]:
     except LimitReachedError as error:
         end(Verdict.INCONCLUSIVE, f"{error.label}: {error.what}", "", strict=strict)
     except OF_LIMITS as error:
-        limit = reached_limit(f"{type(error).__name__}: {error}")
+        limit = limit_of(error)
         if limit is None:
             raise
         end(Verdict.INCONCLUSIVE, limit[1], "", strict=strict)
