@@ -129,13 +129,13 @@ class Trials:
     def results(self) -> tuple[TrialResult, ...]:
         """What was measured; unfinished trials are judged by the rounds they have.
 
-        The first measurement counts where the second one has none yet.
+        A second measurement counts once it is complete, and the first one until then.
         """
-        found = {trial: made.so_far() for trial, made in self._made.items()}
-        for trial, first in self._first.items():
-            if not found[trial].measurement.rounds:
-                found[trial] = first
-        return tuple(result for result in found.values() if result.measurement.rounds)
+        found = (
+            self._first[trial] if trial in self._first and not made.is_complete else made.so_far()
+            for trial, made in self._made.items()
+        )
+        return tuple(result for result in found if result.measurement.rounds)
 
     def run_test(self, item: pytest.Item, trial: Trial, nextitem: pytest.Item | None) -> None:
         """Run a test of the trial; report it, or put it at the end of the run."""

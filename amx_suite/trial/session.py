@@ -126,6 +126,11 @@ class TrialSession:
         return TrialResult(measurement, gates)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all of it has been measured."""
+        return self._result is not None
+
+    @property
     def missing(self) -> Mapping[str, str]:
         """Ids of the arms that the engine does not have, with the reasons; known once prepared."""
         given_up = self._pool.given_up.items()

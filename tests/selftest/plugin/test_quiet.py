@@ -111,21 +111,28 @@ class TestMeasuredAgain:
         assert "the tile unit and left down to 39% of it" in done.stdout
         assert counts(tmp_path / "junit.xml") == [10, 4, 0]
 
-    def test_ctrl_c_in_it_keeps_the_first(self, run_busy, tmp_path):
-        """Known-bad: what the first measurement had measured was lost."""
+    @pytest.mark.parametrize(("method", "prepared"), [("prepare", 6), ("take_slice", 10)])
+    def test_ctrl_c_in_it_keeps_the_first(self, run_busy, tmp_path, method, prepared):
+        """Known-bad: rounds of the second, still without evidence, took the first one's place."""
         (tmp_path / "stop_second.py").write_text(
-            "from fake_trial import FakeWorker\n"
-            "calls, prepare = iter(range(100)), FakeWorker.prepare\n"
-            "def counted(*arguments):\n"
-            "    if next(calls) == 5:\n"
-            "        raise KeyboardInterrupt\n"
-            "    return prepare(*arguments)\n"
-            "FakeWorker.prepare = counted\n"
+            "import fake_trial\n"
+            "worker, seen = fake_trial.FakeWorker, []\n"
+            "def watched(name, work):\n"
+            "    def called(*arguments):\n"
+            "        seen.append(name)\n"
+            f"        late = seen.count('prepare') >= {prepared} and name == '{method}'\n"
+            "        if late and (name == 'prepare' or seen[-20:].count(name) == 20):\n"
+            "            raise KeyboardInterrupt\n"
+            "        return work(*arguments)\n"
+            "    return called\n"
+            "for name in ('prepare', 'take_slice'):\n"
+            "    setattr(worker, name, watched(name, getattr(worker, name)))\n"
         )
-        done = run_busy("-p", "stop_second", readings=10**5)
+        done = run_busy("-p", "stop_second", readings=1800)
         assert done.returncode == 2, done.stdout
         assert "second measurement 1 of 1" in done.stdout
-        assert "AMX speedups" in done.stdout
+        assert "2 rounds, 100% of the time lost to waiting for quiet" in done.stdout
+        assert done.stdout.count("no AMX: jail held") == 3
 
     def test_limited_for_the_run(self, run_busy):
         done = run_busy(readings=1800, second_seconds=0)
