@@ -17,12 +17,11 @@ __all__ = [
     "upstream_limits",
 ]
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-
-from packaging.version import Version
 
 from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
@@ -157,7 +156,8 @@ def autocast(precision: Precision) -> AbstractContextManager[None]:
 
 def torch_series() -> tuple[int, ...]:
     """Major and minor version of the installed PyTorch, ``(0,)`` without it; no torch."""
-    return Version(installed("torch") or "0").release[:2]
+    # Not with packaging: an arm's Python need not have it.
+    return tuple(map(int, re.findall(r"\d+", installed("torch") or "0")[:2]))
 
 
 @contextmanager
