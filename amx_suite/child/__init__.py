@@ -12,7 +12,8 @@ When the parent ends, by SIGKILL too, its end of the socket closes. The keeper t
 and everything that the worker started, and removes their temporary folder.
 
 A child needs the standard library, this package, msgspec, and numpy where arrays are sent. It gets
-the parent's module path without the working folder.
+the parent's module path without the working folder; or it runs in another Python
+(``interpreter``), which keeps its own and gets this package alone.
 
 This module imports nothing, so that the keeper stays small.
 """

@@ -6,7 +6,7 @@ libraries ask for: in a container with a user id of its own there is neither a n
 
 from __future__ import annotations
 
-__all__ = ["PYTHON_SWITCHES", "child_variables", "module_path"]
+__all__ = ["PYTHON_SWITCHES", "child_variables", "link_package", "module_path"]
 
 import os
 import pwd
@@ -18,6 +18,8 @@ import amx_suite
 from amx_suite.folders import home_folder
 
 _PATH = "PYTHONPATH"
+#: Variables that say where this Python finds its modules. Another one has other modules.
+_PLACES = frozenset({_PATH, "PYTHONHOME", "PYTHONPLATLIBDIR"})
 
 #: Variables that have Python check, trace, slow, stop or compile differently what a child runs.
 #: Source: Python's manual, "Environment variables".
@@ -78,11 +80,24 @@ def module_path() -> tuple[str, ...]:
     return tuple(path if own in path else [own, *path])
 
 
-def child_variables(given: Mapping[str, str], folder: Path) -> dict[str, str]:
+def link_package(folder: Path) -> None:
+    """Make a folder that holds this package and nothing else, for another Python's module path.
+
+    The package may lie beside this Python's torch, which must not come along.
+    """
+    package = Path(amx_suite.__file__).resolve().parent
+    folder.mkdir()
+    (folder / package.name).symlink_to(package)
+
+
+def child_variables(
+    given: Mapping[str, str], folder: Path, *, other_python: bool = False
+) -> dict[str, str]:
     """The variables of a child whose temporary files go to ``folder``, made of the ``given`` ones.
 
     No Python below looks for modules in the working folder, none is told to run otherwise than by
-    default, and every library finds a home and a user's name.
+    default, and every library finds a home and a user's name. ``other_python``: the child does not
+    run in this Python, and is not told of this one's modules.
     """
     kept = {
         name: value
@@ -90,6 +105,7 @@ def child_variables(given: Mapping[str, str], folder: Path) -> dict[str, str]:
         if name not in PYTHON_SWITCHES
         # Relative folders are to be ignored, and libraries take them (``folders.user_folder``).
         and not (name in _FOLDERS and not Path(value).is_absolute())
+        and not (other_python and name in _PLACES)
     }
     chosen = _absolute(kept.pop(_PATH, ""))
     if chosen:

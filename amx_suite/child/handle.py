@@ -29,7 +29,8 @@ from amx_suite.child.channel import (
     Reply,
     Request,
 )
-from amx_suite.child.environment import child_variables, module_path
+from amx_suite.child.environment import child_variables, link_package, module_path
+from amx_suite.child.interpreter import Interpreter
 from amx_suite.child.limits import MEMORY_REMEDY, oom_kills, reached_limit
 from amx_suite.errors import LostChildError, LostToLimitError, MachineChangedError
 from amx_suite.files import new_temporary_folder, writing_in
@@ -51,9 +52,9 @@ _started: weakref.WeakSet[Child] = weakref.WeakSet()
 class Child:
     """A child process that answers requests; several threads may share it.
 
-    Use it as a context manager. ``environment`` defaults to this process's own. ``pid`` is the
-    worker's process id. Raises LostChildError if the child is not ready within START_SECONDS, and
-    OutputError if TMPDIR has no room for its files.
+    Use it as a context manager. ``environment`` defaults to this process's own, ``python`` to this
+    interpreter. ``pid`` is the worker's process id. Raises LostChildError if the child is not
+    ready within START_SECONDS, and OutputError if TMPDIR has no room for its files.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Child:
         label: str,
         cpus: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
+        python: Interpreter | None = None,
     ) -> None:
         self.label = label
         self._cpus = frozenset(cpus)
@@ -71,7 +73,8 @@ class Child:
         self._gone: LostChildError | None = None
         _raise_descriptor_limit()
         try:
-            self._start(handler, cpus, os.environ if environment is None else environment)
+            variables = os.environ if environment is None else environment
+            self._start(handler, cpus, variables, python)
         except OSError as error:
             raise self._lost(f"it could not be started: {error}", str(error)) from error
         with self._losing(f"it did not start within {START_SECONDS:g} s"):
@@ -126,7 +129,13 @@ class Child:
     def __exit__(self, *reason: object) -> None:
         self.close()
 
-    def _start(self, handler: str, cpus: Sequence[int], variables: Mapping[str, str]) -> None:
+    def _start(
+        self,
+        handler: str,
+        cpus: Sequence[int],
+        variables: Mapping[str, str],
+        python: Interpreter | None,
+    ) -> None:
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         # After the sockets: where those cannot be had, no folder is left.
@@ -135,12 +144,17 @@ class Child:
         what = (self.label, str(theirs.fileno()), str(self._folder), handler, bound_to)
         try:
             with writing_in(self._folder):
+                if python is not None:
+                    link_package(self._folder / program.PACKAGE)
                 log = (self._folder / program.LOG).open("ab")
             with theirs, log:
                 # A session of its own, so that Ctrl-C in a terminal does not reach it.
                 self._process = subprocess.Popen(
-                    [sys.executable, program.__file__, *what, *module_path()],
-                    env=child_variables(variables, self._folder),
+                    [
+                        *(python.path if python else sys.executable, program.__file__, *what),
+                        *(() if python else module_path()),
+                    ],
+                    env=child_variables(variables, self._folder, other_python=python is not None),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -1,6 +1,8 @@
-"""The program of a child: ``main.py LABEL DESCRIPTOR FOLDER HANDLER CPUS MODULE_PATH...``.
+"""The program of a child: ``main.py LABEL DESCRIPTOR FOLDER HANDLER CPUS [MODULE_PATH...]``.
 
 It is started by its path, so that nothing of the package is imported before the module path is set.
+Without a module path this is another Python than the parent's: it keeps its own, and finds the
+package in front of it, in FOLDER.
 The process forks: the fork is the worker, and this process is its keeper. The keeper has one thread
 and no library that could hang, so it can always kill the worker. It adopts what the worker's
 children leave behind, also in other sessions (PR_SET_CHILD_SUBREAPER, prctl(2)), and kills it too.
@@ -9,7 +11,7 @@ The label is for people who read a list of processes.
 
 from __future__ import annotations
 
-__all__ = ["LOG", "exit_code_of", "fork", "main"]
+__all__ = ["LOG", "PACKAGE", "exit_code_of", "fork", "main"]
 
 import ctypes
 import faulthandler
@@ -24,6 +26,8 @@ from contextlib import suppress
 
 #: The file of the child's standard output and error, in its temporary folder.
 LOG = "log"
+#: The folder there that holds nothing but the package, for another Python.
+PACKAGE = "package"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -33,8 +37,7 @@ _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 def main(argv: list[str]) -> int:
     """Fork the worker and watch it; returns its exit code, -N for signal N."""
     _, _label, descriptor, folder, handler, cpus, *path = argv
-    # The package is found on the parent's module path.
-    sys.path[:] = path
+    sys.path[:] = path or [f"{folder}/{PACKAGE}", *sys.path]
     # A core file of an arm is gigabytes, and writing it would delay its end.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     numbers = [int(cpu) for cpu in cpus.split(",") if cpu]

@@ -37,9 +37,11 @@ import msgspec
 from amx_suite.child.channel import ArrayMap, Reply, Request
 from amx_suite.child.environment import PYTHON_SWITCHES
 from amx_suite.child.handle import Child
+from amx_suite.child.interpreter import Interpreter
 from amx_suite.core.case import RunCase
 from amx_suite.core.evidence import Evidence, KernelUse
 from amx_suite.core.isa import Isa
+from amx_suite.core.packages import installed_in
 from amx_suite.core.precision import Precision
 from amx_suite.core.units import Count, Duration, Natural, Seconds
 from amx_suite.engines import ENGINES
@@ -209,7 +211,8 @@ class IsaWorker(Child):
 
     Without AMX in its ceiling the child is jailed: the kernel refuses it the tile permission. If a
     jailed child then dies of SIGILL, the request raises CeilingIgnoredError. ``module`` has the
-    functions ``jailed`` and ``free`` that make the handler.
+    functions ``jailed`` and ``free`` that make the handler. ``python`` is the interpreter whose
+    packages are measured, by default this one.
     """
 
     def __init__(
@@ -220,17 +223,19 @@ class IsaWorker(Child):
         cpus: tuple[int, ...],
         label: str = "",
         module: str = "amx_suite.worker.handler",
+        python: Interpreter | None = None,
     ) -> None:
         self._isa, self._engine, self._cores = isa, engine, len(cpus)
         ceiling = isa.on(read_cpuinfo().flags)
-        self.environment = child_environment(
-            ceiling, len(cpus), os.environ, ENGINES[engine].variables(ceiling)
-        )
+        with installed_in(python.packages if python else None):
+            of_engine = ENGINES[engine].variables(ceiling)
+        self.environment = child_environment(ceiling, len(cpus), os.environ, of_engine)
         super().__init__(
             f"{module}:{'free' if isa.allows_amx else 'jailed'}",
             label=label or f"{engine}@{isa}",
             cpus=cpus,
             environment=self.environment.variables,
+            python=python,
         )
 
     def _died(self) -> LostChildError:
