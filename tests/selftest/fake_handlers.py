@@ -3,6 +3,7 @@
 ``Obedient`` answers ``Do``; the other handlers fail before they can be asked anything.
 """
 
+import importlib
 import os
 import signal
 import subprocess
@@ -115,6 +116,12 @@ class Obedient:
 
     def _path(self, _, arrays):
         return Told("\n".join(sys.path)), {}
+
+    def _modules(self, _, arrays):
+        """The files of what every arm needs."""
+        names = ("amx_suite", "msgspec", "numpy", "torch")
+        files = (f"{name}={importlib.import_module(name).__file__}" for name in names)
+        return Told("\n".join(files)), {}
 
     def _folder(self, _, arrays):
         """A file in the temporary folder, which is named."""
