@@ -223,7 +223,8 @@ def _key(
         [_layout(tensor) for tensor in inputs],
         precision,
         _options(),
-        (torch.__version__, torch.version.git_version, installed("torchao")),
+        # With its place: another environment may have another build of the same version.
+        (torch.__version__, torch.version.git_version, torch.__file__, installed("torchao")),
         (compiler, compiler.stat().st_size, compiler.stat().st_mtime_ns),
         Path(__file__).read_text(),
     ):

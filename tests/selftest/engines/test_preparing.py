@@ -123,6 +123,7 @@ def test_compiled_models_differ_by_their_origin(monkeypatch):
         key(called="another call"),
         patched(torch, "__version__", "2.8.1"),
         patched(torch.version, "git_version", "another"),
+        patched(torch, "__file__", "/another/site-packages/torch/__init__.py"),
         patched(torch, "get_num_threads", lambda: 99),
         patched(inductor, "_compiler", lambda: "sh"),
     ]
