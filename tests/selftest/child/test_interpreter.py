@@ -123,6 +123,14 @@ def script(folder, text):
     return path
 
 
+def test_a_wrapper_may_set_its_own_path(path, python, start, tmp_path):
+    """As module systems and launchers do; the suite's code comes along all the same."""
+    wrapper = script(tmp_path, f'export PYTHONPATH={tmp_path}/site\nexec {path} "$@"')
+    found = Interpreter.inspect(str(wrapper))
+    assert (found.path, found.packages) == (str(wrapper), python.packages)
+    assert f"{tmp_path}/site" in lines_of(start(python=found), "path")
+
+
 OLD = """echo '{"version": [3, 9, 2], "packages": {}}'"""
 #: What is asked for: a shell script's text, and what the error says.
 REFUSED = {
