@@ -40,6 +40,7 @@ COMMANDS = {
     "list": "show every run case with its gates and needs",
     "calibrate": "measure and store the quiet rates of this machine's units",
     "compare": "say what changed since one or more earlier runs of qualify, gate by gate",
+    "export": "write results for Apache Otava or Prometheus",
     "baseline": "make a gate table from the results of accepted machines",
     "replay": "run a wrong tile result again that an instruction test stored",
 }

@@ -47,6 +47,7 @@ CONFORMANCE_MARKERS = {
 
 _OTHER_MARKERS = {
     "selftest": "the suite's own tests; they pass on any Linux machine",
+    "fleet": "real clusters and dashboards; skipped with what to install where they are missing",
     "level(n)": "the lowest level at which this conformance test runs",
     "trials(model=..., mode=...)": "the trials that a test of amx_trial runs for; all without it",
 }

@@ -1,0 +1,101 @@
+"""The CSV for Otava: one row for each run of one machine, and no gap."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import msgspec
+import pytest
+import stored_runs
+
+from amx_suite.core.health import Identity
+from amx_suite.errors import ResultsFileError
+from amx_suite.export.otava import otava_series
+from amx_suite.history.store import StoredRun, load_run
+
+pytestmark = pytest.mark.selftest
+
+LEVEL = stored_runs.LEVEL
+GATE = "resnet50-inference-bf16-amx-ipex-b16x224-c2-s0-vs-fp32"
+
+
+def night(
+    folder: Path, day: int, *, log: float = LEVEL, rounds: int = 12, host: str | None = "one"
+) -> StoredRun:
+    """A run of a day, each of whose rounds has the log speedup."""
+    run = stored_runs.summary([log] * rounds, started=f"2026-01-{day:02}T03:00:00+01:00")
+    run = msgspec.structs.replace(run, identity=Identity(host_name=host))
+    return load_run(stored_runs.write(folder / f"{host}-{day}.json", run))
+
+
+def table(*runs: StoredRun) -> list[dict[str, str]]:
+    return list(csv.DictReader(otava_series(runs).csv().splitlines()))
+
+
+def test_one_row_for_each_run_by_time(tmp_path: Path) -> None:
+    found = table(night(tmp_path, 2, log=LEVEL - 0.1), night(tmp_path, 1))
+    assert [row["time"] for row in found] == [
+        "2026-01-01T02:00:00+00:00",
+        "2026-01-02T02:00:00+00:00",
+    ]
+    assert [row[GATE] for row in found] == ["4", "3.61935"]
+    assert {row["measured"] for row in found} == {"1 of 1"}
+    assert list(found[0]) == ["time", "machine", "torch", "measured", GATE]
+
+
+def test_noisy_night_is_left_out_and_named(tmp_path: Path) -> None:
+    noisy = night(tmp_path, 2, log=LEVEL - 0.1, rounds=9)
+    series = otava_series((night(tmp_path, 1), noisy))
+    assert len(series.csv().splitlines()) == 2
+    assert series.notes == (f"left out, as no gate has 10 quiet rounds: {noisy.path}",)
+
+
+def test_gap_repeats_the_figure_before(tmp_path: Path) -> None:
+    """Of two gates, each misses some nights."""
+    nights = [night(tmp_path, day, log=LEVEL + day / 100) for day in (1, 2, 3)]
+    other = [
+        msgspec.structs.replace(row, case=msgspec.structs.replace(row.case, engine="eager"))
+        for each in nights
+        for row in each.rows
+    ]
+    first, second, third = nights
+    series = otava_series(
+        (
+            first,
+            msgspec.structs.replace(second, rows=(*second.rows, other[1])),
+            msgspec.structs.replace(third, rows=(other[2],)),
+        )
+    )
+    rows = [line.split(",")[3:] for line in series.csv().splitlines()[1:]]
+    assert rows == [
+        ["1 of 2", "4.0402", "4.08081"],
+        ["2 of 2", "4.08081", "4.08081"],
+        ["1 of 2", "4.08081", "4.12182"],
+    ]
+    assert series.notes == (
+        "2 figures have fewer than 10 quiet rounds; the figure before stands in their place",
+    )
+
+
+def test_two_machines_are_refused(tmp_path: Path) -> None:
+    runs = night(tmp_path, 1), night(tmp_path, 2, host="two")
+    with pytest.raises(ResultsFileError, match=r"is of one and .* of two: name the runs of one"):
+        otava_series(runs)
+    nameless = [night(tmp_path, day, host=None) for day in (1, 2)]
+    assert len(table(*nameless)) == 2, "by the machine's id"
+
+
+def test_same_run_twice_is_refused(tmp_path: Path) -> None:
+    run = night(tmp_path, 1)
+    with pytest.raises(ResultsFileError, match="hold the same run"):
+        otava_series((run, run))
+
+
+def test_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    run = night(tmp_path, 1)
+    bad = msgspec.structs.replace(
+        run, summary=msgspec.structs.replace(run.summary, started="yesterday")
+    )
+    with pytest.raises(ResultsFileError, match="'yesterday' is no time in ISO 8601"):
+        otava_series((bad,))
