@@ -42,12 +42,18 @@ class OtavaSeries(msgspec.Struct, frozen=True):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the file does not show as measured, in sentences."""
-        rounds = f"{LEAST_ROUNDS} quiet rounds"
-        notes = [f"left out, as no gate has {rounds}: {path}" for path in self.left_out]
+        notes = []
+        if self.left_out:
+            missing, total = len(self.left_out), len(self.left_out) + len(self.runs)
+            notes.append(
+                f"{missing} of {total} runs left out, with {LEAST_ROUNDS} quiet rounds at no gate: "
+                f"{', '.join(self.left_out)}"
+            )
         gaps = sum(figure is None for row in self.figures for figure in row)
         if gaps:
             notes.append(
-                f"{gaps} figures have fewer than {rounds}; the figure before stands in their place"
+                f"{gaps} figures have fewer than {LEAST_ROUNDS} quiet rounds; the figure before "
+                "stands in their place"
             )
         return tuple(notes)
 

@@ -48,7 +48,7 @@ def test_noisy_night_is_left_out_and_named(tmp_path: Path) -> None:
     noisy = night(tmp_path, 2, log=LEVEL - 0.1, rounds=9)
     series = otava_series((night(tmp_path, 1), noisy))
     assert len(series.csv().splitlines()) == 2
-    assert series.notes == (f"left out, as no gate has 10 quiet rounds: {noisy.path}",)
+    assert series.notes == (f"1 of 2 runs left out, with 10 quiet rounds at no gate: {noisy.path}",)
 
 
 def test_gap_repeats_the_figure_before(tmp_path: Path) -> None:
