@@ -17,9 +17,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from amx_suite.errors import ResultsFileError
-from amx_suite.export.runs import machine_of, started_of
+from amx_suite.export.runs import machine_id_of, machine_of, started_of
 from amx_suite.history.store import StoredRun, same_run
-from amx_suite.host.fingerprint import machine_id
 from amx_suite.trial.decide import LEAST_ROUNDS
 
 #: The columns before those of the gates; all but the time are attributes for Otava.
@@ -69,7 +68,7 @@ class OtavaSeries(msgspec.Struct, frozen=True):
             write(
                 (
                     started_of(run).isoformat(timespec="seconds"),
-                    machine_id(run.summary.machine),
+                    machine_id_of(run),
                     run.summary.versions.get("torch", ""),
                     f"{measured} of {len(own)}",
                     *(f"{figure:.6g}" for figure in shown),

@@ -17,9 +17,8 @@ from typing import NamedTuple
 from amx_suite.core.finding import Severity
 from amx_suite.core.run import CheckOutcome, Qualification
 from amx_suite.core.verdict import Verdict
-from amx_suite.export.runs import machine_of, started_of
+from amx_suite.export.runs import machine_id_of, machine_of, started_of
 from amx_suite.history.store import StoredRun
-from amx_suite.host.fingerprint import machine_id
 
 _PREFIX = "amx_suite_"
 
@@ -97,7 +96,7 @@ def _samples(run: StoredRun) -> Iterator[_Sample]:
 def _info(run: StoredRun) -> dict[str, str]:
     summary = run.summary
     return {
-        "machine_id": machine_id(summary.machine),
+        "machine_id": machine_id_of(run),
         "cpu": summary.machine.get("cpu_brand", ""),
         "microcode": summary.machine.get("microcode", ""),
         "kernel": summary.machine.get("kernel", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["machine_of", "started_of"]
+__all__ = ["machine_id_of", "machine_of", "started_of"]
 
 import datetime as dt
 
@@ -16,7 +16,13 @@ def machine_of(run: StoredRun) -> str:
 
     The id alone does not tell two machines of one kind apart, and changes with the kernel.
     """
-    return run.summary.identity.host_name or machine_id(run.summary.machine)
+    return run.summary.identity.host_name or machine_id_of(run)
+
+
+def machine_id_of(run: StoredRun) -> str:
+    """The id of the host's traits, which older files have with each trial only."""
+    of_trials = [trial.measurement.environment.host for trial in run.summary.trials]
+    return machine_id(next(filter(None, (run.summary.machine, *of_trials)), {}))
 
 
 def started_of(run: StoredRun) -> dt.datetime:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,9 @@ STEP_AT, STEP = 40, 0.05
 BF16, INT8 = (
     f"gemm-inference-{precision}-amx-ipex-b16x128-c2-s0" for precision in ("bf16", "int8")
 )
+#: What the nightly job does with the exported table.
+PAGE = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
+STEP_OF_JOB = re.search(r"^ +gates=.*?regressions_only$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def nights(seed: int, step: float) -> Iterator[str]:
@@ -65,10 +69,12 @@ def nights(seed: int, step: float) -> Iterator[str]:
         yield json.dumps({"amx_suite": {**run, "trials": [changed], "started": started}})
 
 
-def change_points(folder: Path, step: float) -> list[list[tuple[int, str]]]:
+def change_points(
+    folder: Path, step: float, seeds: Iterable[int] = SEEDS
+) -> list[list[tuple[int, str]]]:
     """For each seed the (night, gate) at which Otava sees a change."""
     tests = []
-    for seed in SEEDS:
+    for seed in seeds:
         files = []
         for night, text in enumerate(nights(seed, step)):
             files.append(folder / f"{seed}-{night}.json")
@@ -85,7 +91,7 @@ def change_points(folder: Path, step: float) -> list[list[tuple[int, str]]]:
     config.write_text("tests:\n" + "".join(tests))
     assert OTAVA is not None
     ended = subprocess.run(
-        [OTAVA, "analyze", *(f"seed-{seed}" for seed in SEEDS), "--output", "json"],
+        [OTAVA, "analyze", *(f"seed-{seed}" for seed in seeds), "--output", "json"],
         env={"OTAVA_CONFIG": str(config)},
         capture_output=True,
         text=True,
@@ -103,7 +109,7 @@ def change_points(folder: Path, step: float) -> list[list[tuple[int, str]]]:
             for group in found[f"seed-{seed}"]
             for change in group["changes"]
         ]
-        for seed in SEEDS
+        for seed in seeds
     ]
 
 
@@ -121,3 +127,22 @@ def test_otava_finds_a_step(tmp_path: Path) -> None:
 def test_otava_finds_nothing_without_a_step(tmp_path: Path) -> None:
     found = change_points(tmp_path, 0.0)
     assert sum(not points for points in found) >= 9, found
+
+
+def test_nightly_job_shows_the_step(tmp_path: Path) -> None:
+    change_points(tmp_path, STEP, seeds=[0])
+    (tmp_path / "0.csv").rename(tmp_path / "speedups.csv")
+    assert OTAVA is not None
+    assert STEP_OF_JOB is not None
+    ended = subprocess.run(
+        ["sh", "-c", STEP_OF_JOB[0]],
+        cwd=tmp_path,
+        env={"PATH": f"{Path(OTAVA).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ended.stdout.startswith("Regressions in amx:")
+    shown = re.findall(r"^ +(\S+):", ended.stdout, re.MULTILINE)
+    assert shown == [f"{BF16}-vs-fp32", f"{BF16}-vs-no-amx"]

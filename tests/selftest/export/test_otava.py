@@ -82,8 +82,14 @@ def test_two_machines_are_refused(tmp_path: Path) -> None:
     runs = night(tmp_path, 1), night(tmp_path, 2, host="two")
     with pytest.raises(ResultsFileError, match=r"is of one and .* of two: name the runs of one"):
         otava_series(runs)
-    nameless = [night(tmp_path, day, host=None) for day in (1, 2)]
-    assert len(table(*nameless)) == 2, "by the machine's id"
+
+
+def test_nameless_machines_are_told_by_their_id(tmp_path: Path) -> None:
+    one, other = (night(tmp_path, day, host=None) for day in (1, 2))
+    assert len({row["machine"] for row in table(one, other)}) == 1
+    changed = msgspec.structs.replace(other.summary, machine={"cpu_brand": "another"})
+    with pytest.raises(ResultsFileError, match="name the runs of one machine"):
+        otava_series((one, msgspec.structs.replace(other, summary=changed)))
 
 
 def test_same_run_twice_is_refused(tmp_path: Path) -> None:
