@@ -179,7 +179,7 @@ def test_worse_candidate_fails_the_night(job, ended):
     assert says(
         lines,
         "NOTHING GOT WORSE",
-        "ab --level 2 --base /base/python --new /new/python",
+        "ab --level 2 --wait --base /base/python --new /new/python",
         "exit code 1",
     )
 
