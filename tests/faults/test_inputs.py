@@ -166,6 +166,8 @@ READ = [
     ("compare", "binary", "is not JSON: .*; name a results.json"),
     ("compare", "large", "cannot be read: it is larger than 64 MiB"),
     ("baseline", "page", "is not JSON: .*; name a results.json"),
+    ("export", "cut", "is not JSON: .*; name a results.json"),
+    ("export", "folder", "cannot be read: it is a folder; name a results.json"),
     ("replay", "deep", r"is nested too deeply; give a mismatch-\*.json"),
 ]
 
@@ -176,7 +178,11 @@ READ = [
 def test_command_refuses_damaged_file(place, inputs, command, how, says):
     path = inputs / "results"
     damage(path, how)
-    others = {"compare": [place.output / "results.json"], "baseline": [path, path]}
+    others = {
+        "compare": [place.output / "results.json"],
+        "baseline": [path, path],
+        "export": ["--format=otava"],
+    }
     ended = run(place, command, path, *others.get(command, ()))
     ended.check(2, f"^amx-suite: error: {path} {says}", results="earlier")
 

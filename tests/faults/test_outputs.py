@@ -249,6 +249,9 @@ COMMAND_ROWS = [
     ("report a --output link", 2, "--output: 'link' is also read"),
     ("baseline a b c --output c", 2, "--output: 'c' is also read"),
     ("baseline a b c --output /dev/fd/99", 2, "cannot write to /dev/fd/99: Bad file descriptor"),
+    ("export a b --format otava --output b", 2, "--output: 'b' is also read"),
+    ("export a b --format prometheus --output link", 2, "--output: 'link' is also read"),
+    ("export a b --format otava", 0, r"^2026-11-02T08:00:00\+00:00,\w+,,1 of 1,3\.6"),
 ]
 
 
@@ -292,7 +295,15 @@ def test_outputs_of_a_command(stored, terminal, command, code, says):
         assert ended.text.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["compare a b --json new", "report a", "report a --output x/y"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compare a b --json new",
+        "report a",
+        "report a --output x/y",
+        "export a --format prometheus --output x",
+    ],
+)
 def test_full_disk_of_a_command(stored, command):
     before = contents(stored.work)
     ended = run(stored, *command.split(), fault=lambda: full("work")(stored))

@@ -95,6 +95,9 @@ ROWS = [
     ("compare slower", ALL_CLOSED, 1, NOTHING),
     ("baseline", ASCII, 0, "^minimum = 3.00"),
     ("baseline", FULL, 2, ERROR),
+    ("export --format=prometheus", ASCII, 0, r"^amx_suite_exit_code\{.*\} 0\.0"),
+    ("export --format=otava", FULL, 2, ERROR),
+    ("export --format=otava", reader_has_gone, 141, NOTHING),
     ("report", ASCII, 0, "^amx-suite: report in"),
     ("report", FULL, 0, WARNING),
     ("report --output -", FULL, 2, ERROR),
@@ -126,6 +129,7 @@ def arguments_of(command, files, place):
     own = {
         "compare": [files / "a.json"],
         "baseline": sorted(files.glob("machine-*.json")),
+        "export": sorted(files.glob("machine-*.json")),
         # Not beside the results, where it would replace that of the run.
         "report": [place.output / "results.json", "--output", place.folder / "page.html"],
         "replay": [files / "wrong.json"],
