@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "Exit codes: 0 written, 2 usage, as for a file that `qualify` did not write, 4 nothing to "
-        "write: no run measured a gate."
+        "write, as no gate was measured in enough of the runs."
     )
     parser.add_argument(
         "results",
@@ -58,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _otava(runs: list[StoredRun]) -> str:
-    """The CSV, empty if no run measured a gate; what it leaves out goes to standard error."""
+    """The CSV, empty if no gate has a series; what it leaves out goes to standard error."""
     series = otava_series(runs)
     for note in series.notes:
         print(f"amx-suite: {note}", file=sys.stderr)
     if not series.gates:
-        print("amx-suite: nothing to export: no run measured a gate", file=sys.stderr)
+        print("amx-suite: nothing to export: no gate has a series", file=sys.stderr)
         return ""
     return series.csv()

@@ -58,7 +58,7 @@ def test_nothing_measured_is_undecided(
     output = tmp_path / "exported"
     arguments = [str(results), "--format", "otava", "--output", str(output)]
     assert cli.main(["export", *arguments]) == 4
-    assert "nothing to export: no run measured a gate" in capsys.readouterr().err
+    assert "nothing to export: no gate has a series" in capsys.readouterr().err
     assert not output.exists()
 
 

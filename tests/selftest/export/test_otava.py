@@ -51,31 +51,46 @@ def test_noisy_night_is_left_out_and_named(tmp_path: Path) -> None:
     assert series.notes == (f"1 of 2 runs left out, with 10 quiet rounds at no gate: {noisy.path}",)
 
 
-def test_gap_repeats_the_figure_before(tmp_path: Path) -> None:
-    """Of two gates, each misses some nights."""
-    nights = [night(tmp_path, day, log=LEVEL + day / 100) for day in (1, 2, 3)]
+def with_other_gate(run: StoredRun, *, first: bool = True) -> StoredRun:
+    """The run with its gate for another engine too, or for that alone."""
+    cases = (msgspec.structs.replace(row.case, engine="eager") for row in run.rows)
     other = [
-        msgspec.structs.replace(row, case=msgspec.structs.replace(row.case, engine="eager"))
-        for each in nights
-        for row in each.rows
+        msgspec.structs.replace(row, case=case) for row, case in zip(run.rows, cases, strict=True)
     ]
-    first, second, third = nights
+    return msgspec.structs.replace(run, rows=(*(run.rows if first else ()), *other))
+
+
+def test_gap_repeats_the_figure_before(tmp_path: Path) -> None:
+    """Of two gates one misses the first of five nights, the other the fourth."""
+    nights = [night(tmp_path, day, log=LEVEL + day / 100) for day in range(1, 6)]
     series = otava_series(
-        (
-            first,
-            msgspec.structs.replace(second, rows=(*second.rows, other[1])),
-            msgspec.structs.replace(third, rows=(other[2],)),
-        )
+        [nights[0], *(with_other_gate(each, first=each is not nights[3]) for each in nights[1:])]
     )
     rows = [line.split(",")[3:] for line in series.csv().splitlines()[1:]]
     assert rows == [
         ["1 of 2", "4.0402", "4.08081"],
         ["2 of 2", "4.08081", "4.08081"],
-        ["1 of 2", "4.08081", "4.12182"],
+        ["2 of 2", "4.12182", "4.12182"],
+        ["1 of 2", "4.12182", "4.16324"],
+        ["2 of 2", "4.20508", "4.20508"],
     ]
     assert series.notes == (
         "2 figures have fewer than 10 quiet rounds; the figure before stands in their place",
     )
+
+
+def test_gate_with_many_gaps_is_left_out(tmp_path: Path) -> None:
+    """Repeated figures would look like a step."""
+    nights = [night(tmp_path, day) for day in range(1, 7)]
+    alone = with_other_gate(nights[4], first=False)
+    series = otava_series([*nights[:4], alone, with_other_gate(nights[5])])
+    assert series.gates == (GATE,)
+    assert series.notes == (
+        f"1 of 6 runs left out, with 10 quiet rounds at no gate: {alone.path}",
+        "gates left out, as fewer than 80% of the runs have 10 quiet rounds there: "
+        + GATE.replace("ipex", "eager"),
+    )
+    assert {row["measured"] for row in csv.DictReader(series.csv().splitlines())} == {"1 of 1"}
 
 
 def test_two_machines_are_refused(tmp_path: Path) -> None:
