@@ -41,6 +41,7 @@ COMMANDS = {
     "calibrate": "measure and store the quiet rates of this machine's units",
     "compare": "say what changed since one or more earlier runs of qualify, gate by gate",
     "export": "write results for Apache Otava or Prometheus",
+    "fleet": "judge many machines together, from the results.json of each",
     "baseline": "make a gate table from the results of accepted machines",
     "replay": "run a wrong tile result again that an instruction test stored",
 }
