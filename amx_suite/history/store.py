@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RatioRow", "StoredRun", "load_run", "same_run"]
+__all__ = ["RatioRow", "StoredRun", "load_run", "load_summary", "same_run"]
 
 import functools
 import hashlib
@@ -61,6 +61,12 @@ class _Versioned(msgspec.Struct):
 
 def load_run(path: Path) -> StoredRun:
     """Read a run back; raises ResultsFileError that names the file, the fault and the remedy."""
+    run, digest = load_summary(path)
+    return StoredRun(str(path), run, tuple(_rows(path, run)), digest)
+
+
+def load_summary(path: Path) -> tuple[RunSummary, str]:
+    """A run and its file's SHA-256, no speedups; raises ResultsFileError as ``load_run``."""
     refuse = functools.partial(_unusable, path)
     stored = read_bytes(path, refuse)
     content = parse_json(stored, refuse)
@@ -77,9 +83,7 @@ def load_run(path: Path) -> StoredRun:
     if version == PREVIOUS_VERSION:
         with decoding(refuse, "is damaged"):
             section = from_previous(section)
-    run = convert(section, RunSummary, refuse)
-    digest = hashlib.sha256(stored).hexdigest()
-    return StoredRun(str(path), run, tuple(_rows(path, run)), digest)
+    return convert(section, RunSummary, refuse), hashlib.sha256(stored).hexdigest()
 
 
 def same_run(runs: Iterable[StoredRun]) -> tuple[StoredRun, StoredRun] | None:

@@ -1,89 +1,57 @@
 """The charts of a trial, as SVG that is the same for the same numbers.
 
-They are drawn for a width of 360 pixels, at which their text has its natural size, so that
-they can be read on a telephone and stand side by side on a desk. Text stays text. What a colour
-says, a hatch and words beside it say as well.
+What a colour says, a hatch and words beside it say as well.
 """
 
 from __future__ import annotations
 
-__all__ = ["FAMILY_COLOURS", "Chart", "rounds_chart", "speedup_chart", "time_chart"]
+__all__ = ["FAMILY_COLOURS", "rounds_chart", "speedup_chart", "time_chart"]
 
-import io
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from amx_suite.core.evidence import Family
 from amx_suite.core.measurement import Measurement
 from amx_suite.core.trial import TrialResult
 from amx_suite.core.verdict import Verdict
+from amx_suite.report.drawing import (
+    BLUE,
+    GRID,
+    INK,
+    RED,
+    SMALL,
+    SOFT,
+    Chart,
+    chart_rows,
+    label_row,
+    svg_of,
+)
 from amx_suite.report.explain import UNSEEN, time_shares, time_text
 from amx_suite.report.rows import Comparison, comparisons, speedup_text
 
-#: Pixels; of a row of bars, and of the axis below the last row.
-_WIDTH = 360
-_ROW, _AXIS = 60, 38
-_EDGE = 14
-_INK, _SOFT, _GRID = "#1f2933", "#52606d", "#d9dfe5"
-_BLUE, _RED = "#2b5f8f", "#a3372b"
-_SMALL = 10.0
 #: A smaller share of the time is not drawn.
 _LEAST_SHARE = 0.005
 #: So many small letters fit into the width.
 _MOST_LETTERS = 60
 
 #: By ``Family.isa``; the empty one is of time in no kernel.
-_ISA_COLOURS = {"AMX": _BLUE, "AVX-512": "#b5803c", "other": "#8b97a3", "": "#e4e8ec"}
+_ISA_COLOURS = {"AMX": BLUE, "AVX-512": "#b5803c", "other": "#8b97a3", "": "#e4e8ec"}
 _HATCHES = {"AVX-512": "////"}
 #: The colour of each family of kernels.
 FAMILY_COLOURS: dict[str, str] = {family: _ISA_COLOURS[family.isa] for family in Family}
 
 #: Of a speedup, by the verdict on its gate; None where it has no gate.
 _BARS: dict[Verdict | None, str] = {
-    Verdict.PASS: _BLUE,
-    Verdict.FAIL: _RED,
-    Verdict.NO_EVIDENCE: _RED,
+    Verdict.PASS: BLUE,
+    Verdict.FAIL: RED,
+    Verdict.NO_EVIDENCE: RED,
     Verdict.INCONCLUSIVE: "#d8b26a",
     None: "#b8c0c9",
 }
-
-_STYLE: dict[Any, object] = {
-    "svg.fonttype": "none",
-    # Names are no formulas.
-    "text.parse_math": False,
-    "font.size": 11.0,
-    "text.color": _INK,
-    "axes.labelcolor": _SOFT,
-    "axes.edgecolor": _SOFT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "xtick.labelsize": _SMALL,
-    "ytick.labelsize": _SMALL,
-    "hatch.linewidth": 0.7,
-}
-
-
-class Chart(NamedTuple):
-    """An SVG element, its title, what its marks mean, and its content in words."""
-
-    svg: str
-    title: str
-    legend: str
-    words: str
 
 
 def speedup_chart(trial: TrialResult) -> Chart | None:
@@ -91,12 +59,12 @@ def speedup_chart(trial: TrialResult) -> Chart | None:
     found = list(comparisons(trial))
     if not found:
         return None
-    with _figure(trial, "speedups", len(found)) as (figure, axes):
+    with chart_rows(_name_of(trial, "speedups"), len(found)) as (figure, axes):
         for index, comparison in enumerate(found):
             _speedup_bar(axes, index, comparison)
         axes.set_xlim(0, 1.05 * max([1.2, *(r for c in found for r in _ratios(c))]))
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        svg = _svg(figure)
+        svg = svg_of(figure)
     return Chart(
         svg,
         "Speedups",
@@ -121,15 +89,15 @@ def time_chart(trial: TrialResult) -> Chart | None:
             arms.append((facts.case.arm, time_text(evidence), seen))
     if not arms:
         return None
-    with _figure(trial, "time", len(arms)) as (figure, axes):
+    with chart_rows(_name_of(trial, "time"), len(arms)) as (figure, axes):
         for index, (arm, whole, seen) in enumerate(arms):
-            _label(axes, index, arm, whole, _fitting([words for words, _, _ in seen]))
+            label_row(axes, index, arm, whole, _fitting([words for words, _, _ in seen]))
             lefts = [0.0, *accumulate(share for _, _, share in seen)]
             for (_, isa, share), left in zip(seen, lefts, strict=False):
                 _bar(axes, index, left, share, _ISA_COLOURS[isa], _HATCHES.get(isa, ""))
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-        svg = _svg(figure)
+        svg = svg_of(figure)
     return Chart(
         svg,
         "Where the time went",
@@ -158,13 +126,13 @@ def rounds_chart(trial: TrialResult) -> Chart | None:
         [(middle, piece) for r, middle in zip(rounds, middles, strict=True) for piece in slices(r)]
         for slices in (attrgetter("slices"), attrgetter("disturbed"))
     )
-    with _figure(trial, "rounds", len(arms), left=44) as (figure, axes):
+    with chart_rows(_name_of(trial, "rounds"), len(arms), left=44) as (figure, axes):
         ticks = []
         for index, case in enumerate(arms):
             own = [piece for _, piece in (*quiet, *busy) if piece.arm_id == case.id]
             highest = max(piece.seconds_per_step for piece in own)
             bottom = index + 0.36
-            for found, mark, colour in ((busy, "x", _RED), (quiet, "o", _BLUE)):
+            for found, mark, colour in ((busy, "x", RED), (quiet, "o", BLUE)):
                 points = [
                     (middle, bottom - 0.46 * piece.seconds_per_step / highest)
                     for middle, piece in found
@@ -172,17 +140,17 @@ def rounds_chart(trial: TrialResult) -> Chart | None:
                 ]
                 if points:
                     axes.plot(*zip(*points, strict=True), mark, color=colour, markersize=4.5)
-            axes.axhline(bottom, color=_GRID, linewidth=0.8)
-            _label(axes, index, case.arm, "ms per step")
+            axes.axhline(bottom, color=GRID, linewidth=0.8)
+            label_row(axes, index, case.arm, "ms per step")
             ticks += [(bottom, "0"), (bottom - 0.46, f"{highest * 1e3:.4g}")]
         axes.set_yticks(*zip(*ticks, strict=True))
         axes.tick_params(left=False)
         axes.set_xlim(0, edges[-1])
         if measurement.launch(1):
             start = edges[len(measurement.launch(0))]
-            axes.axvline(start, color=_SOFT, linewidth=0.8, linestyle=":")
-        axes.set_xlabel("seconds" if edges[-1] != len(rounds) else "rounds", fontsize=_SMALL)
-        svg = _svg(figure)
+            axes.axvline(start, color=SOFT, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("seconds" if edges[-1] != len(rounds) else "rounds", fontsize=SMALL)
+        svg = svg_of(figure)
     return Chart(
         svg,
         "Rounds over time",
@@ -215,15 +183,15 @@ def _ratios(comparison: Comparison) -> list[float]:
 
 
 def _speedup_bar(axes: Axes, index: int, comparison: Comparison) -> None:
-    _label(axes, index, comparison.candidate, f"over {comparison.baseline}", _result(comparison))
+    label_row(axes, index, comparison.candidate, f"over {comparison.baseline}", _result(comparison))
     verdict = next((result.verdict for result in comparison.gates), None)
     speedup = comparison.speedup
     if speedup is not None:
         hatch = "////" if verdict is Verdict.INCONCLUSIVE else ""
         _bar(axes, index, 0.0, speedup.ratio, _BARS.get(verdict, _BARS[None]), hatch)
         if speedup.low is not None and speedup.high is not None:
-            axes.plot([speedup.low, speedup.high], [index, index], color=_INK, linewidth=1.5)
-    axes.plot([1, 1], [index - 0.17, index + 0.17], color=_SOFT, linewidth=0.8)
+            axes.plot([speedup.low, speedup.high], [index, index], color=INK, linewidth=1.5)
+    axes.plot([1, 1], [index - 0.17, index + 0.17], color=SOFT, linewidth=0.8)
     for result in comparison.gates:
         mark = [result.gate.minimum] * 2
         axes.plot(mark, [index - 0.17, index + 0.17], color="black", linewidth=2.5)
@@ -231,14 +199,6 @@ def _speedup_bar(axes: Axes, index: int, comparison: Comparison) -> None:
 
 def _bar(axes: Axes, index: int, left: float, width: float, colour: str, hatch: str) -> None:
     axes.barh(index, width, 0.26, left, color=colour, hatch=hatch, edgecolor="white", linewidth=0.6)
-
-
-def _label(axes: Axes, index: int, name: str, right: str, below: str = "") -> None:
-    """Two names above a row, and a line of words below it."""
-    across = axes.get_yaxis_transform()
-    axes.text(0, index - 0.2, name, transform=across, va="bottom", fontweight="bold")
-    axes.text(1, index - 0.2, right, transform=across, va="bottom", ha="right", color=_SOFT)
-    axes.text(0, index + 0.2, below, transform=across, va="top", fontsize=_SMALL)
 
 
 def _fitting(words: Sequence[str]) -> str:
@@ -257,35 +217,5 @@ def _edges(measurement: Measurement) -> list[float]:
     return [0.0, *accumulate(seconds if all(seconds) else [1.0] * len(seconds))]
 
 
-@contextmanager
-def _figure(
-    trial: TrialResult, kind: str, rows: int, *, left: int = _EDGE
-) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one row under the other, at 0, 1, 2 and so on along its axis."""
-    height = rows * _ROW + _AXIS
-    with mpl.rc_context():
-        # Whatever style the user has set for his own figures.
-        mpl.rcdefaults()
-        # From the salt come the ids of an SVG, which no other chart on the page may have.
-        salt = f"{trial.measurement.trial!a} {kind}"
-        mpl.rcParams.update({**_STYLE, "svg.hashsalt": salt})
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
-        across = (left / _WIDTH, (_WIDTH - left - _EDGE) / _WIDTH)
-        axes = figure.add_axes((across[0], _AXIS / height, across[1], rows * _ROW / height))
-        axes.set_ylim(rows - 0.5, -0.5)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        yield figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an SVG element that changes nothing else on its page."""
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # A style in a chart would be one of the whole page.
-    for unwanted in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r' id="[\w.]+_\d+"'):
-        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
-    root = r'<svg [^>]*?viewBox="([^"]*)"[^>]*>'
-    return re.sub(root, r'<svg viewBox="\1" aria-hidden="true">', svg, count=1).strip()
+def _name_of(trial: TrialResult, kind: str) -> str:
+    return f"{trial.measurement.trial!a} {kind}"

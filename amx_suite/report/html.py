@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["render_html"]
+__all__ = ["page_of", "render_html"]
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -45,42 +45,44 @@ def render_html(summary: RunSummary, *, sha256: str, anonymous: bool = False) ->
         summary = without_names(summary)
     accuracy = checks_on(summary, "correctness")
     wrong = [c for c in accuracy if c.outcome not in (CheckOutcome.PASSED, CheckOutcome.SKIPPED)]
-    page = (
-        _templates()
-        .get_template("report.html.j2")
-        .render(
-            anonymous=anonymous,
-            verdict=summary.qualification,
-            headline=headline(summary),
-            tone=_TONES.get(summary.qualification, "bad"),
-            facts=[*_facts(summary), ("SHA-256 of results.json", sha256)],
-            questions=question_table(summary),
-            findings=by_severity(findings(summary)),
-            presence=list(_presence(summary)),
-            present_checks=check_table(checks_on(summary, "detection")),
-            about_speed=ABOUT_SPEED,
-            trials=[_trial(trial) for trial in summary.trials],
-            whole_machine=whole_machine_tables(summary.whole_machine),
-            colours=FAMILY_COLOURS,
-            figures=figure_table(accuracy),
-            inaccurate=check_table(wrong),
-            accuracy=_accuracy(accuracy),
-            left_out=list(_left_out(summary)),
-            untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
-            all_checks=check_table(summary.checks),
-            health=health_lines(summary),
-            environment=[*summary.host, *provenance_lines(summary)],
-        )
+    return page_of(
+        Path(__file__).with_name("report.html.j2"),
+        anonymous=anonymous,
+        verdict=summary.qualification,
+        headline=headline(summary),
+        tone=_TONES.get(summary.qualification, "bad"),
+        facts=[*_facts(summary), ("SHA-256 of results.json", sha256)],
+        questions=question_table(summary),
+        findings=by_severity(findings(summary)),
+        presence=list(_presence(summary)),
+        present_checks=check_table(checks_on(summary, "detection")),
+        about_speed=ABOUT_SPEED,
+        trials=[_trial(trial) for trial in summary.trials],
+        whole_machine=whole_machine_tables(summary.whole_machine),
+        colours=FAMILY_COLOURS,
+        figures=figure_table(accuracy),
+        inaccurate=check_table(wrong),
+        accuracy=_accuracy(accuracy),
+        left_out=list(_left_out(summary)),
+        untested=reason_table(summary.checks_that(CheckOutcome.SKIPPED)),
+        all_checks=check_table(summary.checks),
+        health=health_lines(summary),
+        environment=[*summary.host, *provenance_lines(summary)],
     )
+
+
+def page_of(template: Path, **content: object) -> str:
+    """The page of a template, which may use the others of this folder."""
+    page = _templates(template.parent).get_template(template.name).render(**content)
     # Text may hold half of a surrogate pair, which no file can.
     return page.encode("utf-8", "replace").decode() + "\n"
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def _templates(folder: Path) -> jinja2.Environment:
     # Kept, because it keeps what it has compiled.
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

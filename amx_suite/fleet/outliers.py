@@ -1,0 +1,109 @@
+"""Which machines are slower than their like, figure by figure.
+
+A figure is compared over all machines of one class, as the logarithm of a speed x. The rule is that
+of robust standard deviations, one-sided::
+
+    z = (median of x - x of the machine) / s        s = 1.4826 * MAD * n / (n - 0.8)
+
+MAD is the median distance from the median of n machines. 1.4826 makes it the standard deviation of
+a normal distribution; the last factor takes away its bias in small samples (Croux and Rousseeuw,
+"Time-efficient algorithms for two highly robust estimators of scale", COMPSTAT 1992).
+
+A machine is an outlier if z is beyond the quantile 1 - ERROR_RATE / (n * figures) of Student's t,
+and if it loses more than ``LEAST_LOSS`` against the median. ``figures`` counts those of all classes
+(Bonferroni), so the chance that a healthy fleet has an outlier named is at most ERROR_RATE,
+whatever its size. The degrees of freedom are 0.3674 n: the MAD knows the spread as well as a
+standard deviation of so many machines does (Rousseeuw and Croux, "Alternatives to the Median
+Absolute Deviation", JASA 88, 1993: 36.74 % efficiency). So in a small class only a great loss
+stands out, and ``least_loss`` of a figure says how great.
+
+``core.outliers`` has another rule, for the parts of one machine: generalized ESD allows for a
+quarter of slow parts and no fast ones, and is the sharper for it. A fleet may have a batch of slow
+machines, or of fast ones: median and MAD bear almost a half.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FEWEST_MACHINES", "Distribution", "Outlier", "distributions"]
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from amx_suite.core.outliers import ERROR_RATE, FEWEST_PEERS, LEAST_LOSS
+
+#: With fewer machines in a class nothing is known of how machines differ.
+FEWEST_MACHINES = FEWEST_PEERS + 1
+
+_MAD_TO_DEVIATION = 1.4826
+_EFFICIENCY = 0.3674
+
+
+class Outlier(msgspec.Struct, frozen=True):
+    """One machine's figure that stands out: it is ``deviations`` robust ones below the median.
+
+    ``share`` is the machine's speed over the median of its class.
+    """
+
+    machine: str
+    share: float
+    deviations: float
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """The speeds of one figure over the machines of a class, which are logarithms in ``logs``.
+
+    ``deviation`` is the robust one of the logarithms, and a machine is an outlier if it loses more
+    than ``least_loss`` of the median, a share; both are None with fewer than ``FEWEST_MACHINES``.
+    """
+
+    median: float
+    deviation: float | None
+    least_loss: float | None
+    outliers: tuple[Outlier, ...]
+
+
+def distributions(speeds: Sequence[Mapping[str, float]]) -> tuple[Distribution, ...]:
+    """Judge all figures of a fleet together.
+
+    ``speeds`` has for each figure of each class the speed of every machine by its name: above 0, in
+    any unit.
+    """
+    judged = sum(len(found) >= FEWEST_MACHINES for found in speeds)
+    return tuple(_judge(found, judged) for found in speeds)
+
+
+def _judge(speeds: Mapping[str, float], figures: int) -> Distribution:
+    names, logs = list(speeds), [math.log(speed) for speed in speeds.values()]
+    middle = _median(logs)
+    if len(names) < FEWEST_MACHINES:
+        return Distribution(math.exp(middle), None, None, ())
+    count = len(names)
+    mad = _median([abs(log - middle) for log in logs])
+    deviation = _MAD_TO_DEVIATION * mad * count / (count - 0.8)
+    limit = max(_quantile(count, figures) * deviation, -math.log1p(-LEAST_LOSS))
+    slow = sorted(
+        (log, name) for name, log in zip(names, logs, strict=True) if middle - log > limit
+    )
+    return Distribution(
+        math.exp(middle),
+        deviation,
+        -math.expm1(-limit),
+        tuple(
+            Outlier(name, math.exp(log - middle), (middle - log) / deviation if deviation else 0.0)
+            for log, name in slow
+        ),
+    )
+
+
+def _quantile(machines: int, figures: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(_EFFICIENCY * machines, 1 - ERROR_RATE / (machines * figures)))
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
