@@ -5,7 +5,17 @@ from __future__ import annotations
 __all__ = ["configure", "run"]
 
 import argparse
+import sys
 from pathlib import Path
+
+import msgspec
+
+from amx_suite.files import check_file, ensure_writable, replace_files
+from amx_suite.report.table import Table, terminal_width
+
+_PAGE, _JSON = "fleet.html", "fleet.json"
+#: The terminal shows so many rows of a table; the page has more, and fleet.json has all.
+_MOST_ROWS = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,5 +48,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge the machines, write both files, and print a table and the answer."""
-    raise NotImplementedError
+    """Judge the machines, write both files, and print tables and the answer.
+
+    Raises UsageError and OutputError.
+    """
+    # Here, so that --help needs none of them.
+    from amx_suite.fleet import report_rows as rows
+    from amx_suite.fleet.collect import collect, read_expected
+    from amx_suite.fleet.report import judge_fleet
+
+    expected = None if arguments.expect is None else read_expected(arguments.expect)
+    for name in (_PAGE, _JSON):
+        check_file(arguments.output / name)
+    ensure_writable(arguments.output)
+    machines, no_result = collect(arguments.folders, expected or ())
+    fleet = judge_fleet(machines, no_result, expected=None if expected is None else len(expected))
+    from amx_suite.fleet.report_page import render_page
+
+    text = msgspec.json.format(msgspec.json.encode(fleet)).decode() + "\n"
+    replace_files(arguments.output, {_JSON: text, _PAGE: render_page(fleet)})
+    for table in (
+        rows.answer_table(fleet),
+        rows.missing_table(fleet)._replace(title="Machines without a result"),
+        rows.attention_table(fleet)._replace(title="Machines that did not qualify"),
+        rows.outlier_table(fleet)._replace(title="Machines that are slower than their like"),
+        rows.deviation_table(fleet)._replace(title="Machines that are set up differently"),
+    ):
+        if table.rows:
+            print(_shown(table))
+    print(f"amx-suite: {rows.last_line(fleet, str(arguments.output / _PAGE))}")
+    return fleet.exit_code
+
+
+def _shown(table: Table) -> str:
+    more = len(table.rows) - _MOST_ROWS
+    text = table._replace(rows=table.rows[:_MOST_ROWS]).terminal(
+        width=terminal_width(), colour=sys.stdout.isatty()
+    )
+    return f"{text}and {more} more: see {_PAGE}\n" if more > 0 else text

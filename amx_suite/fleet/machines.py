@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from amx_suite.core.case import RunCase
 from amx_suite.core.finding import Finding
 from amx_suite.core.run import Qualification, RunSummary
 from amx_suite.core.trial import TrialResult
@@ -127,18 +128,26 @@ def _configuration(run: RunSummary, traits: dict[str, str]) -> dict[str, str]:
 
 def _figures(trial: TrialResult) -> Iterator[tuple[Figure, float]]:
     measurement = trial.measurement
-    arms, trials = {}, {}
-    first = measurement.launch(0)
-    for facts in measurement.arms:
-        case = facts.case
-        conditions = ", ".join(f"{key} {value}" for key, value in case.conditions.items())
-        arms[case.id], trials[case.id] = case.arm, f"{case.workload}, {conditions}"
-        quiet = [s.seconds_per_step for r in first for s in r.slices if s.arm_id == case.id]
-        if len(quiet) >= LEAST_ROUNDS:
-            figure = Figure(trials[case.id], case.arm, "ms")
-            yield figure, statistics.median(quiet) * 1e3
+    quiet: dict[str, list[float]] = {}
+    for round_ in measurement.launch(0):
+        for piece in round_.slices:
+            quiet.setdefault(piece.arm_id, []).append(piece.seconds_per_step)
+    cases = {facts.case.id: facts.case for facts in measurement.arms}
+    for arm_id, case in cases.items():
+        series = quiet.get(arm_id, [])
+        if len(series) >= LEAST_ROUNDS:
+            yield Figure(_conditions(case), case.arm, "ms"), statistics.median(series) * 1e3
     for result in trial.gates:
-        known = result.candidate_id in arms and result.baseline_id in arms
-        if known and result.speedup is not None and result.speedup.pairs >= LEAST_ROUNDS:
-            name = f"{arms[result.candidate_id]} over {arms[result.baseline_id]}"
-            yield Figure(trials[result.candidate_id], name, "x"), result.speedup.ratio
+        speedup, both = result.speedup, {result.candidate_id, result.baseline_id}
+        if speedup is not None and speedup.pairs >= LEAST_ROUNDS and both <= cases.keys():
+            candidate = cases[result.candidate_id]
+            name = f"{candidate.arm} over {cases[result.baseline_id].arm}"
+            yield Figure(_conditions(candidate), name, "x"), speedup.ratio
+
+
+def _conditions(case: RunCase) -> str:
+    """What two compared figures must share; the usual seed and weights go without saying."""
+    words = [f"{case.workload}-{case.engine} {case.shape}", f"{case.cores} cores"]
+    words += [f"seed {case.seed}"] * (case.seed != 0)
+    words += [f"weights {case.weights}"] * (case.weights != "random")
+    return ", ".join(words)

@@ -43,12 +43,13 @@ _EFFICIENCY = 0.3674
 class Outlier(msgspec.Struct, frozen=True):
     """One machine's figure that stands out: it is ``deviations`` robust ones below the median.
 
-    ``share`` is the machine's speed over the median of its class.
+    ``share`` is the machine's speed over the median of its class. Where most machines have the very
+    same speed there is no deviation.
     """
 
     machine: str
     share: float
-    deviations: float
+    deviations: float | None
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -91,7 +92,7 @@ def _judge(speeds: Mapping[str, float], figures: int) -> Distribution:
         deviation,
         -math.expm1(-limit),
         tuple(
-            Outlier(name, math.exp(log - middle), (middle - log) / deviation if deviation else 0.0)
+            Outlier(name, math.exp(log - middle), (middle - log) / deviation if deviation else None)
             for log, name in slow
         ),
     )

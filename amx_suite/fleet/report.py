@@ -64,7 +64,7 @@ class SlowMachine(msgspec.Struct, frozen=True):
     value: float
     median: float
     share: float
-    deviations: float
+    deviations: float | None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -146,7 +146,10 @@ def _figures(
     for machine in machines:
         for figure, value in machine.figures:
             values.setdefault((number_of[machine.name], figure), {})[machine.name] = value
-    ordered = sorted(values.items())
+    # As the runs have them, the trials of a class together.
+    trials = {figure.trial: None for _, figure in values}
+    rank = {trial: index for index, trial in enumerate(trials)}
+    ordered = sorted(values.items(), key=lambda item: (item[0][0], rank[item[0][1].trial]))
     found = distributions(
         [{name: figure.speed(x) for name, x in by.items()} for (_, figure), by in ordered]
     )

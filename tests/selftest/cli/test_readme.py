@@ -12,6 +12,7 @@ import pytest
 
 from amx_suite import cli, errors
 from amx_suite.cli.entry import COMMANDS
+from amx_suite.cli.fleet import SUBCOMMANDS
 from amx_suite.core.run import ExitCode
 from amx_suite.gates.loader import load_gates
 from amx_suite.host.health_rules import _RULES
@@ -29,6 +30,8 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
+#: Each command with arguments of its own.
+EACH_COMMAND = (*(COMMANDS.keys() - {"fleet"}), *(f"fleet {name}" for name in SUBCOMMANDS))
 each_page = pytest.mark.parametrize("page", PAGES)
 
 #: Options of pip, docker, wsl, rasdaemon, Bencher and of the scripts in benchmarks/.
@@ -78,7 +81,7 @@ def commands_in(text: str) -> set[str]:
 
 def own_options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The options of a command, those in ``OPTIONS`` left out."""
-    cli.main([command, "--help"])
+    cli.main([*command.split(), "--help"])
     found = options_in(capsys.readouterr().out)
     shared = {option.name for option in OPTIONS}
     return {name for name in found if name.removeprefix("no-") not in shared} - {"help"}
@@ -125,7 +128,7 @@ def test_options_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     shared = {option.name for option in OPTIONS}
     known = OTHERS_OPTIONS | shared | {"help", "version"}
     known |= {f"{no}{amx}{name}" for name in shared for no in ("", "no-") for amx in ("", "amx-")}
-    for command in COMMANDS:
+    for command in EACH_COMMAND:
         known |= own_options(command, capsys)
     named = options_in(code(PAGES[page]))
     assert {name for name in named - known if not name.startswith("benchmark-")} == set()
@@ -164,7 +167,7 @@ def test_every_option_is_documented() -> None:
 
 
 def test_every_own_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS:
+    for command in EACH_COMMAND:
         (line,) = (
             line
             for line in PAGES["docs/options.md"].splitlines()
