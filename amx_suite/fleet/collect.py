@@ -96,10 +96,14 @@ def collect(
     """
     names, machines, lost = _Names(expected), dict[str, Machine](), list[NoResult]()
     digests: dict[str, tuple[str, Path]] = {}
-    for found in _walk(folders):
+    every = list(_walk(folders))
+    with_results = {top for each in every if _RESULTS in each.files for top in each.folder.parents}
+    for found in every:
         path = found.folder / _RESULTS
         if _RESULTS not in found.files:
-            lost.append(NoResult(names.name(found), _why_nothing(found)))
+            # The run's output may lie beside the folder of its results.
+            if found.folder not in with_results:
+                lost.append(NoResult(names.name(found), _why_nothing(found)))
             continue
         try:
             run, digest = load_summary(path)

@@ -1,4 +1,4 @@
-"""``report.html`` in a browser: nothing overflows, and nothing is complained about."""
+"""``report.html`` and ``fleet.html`` in a browser: nothing overflows, nothing is complained about."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import fleet_runs
 import pytest
 import sample_runs as runs
 
+from amx_suite.fleet.machines import NoResult, machine_of_run
+from amx_suite.fleet.report import judge_fleet
+from amx_suite.fleet.report_page import render_page
 from amx_suite.report.html import render_html
 
 pytestmark = pytest.mark.selftest
@@ -60,6 +64,20 @@ def page() -> str:
     return render_html(runs.WHOLE, sha256="0" * 64)
 
 
+@pytest.fixture(scope="module")
+def fleet_page() -> str:
+    """A page with something in each part."""
+    machines = {
+        **{f"node{number:02}.rack1": fleet_runs.run_of(f"n{number}") for number in range(9)},
+        "slow": fleet_runs.run_of("slow", slower=2.5),
+        "failed": fleet_runs.run_of("failed", base=runs.WHOLE, microcode="0x1"),
+        "other": fleet_runs.run_of("other", torch="2.7.0"),
+    }
+    found = [machine_of_run(name, name, run) for name, run in machines.items()]
+    lost = NoResult("gone", "no results.json of this node in /shared/results/of/this/night")
+    return render_page(judge_fleet(found, [lost], expected=13))
+
+
 def look(folder: Path, page: str) -> tuple[str, str]:
     """What sticks out at 400 and 1280 pixels, and what the browser logged."""
     if BROWSER is None:
@@ -89,8 +107,11 @@ def look(folder: Path, page: str) -> tuple[str, str]:
     return found[1], "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
-def test_report_fits_phone_and_desk(tmp_path: Path, page: str) -> None:
-    found, logged = look(tmp_path, page)
+@pytest.mark.parametrize("name", ["page", "fleet_page"])
+def test_report_fits_phone_and_desk(
+    tmp_path: Path, request: pytest.FixtureRequest, name: str
+) -> None:
+    found, logged = look(tmp_path, request.getfixturevalue(name))
     assert found == "width 400, page 400: [], width 1280, page 1280: []"
     assert logged == ""
 
