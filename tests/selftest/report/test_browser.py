@@ -1,4 +1,4 @@
-"""``report.html`` and ``fleet.html`` in a browser: nothing overflows, nothing is complained about."""
+"""``report.html`` and ``fleet.html`` in a browser: nothing overflows, no complaint is logged."""
 
 from __future__ import annotations
 
