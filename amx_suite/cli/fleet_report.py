@@ -76,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if table.rows:
             print(_shown(table))
+    several = sum(bool(machine.older) for machine in machines)
+    if several:
+        words = "machine" if several == 1 else "machines"
+        print(f"amx-suite: {several} {words} with several results: the newest counts")
     print(f"amx-suite: {rows.last_line(fleet, str(arguments.output / _PAGE))}")
     return fleet.exit_code
 

@@ -79,8 +79,8 @@ def read_expected(path: Path) -> tuple[str, ...]:
     lines = read_bytes(path, refuse).decode("utf-8", "replace").splitlines()
     for number, line in enumerate(lines, start=1):
         words = line.partition("#")[0].split()
-        if len(words) > 1:
-            raise refuse(f"has {len(words)} words in line {number}, '{in_one_line(line)}'")
+        if len(words) > 1 or "[" in line:
+            raise refuse(f"has more than one name in line {number}, '{in_one_line(line)}'")
         names.update(dict.fromkeys(words))
     if not names:
         raise refuse("names no node")
@@ -92,11 +92,12 @@ def collect(
 ) -> tuple[tuple[Machine, ...], tuple[NoResult, ...]]:
     """All machines, by name, and all that returned nothing or a file that cannot be used.
 
-    Raises UsageError where a folder cannot be read, or there is nothing to report on.
+    Raises UsageError where one of ``folders`` is none, or there is nothing to report on.
     """
     names, machines, lost = _Names(expected), dict[str, Machine](), list[NoResult]()
+    seen: set[str] = set()
     digests: dict[str, tuple[str, Path]] = {}
-    every = list(_walk(folders))
+    every = [found for top in folders for found in _walk(top, seen, lost)]
     with_results = {top for each in every if _RESULTS in each.files for top in each.folder.parents}
     for found in every:
         path = found.folder / _RESULTS
@@ -144,27 +145,29 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _walk(folders: Iterable[Path]) -> Iterator[_Found]:
-    """Every folder at any depth that has results or traces of a run, each once."""
-    seen: set[str] = set()
-    for top in folders:
-        for folder, inner, files in os.walk(top, onerror=_unreadable):
-            inner.sort()
-            unfinished = any(name.startswith(_UNFINISHED) for name in inner)
-            inner[:] = [name for name in inner if not name.startswith(_UNFINISHED)]
-            names = frozenset(files) & {_RESULTS, _OUTPUT}
-            real = os.path.realpath(folder)
-            if (names or unfinished) and real not in seen:
-                seen.add(real)
-                below = Path(folder).relative_to(top).parts
-                yield _Found(Path(folder), below, names, unfinished)
+def _walk(top: Path, seen: set[str], lost: list[NoResult]) -> Iterator[_Found]:
+    """Every folder in ``top`` that has results or traces of a run and is not among the ``seen``.
 
+    Links are followed, as a node's folder may be one. A folder that cannot be read is ``lost``.
+    """
+    if not top.is_dir():
+        raise UsageError(f"{top} is no folder; name folders with results of `amx-suite qualify`")
 
-def _unreadable(error: OSError) -> None:
-    raise UsageError(
-        f"{error.filename} cannot be read: {error.strerror or error}; name folders that this user "
-        "can read"
-    ) from error
+    def unreadable(error: OSError) -> None:
+        name = os.path.relpath(error.filename, top)
+        lost.append(NoResult(name, f"{error.filename} cannot be read: {error.strerror}"))
+
+    for folder, inner, files in os.walk(top, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        unfinished = any(name.startswith(_UNFINISHED) for name in inner)
+        inner[:] = sorted(name for name in inner if not name.startswith(_UNFINISHED))
+        names = frozenset(files) & {_RESULTS, _OUTPUT}
+        if names or unfinished:
+            yield _Found(Path(folder), Path(folder).relative_to(top).parts, names, unfinished)
 
 
 def _why_nothing(found: _Found) -> str:

@@ -59,6 +59,10 @@ class _Versioned(msgspec.Struct):
     schema_version: int = 0
 
 
+class _File(msgspec.Struct):
+    amx_suite: msgspec.Raw
+
+
 def load_run(path: Path) -> StoredRun:
     """Read a run back; raises ResultsFileError that names the file, the fault and the remedy."""
     run, digest = load_summary(path)
@@ -69,6 +73,9 @@ def load_summary(path: Path) -> tuple[RunSummary, str]:
     """A run and its file's SHA-256, no speedups; raises ResultsFileError as ``load_run``."""
     refuse = functools.partial(_unusable, path)
     stored = read_bytes(path, refuse)
+    digest = hashlib.sha256(stored).hexdigest()
+    if (decoded := _decoded(stored)) is not None:
+        return decoded, digest
     content = parse_json(stored, refuse)
     section = content.get("amx_suite") if isinstance(content, dict) else None
     if section is None:
@@ -83,7 +90,21 @@ def load_summary(path: Path) -> tuple[RunSummary, str]:
     if version == PREVIOUS_VERSION:
         with decoding(refuse, "is damaged"):
             section = from_previous(section)
-    return convert(section, RunSummary, refuse), hashlib.sha256(stored).hexdigest()
+    return convert(section, RunSummary, refuse), digest
+
+
+def _decoded(stored: bytes) -> RunSummary | None:
+    """The run in a file of this version, in half the time that ``parse_json`` takes.
+
+    None for all that needs more: a file with NaN, of another version, or with a fault to name.
+    """
+    try:
+        section = msgspec.json.decode(stored, type=_File).amx_suite
+        if msgspec.json.decode(section, type=_Versioned).schema_version == SCHEMA_VERSION:
+            return msgspec.json.decode(section, type=RunSummary)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    return None
 
 
 def same_run(runs: Iterable[StoredRun]) -> tuple[StoredRun, StoredRun] | None:

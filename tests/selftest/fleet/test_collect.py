@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import fleet_runs as fleet
@@ -124,10 +125,34 @@ def test_copied_result_is_no_result(tmp_path: Path) -> None:
     assert "is a copy of" in faults(tmp_path)["n2"]
 
 
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    fleet.write(tmp_path / "elsewhere", "n1")
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    (folder / "n1").symlink_to(tmp_path / "elsewhere" / "n1")
+    (tmp_path / "elsewhere" / "n1" / "loop").symlink_to(folder)
+    assert names(folder) == ["n1"]
+
+
+def test_closed_folder_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.write(tmp_path, "closed")
+    fleet.write(tmp_path, "n1")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(tmp_path) == ["n1"]
+    assert "cannot be read: Permission denied" in faults(tmp_path)["closed"]
+
+
 def test_nothing_found_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no results"):
         collect([tmp_path])
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="is no folder"):
         collect([tmp_path / "no"])
 
 
@@ -138,7 +163,12 @@ def test_expected_nodes_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"), [("", "names no node"), ("n1\nn1 idle\n", "2 words in line 2, 'n1 idle'")]
+    ("content", "fault"),
+    [
+        ("", "names no node"),
+        ("n1\nn1 idle\n", "more than one name in line 2, 'n1 idle'"),
+        ("n[1-4]\n", "more than one name in line 1"),
+    ],
 )
 def test_bad_list_of_nodes_is_refused(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "nodes"

@@ -21,6 +21,13 @@ def report(folder: Path, *options: str) -> int:
     return cli.main(["fleet", "report", str(folder), "--output", str(folder / "out"), *options])
 
 
+def nodes_of(folder: Path) -> Path:
+    """A list of the nodes that ``write_fleet`` wrote."""
+    path = folder / "nodes.txt"
+    path.write_text("\n".join(sorted(each.name for each in folder.glob("n[0-9]*"))))
+    return path
+
+
 def page(folder: Path) -> str:
     return (folder / "out" / "fleet.html").read_text()
 
@@ -77,9 +84,9 @@ def test_slow_machine_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_missing_node_is_undecided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = fleet.write_fleet(tmp_path, 5)
-    nodes = tmp_path / "nodes.txt"
-    nodes.write_text("\n".join([*names, "gone"]))
+    fleet.write_fleet(tmp_path, 5)
+    nodes = nodes_of(tmp_path)
+    nodes.write_text(f"{nodes.read_text()}\ngone\n")
     assert report(tmp_path, "--expect", str(nodes)) == 4
     assert "5 QUALIFIED, 1 without a result" in capsys.readouterr().out
     assert ">gone</th>" in page(tmp_path)
@@ -137,6 +144,15 @@ def test_findings_are_counted_apart_from_numbers() -> None:
         ("error", ("c",)),
         ("warning", ("a", "b")),
     ]
+
+
+def test_several_results_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet.write_fleet(tmp_path, 5)
+    fleet.write(tmp_path, "n01/again", fleet.run_of("n01", started="2025-11-23T08:00:00+00:00"))
+    fleet.write(tmp_path, "n01/before", fleet.run_of("n01", base=runs.NOT_QUALIFIED))
+    assert report(tmp_path, "--expect", str(nodes_of(tmp_path))) == 0
+    assert "1 machine with several results: the newest counts" in capsys.readouterr().out
+    assert "again/results.json counts, 2 earlier ones not" in page(tmp_path)
 
 
 def test_foreign_text_is_escaped(tmp_path: Path) -> None:
