@@ -2,7 +2,7 @@
 
 For each seed (default 10) makes up the results.json of as many machines (default 1000), runs the
 command on them in a process of its own, and prints a row of a Markdown table: which of the planted
-machines it named, what else it named, how long it took, and its peak memory.
+machines it named, how many others, its exit code, how long it took, and its peak memory.
 
 The files are made from docs/example/results.json: two trials of five arms and four gates, 18
 figures. A machine's steps differ by a factor of its own and each arm's by one more, both log-normal
@@ -56,7 +56,16 @@ def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     machines = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     template = _template()
-    header = ("seed", "slow named", "different named", "false", "exit code", "seconds", "peak MiB")
+    header = (
+        "seed",
+        "slow named",
+        "different named",
+        "false",
+        "exit code",
+        "s",
+        "s of CPU",
+        "peak MiB",
+    )
     print("| " + " | ".join(header) + " |")
     print("| " + " | ".join(["---"] * len(header)) + " |")
     for seed in range(seeds):
@@ -79,8 +88,9 @@ def _row(seed: int, machines: int, template: RunSummary, folder: Path) -> tuple[
         node = folder / "nodes" / _name(number)
         node.mkdir(parents=True)
         content = start + b', "amx_suite": ' + msgspec.json.encode(run) + b"}"
-        (node / "results.json").write_bytes(content)
-    code, seconds, peak = _report(folder)
+        # As pytest-benchmark writes it.
+        (node / "results.json").write_bytes(msgspec.json.format(content, indent=4))
+    cost = _report(folder)
     fleet = json.loads((folder / "report" / "fleet.json").read_bytes())
     slow = {each["name"] for each in fleet["outliers"]}
     usual = [each for each in fleet["deviations"] if each["usual"] is not None]
@@ -91,11 +101,11 @@ def _row(seed: int, machines: int, template: RunSummary, folder: Path) -> tuple[
         f"{len(got & want)} of {len(want)}"
         for got, want in zip((slow, different), wanted, strict=True)
     ]
-    return (str(seed), *found, str(false), str(code), f"{seconds:.1f}", f"{peak:.0f}")
+    return (str(seed), *found, str(false), *cost)
 
 
-def _report(folder: Path) -> tuple[int, float, float]:
-    """Exit code, seconds and peak MiB of the command on the folder's nodes."""
+def _report(folder: Path) -> tuple[str, ...]:
+    """Exit code, seconds, seconds of CPU and peak MiB of the command on the folder's nodes."""
     command = [
         *(sys.executable, "-m", "amx_suite", "fleet", "report", str(folder / "nodes")),
         *("--output", str(folder / "report")),
@@ -110,7 +120,9 @@ def _report(folder: Path) -> tuple[int, float, float]:
         )
         _, status, usage = os.wait4(process, 0)
     seconds = time.perf_counter() - started
-    return os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss / 1024
+    cpu = usage.ru_utime + usage.ru_stime
+    code = os.waitstatus_to_exitcode(status)
+    return str(code), f"{seconds:.1f}", f"{cpu:.1f}", f"{usage.ru_maxrss / 1024:.0f}"
 
 
 def _name(number: int) -> str:

@@ -7,7 +7,8 @@ of robust standard deviations, one-sided::
 
 MAD is the median distance from the median of n machines. 1.4826 makes it the standard deviation of
 a normal distribution; the last factor takes away its bias in small samples (Croux and Rousseeuw,
-"Time-efficient algorithms for two highly robust estimators of scale", COMPSTAT 1992).
+"Time-efficient algorithms for two highly robust estimators of scale", COMPSTAT 1992); for 5 to 9
+machines it leaves up to 3 % of bias, for 10 and more 1 % (200,000 simulated samples of each size).
 
 A machine is an outlier if z is beyond the quantile 1 - ERROR_RATE / (n * figures) of Student's t,
 and if it loses more than ``LEAST_LOSS`` against the median. ``figures`` counts those of all classes
