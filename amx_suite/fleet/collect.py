@@ -26,7 +26,10 @@ _OUTPUT, _UNFINISHED = "qualify.txt", ".unfinished-"
 
 
 class _Found(NamedTuple):
-    """A folder with results or traces of a run, and its path below the folder that was named."""
+    """A folder with results or traces of a run, and its path below the folder that was named.
+
+    Where several were named, such as one of each machine, that of a named one is its path itself.
+    """
 
     folder: Path
     below: tuple[str, ...]
@@ -53,9 +56,11 @@ class _Names:
             for form in (each.lower(), _short(each)):
                 if form in self._known:
                     return self._known[form]
-        if host and any(host.lower() in (part.lower(), _short(part)) for part in found.below):
+        if host and _short(host) in map(_short, found.below):
             return host
-        return "/".join(found.below) or host or found.folder.resolve().name or str(found.folder)
+        if found.below:
+            return str(Path(*found.below))
+        return host or found.folder.resolve().name
 
 
 def _short(name: str) -> str:
@@ -97,7 +102,7 @@ def collect(
     names, machines, lost = _Names(expected), dict[str, Machine](), list[NoResult]()
     seen: set[str] = set()
     digests: dict[str, tuple[str, Path]] = {}
-    every = [found for top in folders for found in _walk(top, seen, lost)]
+    every = [found for top in folders for found in _walk(top, len(folders) > 1, seen, lost)]
     with_results = {top for each in every if _RESULTS in each.files for top in each.folder.parents}
     for found in every:
         path = found.folder / _RESULTS
@@ -145,7 +150,7 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _walk(top: Path, seen: set[str], lost: list[NoResult]) -> Iterator[_Found]:
+def _walk(top: Path, several: bool, seen: set[str], lost: list[NoResult]) -> Iterator[_Found]:
     """Every folder in ``top`` that has results or traces of a run and is not among the ``seen``.
 
     Links are followed, as a node's folder may be one. A folder that cannot be read is ``lost``.
@@ -167,7 +172,8 @@ def _walk(top: Path, seen: set[str], lost: list[NoResult]) -> Iterator[_Found]:
         inner[:] = sorted(name for name in inner if not name.startswith(_UNFINISHED))
         names = frozenset(files) & {_RESULTS, _OUTPUT}
         if names or unfinished:
-            yield _Found(Path(folder), Path(folder).relative_to(top).parts, names, unfinished)
+            below = Path(folder).relative_to(top).parts or (top.parts if several else ())
+            yield _Found(Path(folder), below, names, unfinished)
 
 
 def _why_nothing(found: _Found) -> str:

@@ -54,6 +54,16 @@ def test_machines_have_their_nodes_names(
     assert names(folder, *expected) == [name]
 
 
+def test_folder_of_each_machine_names_it(tmp_path: Path) -> None:
+    """Guests of a cloud may all have the same host name."""
+    for name in ("a", "b"):
+        fleet.write(tmp_path, name, fleet.run_of("vm", kernel=name))
+    machines, _ = collect([tmp_path / "a", tmp_path / "b"])
+    assert [each.name for each in machines] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    machines, _ = collect([tmp_path / "a", tmp_path / "b"], ["a", "b"])
+    assert [each.name for each in machines] == ["a", "b"]
+
+
 def test_newest_result_counts(tmp_path: Path) -> None:
     for day in ("23", "21", "22"):
         run = fleet.run_of("n1", started=f"2025-11-{day}T08:00:00+00:00")
