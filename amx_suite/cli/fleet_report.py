@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["configure", "run"]
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = judge_fleet(machines, no_result, expected=None if expected is None else len(expected))
     from amx_suite.fleet.report_page import render_page
 
-    text = msgspec.json.format(msgspec.json.encode(fleet)).decode() + "\n"
+    # Not by msgspec: a folder's name may hold bytes that are no text.
+    text = json.dumps(msgspec.to_builtins(fleet)) + "\n"
     replace_files(arguments.output, {_JSON: text, _PAGE: render_page(fleet)})
     for table in (
         rows.answer_table(fleet),

@@ -30,11 +30,12 @@ from amx_suite.report.table import Column, Table
 _MOST_NAMED = 10
 MOST_ROWS = 100
 
+_GOOD = Qualification.QUALIFIED
 _STYLES = {
     Qualification.NOT_QUALIFIED: "bold red",
     Qualification.NOT_USABLE: "bold red",
     Qualification.INCONCLUSIVE: "yellow",
-    Qualification.QUALIFIED: "green",
+    _GOOD: "green",
 }
 _ANSWERS = {
     ExitCode.FAILED: "NOT QUALIFIED",
@@ -73,23 +74,20 @@ def last_line(fleet: Fleet, report: str) -> str:
 
 def answer_table(fleet: Fleet) -> Table:
     """A row for each answer: how many machines have it, and their names where it is not good."""
-    rows = [
-        (Text(answer, style), str(len(found)), _good(answer) or _named([m.name for m in found]))
+    groups: list[tuple[str, str, Sequence[str]]] = [
+        (answer, style, [machine.name for machine in fleet.machines_that_are(answer)])
         for answer, style in _STYLES.items()
-        if (found := fleet.machines_that_are(answer))
     ]
-    if fleet.no_result:
-        names = [each.name for each in fleet.no_result]
-        rows.append((Text("no result", "bold red"), str(len(names)), _named(names)))
-    if fleet.outliers:
-        names = [each.name for each in fleet.outliers]
-        rows.append((Text("outlier", "bold red"), str(len(names)), _named(names)))
-    different = dict.fromkeys(
-        n for d in fleet.deviations if d.usual is not None for n in d.machines
-    )
-    if different:
-        row = (Text("set up differently", "yellow"), str(len(different)), _named(list(different)))
-        rows.append(row)
+    groups += [
+        ("no result", "bold red", [each.name for each in fleet.no_result]),
+        ("outlier", "bold red", [each.name for each in fleet.outliers]),
+        ("set up differently", "yellow", _different(fleet)),
+    ]
+    rows = [
+        (Text(what, style), str(len(names)), "-" if what == _GOOD else _named(names))
+        for what, style, names in groups
+        if names
+    ]
     columns = (Column("answer"), Column("machines", True), Column("names", wraps=True))
     return Table(columns, tuple(rows), empty="")
 
@@ -99,7 +97,7 @@ def attention_table(fleet: Fleet) -> Table:
     rows = [
         (machine.name, Text(answer, _STYLES[answer]), machine.reason)
         for answer in _STYLES
-        if answer is not Qualification.QUALIFIED
+        if answer is not _GOOD
         for machine in fleet.machines_that_are(answer)
     ]
     columns = (Column("machine"), Column("answer"), Column("reason", wraps=True))
@@ -246,8 +244,10 @@ def _kind(each: MachineClass) -> str:
     return "; ".join([", ".join(words), features.get("isa_flags", "")])
 
 
-def _good(answer: Qualification) -> str:
-    return "-" if answer is Qualification.QUALIFIED else ""
+def _different(fleet: Fleet) -> list[str]:
+    """The machines with a setting that is not that of most, each once."""
+    found = (each.machines for each in fleet.deviations if each.usual is not None)
+    return list(dict.fromkeys(name for names in found for name in names))
 
 
 def _named(names: Sequence[str]) -> str:

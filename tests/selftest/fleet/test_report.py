@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import fleet_runs as fleet
@@ -161,6 +162,13 @@ def test_foreign_text_is_escaped(tmp_path: Path) -> None:
     assert report(tmp_path) == 0
     assert "&lt;script&gt;" in page(tmp_path)
     assert "<script>" not in page(tmp_path)
+
+
+def test_odd_folder_names_do_no_harm(tmp_path: Path) -> None:
+    fleet.write(tmp_path, os.fsdecode(b"n\xff"), fleet.run_of("vm"))
+    assert report(tmp_path) == 0
+    assert ">n?</span>" in page(tmp_path)
+    assert content(tmp_path)["exit_code"] == 0
 
 
 def test_large_fleets_make_a_short_page(tmp_path: Path) -> None:
