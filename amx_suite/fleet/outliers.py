@@ -15,12 +15,13 @@ and if it loses more than ``LEAST_LOSS`` against the median. ``figures`` counts 
 (Bonferroni), so the chance that a healthy fleet has an outlier named is at most ERROR_RATE,
 whatever its size. The degrees of freedom are 0.3674 n: the MAD knows the spread as well as a
 standard deviation of so many machines does (Rousseeuw and Croux, "Alternatives to the Median
-Absolute Deviation", JASA 88, 1993: 36.74 % efficiency). So in a small class only a great loss
-stands out, and ``least_loss`` of a figure says how great.
+Absolute Deviation", JASA 88, 1993: 36.74 % efficiency). ``least_loss`` of a figure is what stands
+out then. Almost half of the machines may be slow, or fast, and hide nothing.
 
-``core.outliers`` has another rule, for the parts of one machine: generalized ESD allows for a
-quarter of slow parts and no fast ones, and is the sharper for it. A fleet may have a batch of slow
-machines, or of fast ones: median and MAD bear almost a half.
+Of few machines the MAD knows too little: with 18 figures that spread by 2 %, a loss of 30 % would
+stand out among 10 machines. So in a class of fewer than 50 the rule is that for the parts of one
+machine (``core.outliers``, generalized ESD, for which 15 % is enough there), with the same chance
+of a false alarm. It allows for a quarter of slow machines, and a fast one makes it blunter.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ from __future__ import annotations
 __all__ = ["FEWEST_MACHINES", "Distribution", "Outlier", "distributions"]
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from amx_suite.core.outliers import ERROR_RATE, FEWEST_PEERS, LEAST_LOSS
+from amx_suite.core.outliers import ERROR_RATE, FEWEST_PEERS, LEAST_LOSS, slow_ones
 
 #: With fewer machines in a class nothing is known of how machines differ.
 FEWEST_MACHINES = FEWEST_PEERS + 1
+
+#: A class with fewer has the rule for few machines: from here on, the other is about as sharp.
+_FEW = 50
 
 _MAD_TO_DEVIATION = 1.4826
 _EFFICIENCY = 0.3674
@@ -54,10 +59,11 @@ class Outlier(msgspec.Struct, frozen=True):
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """The speeds of one figure over the machines of a class, which are logarithms in ``logs``.
+    """The speeds of one figure over the machines of a class.
 
-    ``deviation`` is the robust one of the logarithms, and a machine is an outlier if it loses more
-    than ``least_loss`` of the median, a share; both are None with fewer than ``FEWEST_MACHINES``.
+    ``deviation`` is the robust standard deviation of their logarithms, None with fewer than
+    ``FEWEST_MACHINES``. A machine is an outlier if it loses more than ``least_loss`` of the median,
+    a share; None where the rule has no such limit.
     """
 
     median: float
@@ -77,24 +83,29 @@ def distributions(speeds: Sequence[Mapping[str, float]]) -> tuple[Distribution, 
 
 
 def _judge(speeds: Mapping[str, float], figures: int) -> Distribution:
-    names, logs = list(speeds), [math.log(speed) for speed in speeds.values()]
-    middle = _median(logs)
-    if len(names) < FEWEST_MACHINES:
+    logs = {name: math.log(speed) for name, speed in speeds.items()}
+    count, middle = len(logs), statistics.median(logs.values())
+    if count < FEWEST_MACHINES:
         return Distribution(math.exp(middle), None, None, ())
-    count = len(names)
-    mad = _median([abs(log - middle) for log in logs])
+    mad = statistics.median(abs(log - middle) for log in logs.values())
     deviation = _MAD_TO_DEVIATION * mad * count / (count - 0.8)
-    limit = max(_quantile(count, figures) * deviation, -math.log1p(-LEAST_LOSS))
-    slow = sorted(
-        (log, name) for name, log in zip(names, logs, strict=True) if middle - log > limit
-    )
+    if count < _FEW:
+        least_loss, slow = None, list(slow_ones(speeds, comparisons=figures))
+    else:
+        limit = max(_quantile(count, figures) * deviation, -math.log1p(-LEAST_LOSS))
+        least_loss = -math.expm1(-limit)
+        slow = [name for name, log in logs.items() if middle - log > limit]
     return Distribution(
         math.exp(middle),
         deviation,
-        -math.expm1(-limit),
+        least_loss,
         tuple(
-            Outlier(name, math.exp(log - middle), (middle - log) / deviation if deviation else None)
-            for log, name in slow
+            Outlier(
+                name,
+                math.exp(logs[name] - middle),
+                (middle - logs[name]) / deviation if deviation else None,
+            )
+            for name in sorted(slow, key=lambda name: (logs[name], name))
         ),
     )
 
@@ -103,9 +114,3 @@ def _quantile(machines: int, figures: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(_EFFICIENCY * machines, 1 - ERROR_RATE / (machines * figures)))
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

@@ -52,9 +52,9 @@ def _chart(number: int, trial: str, results: Sequence[FigureResult]) -> Chart:
         svg,
         f"Class {number}: {trial}",
         "Dots are machines; those of about the same speed are stacked, and where a stack would be "
-        "too high each dot stands for several. The vertical line is the median, the dashed one the "
-        "limit of outliers, which are red crosses. Machines beyond half or one and a half of the "
-        "median stand at the edge.",
+        "too high each dot stands for several. Red crosses are outliers, the vertical line is the "
+        "median, and in a class of 50 or more the dashed one is the limit of outliers. Machines "
+        "beyond half or one and a half of the median stand at the edge.",
         "; ".join(map(_words, results)),
     )
 
@@ -67,8 +67,9 @@ def _row(
     bottom = index + 0.32
     axes.axhline(bottom + 0.03, color=GRID, linewidth=0.8)
     axes.plot([1, 1], [bottom - _HEIGHT, bottom + 0.03], color=INK, linewidth=0.8)
-    limit = 1 - (result.distribution.least_loss or 0.0)
-    if limit >= _WIDEST[0]:
+    loss = result.distribution.least_loss
+    if loss is not None and 1 - loss >= _WIDEST[0]:
+        limit = 1 - loss
         axes.plot([limit] * 2, [bottom - _HEIGHT, bottom + 0.03], color=SOFT, dashes=(3, 2), lw=0.8)
     for mark, colour, size, chosen in (
         (".", BLUE, 2.5, [share for name, share in shares.items() if name not in slow]),

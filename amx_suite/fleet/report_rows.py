@@ -208,8 +208,7 @@ def figure_table(fleet: Fleet) -> Table:
         found, text = each.distribution, each.figure.text
         slowest = min(each.values.values(), key=each.figure.speed)
         fastest = max(each.values.values(), key=each.figure.speed)
-        few = f"fewer than {FEWEST_MACHINES} machines"
-        limit = few if found.least_loss is None else f"{found.least_loss:.1%} slower"
+        limit = "-" if found.least_loss is None else f"{found.least_loss:.1%} slower"
         deviation = "-" if found.deviation is None else f"{found.deviation:.1%}"
         name = f"{each.figure.trial}: {each.figure.name}"
         spread = (text(slowest), text(each.median), text(fastest), deviation, limit)

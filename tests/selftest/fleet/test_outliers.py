@@ -38,11 +38,18 @@ def test_slow_machines_of_a_thousand_are_named(seed: int) -> None:
     assert len(found - slow) <= 1
 
 
-@pytest.mark.parametrize("machines", [5, 10, 30, 100])
+@pytest.mark.parametrize("machines", [5, 10, 49, 50, 100])
 def test_healthy_fleets_have_no_outlier(machines: int) -> None:
     """The rate of false alarms holds for small classes, too: at most 1 in 100 fleets."""
     wrong = sum(bool(named(fleet(seed, machines))) for seed in range(100))
     assert wrong <= 3
+
+
+def test_small_classes_name_the_slow() -> None:
+    for seed in range(10):
+        speeds = fleet(seed, 12)
+        speeds[seed]["n3"] *= 0.7
+        assert named(speeds) == {"n3"}
 
 
 def test_only_slow_machines_stand_out() -> None:
