@@ -21,6 +21,9 @@ from amx_suite.worker.onednn import onednn_contradicts
 _LEAST_TYPE_SHARE = 0.5
 #: A step's log may hold somewhat more than the model's own operations, as where a library pads.
 _MOST_LOGGED = 1.1
+#: oneDNN's reference kernels are plain loops, a thousand times slower (PyTorch issue 193951: 8 ms
+#: became 15.5 s). A step with more than this share of its operations on them is theirs.
+_MOST_REFERENCE_SHARE = 0.01
 _NAMED_KERNELS = 3
 _ONEDNN, _MKL = "onednn", "mkl"
 #: Whether what a library reports contradicts the ceiling it was told; others must report just that.
@@ -35,9 +38,10 @@ _CHECK_ONEDNN = "check that oneDNN is built with AMX and that nothing lowers its
 def why_unproven(case: RunCase, evidence: Evidence, least_amx_share: float) -> Decision | None:
     """NO_EVIDENCE for the first thing that the evidence does not prove, or None.
 
-    In this order: every library reports the ceiling that was set; the log is of this model; an AMX
-    arm did more than ``least_amx_share`` of its operations on AMX kernels, and any other arm could
-    not use AMX; the products were in the case's precision.
+    In this order: every library reports the ceiling that was set; the log is of this model; its
+    products were not computed by oneDNN's reference kernels; an AMX arm did more than
+    ``least_amx_share`` of its operations on AMX kernels, and any other arm could not use AMX; the
+    products were in the case's precision.
     """
     if case.isa.allows_amx:
         wrong_units = _too_little_amx(case, evidence, least_amx_share)
@@ -46,6 +50,7 @@ def why_unproven(case: RunCase, evidence: Evidence, least_amx_share: float) -> D
     return (
         _outside_ceiling(case, evidence)
         or _another_model(case, evidence)
+        or _on_reference(case, evidence)
         or wrong_units
         or _other_precision(case, evidence)
     )
@@ -116,6 +121,18 @@ def _another_model(case: RunCase, evidence: Evidence) -> Decision | None:
         f"{case.arm}: the kernel log holds {evidence.logged_operations:.3g} operations, and a step "
         f"of this model has {evidence.operations:.3g}: it is not the log of one step of it",
         "report it with results.json: something else computes in this process",
+    )
+
+
+def _on_reference(case: RunCase, evidence: Evidence) -> Decision | None:
+    slow = [use for use in evidence.matrix_kernels if use.family is Family.REFERENCE]
+    share = sum(use.operations for use in slow) / max(1, evidence.operations)
+    if share <= _MOST_REFERENCE_SHARE:
+        return None
+    return _no_evidence(
+        f"{case.arm}: {share:.0%} of the step's operations were on oneDNN's reference kernels, "
+        f"which are plain loops: {_named(slow)}",
+        f"take a build of PyTorch whose oneDNN has a kernel for {case.precision} under {case.isa}",
     )
 
 

@@ -22,7 +22,8 @@ def case(precision, isa):
 
 def kernel(family=Family.AMX, data_type="bf16", operations=100, kind="convolution"):
     """With a time that says nothing of its operations."""
-    name = {Family.AMX: "brgconv:avx10_1_512_amx"}.get(family, f"jit:{family}")
+    names = {Family.AMX: "brgconv:avx10_1_512_amx", Family.REFERENCE: "ref:any"}
+    name = names.get(family, f"jit:{family}")
     return KernelUse(kind, name, family, 10, 1e4 / (operations + 1), data_type, operations)
 
 
@@ -62,6 +63,10 @@ GOOD = {
     ),
     "mkl below its ceiling": (AMX, {"read_back": {"onednn": "AMX", "mkl": "AVX512_E2"}}),
     "mkl names no level": (FP32, {"read_back": {"mkl": "Intel(R) Architecture processors"}}),
+    "a hundredth on a reference kernel": (
+        AMX,
+        {"kernels": (kernel(operations=99), kernel(Family.REFERENCE, operations=1))},
+    ),
     # A recipe may leave a first layer in FP32.
     "a layer in fp32": (
         AMX,
@@ -111,7 +116,13 @@ BAD = {
     "reference kernels": (
         AMX,
         {"kernels": (kernel(Family.REFERENCE),)},
-        "0% of the step's operations were on AMX",
+        "100% of the step's operations were on oneDNN's reference.*convolution ref:any bf16",
+    ),
+    # Known-bad: such a baseline makes AMX look a hundred times faster than it is.
+    "fp32 layer on a reference kernel": (
+        FP32,
+        {"kernels": (fp32_kernel(98), kernel(Family.REFERENCE, "f32", 2))},
+        "2% of the step's operations were on oneDNN's reference.*ref:any f32",
     ),
     "a log cut short": (
         AMX,
