@@ -46,7 +46,7 @@ class Peaks(msgspec.Struct, frozen=True):
     def share(self, case: RunCase, operations: int, seconds: float) -> float | None:
         """Operations a second over the highest rate read of the unit that the arm may use.
 
-        None where that unit was not read, and for BF16 and INT8 without AMX.
+        None where that unit was not read, and for an arm below its precision's highest ceiling.
         """
         spec = case.precision.spec
         if spec.unit not in self.rates or case.isa is not spec.isas[-1] or seconds <= 0:

@@ -12,6 +12,7 @@ __all__ = ["Ipex"]
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from amx_suite.core.case import Mode
 from amx_suite.core.isa import Isa
 from amx_suite.core.packages import installed
 from amx_suite.core.precision import Precision
@@ -32,6 +33,8 @@ _DISTRIBUTION = "intel-extension-for-pytorch"
 #: The extension links against one minor release of PyTorch and does not load with any other.
 _TORCH_SERIES = (2, 8)
 _REMEDY = "install it with: pip install 'amx-suite[ipex]'"
+#: The types of its autocast in its recipe; none is for FP32 and INT8.
+_AUTOCAST = ("", "bfloat16")
 #: oneDNN Graph profiles an INT8 graph in its first run and fuses it in the second.
 _FUSING_RUNS = 2
 #: Placeholders that weight packing leaves among the parameters; they belong to no model.
@@ -58,6 +61,17 @@ class Ipex(Engine):
             return (
                 f"Intel Extension for PyTorch needs torch {series}.x and found torch {found}"
                 f": {_REMEDY}, or choose another engine"
+            )
+        return None
+
+    def why_not(self, mode: Mode, precision: Precision) -> str | None:
+        """As for every engine, and formats that its published recipe does not cover."""
+        if (reason := super().why_not(mode, precision)) is not None:
+            return reason
+        if precision.spec.autocast not in _AUTOCAST:
+            return (
+                f"the extension's recipe for AMX has no {precision.upper()}, and no later release "
+                "will: use engine inductor or eager"
             )
         return None
 

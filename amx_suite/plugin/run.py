@@ -236,7 +236,10 @@ class Run:
     def _design_time(self) -> DesignTime:
         """How long the run takes by design."""
         return run_time(
-            self.settings, timed=not self.why_not_timed, with_amx=self.host.support.usable
+            self.settings,
+            timed=not self.why_not_timed,
+            with_amx=self.host.support.usable,
+            cpu_flags=self.host.facts.cpuinfo.flags,
         )
 
     @property
@@ -359,6 +362,7 @@ class Run:
             self.settings,
             timed=not self.why_not_timed,
             with_amx=self.host.support.usable,
+            cpu_flags=self.host.facts.cpuinfo.flags,
             most_again_seconds=most_again_seconds,
         )
 

@@ -19,10 +19,16 @@ from amx_suite.trial.design_time import DesignTime, Part, Span, design_time, loa
 _CHECKS, _CHECKS_LEVEL = "test_models.py", 3
 
 
-def run_time(settings: Settings, *, timed: bool = True, with_amx: bool = True) -> DesignTime:
+def run_time(
+    settings: Settings,
+    *,
+    timed: bool = True,
+    with_amx: bool = True,
+    cpu_flags: Collection[str] = (),
+) -> DesignTime:
     """The design time of a whole run of the level, engines, cores and budget chosen.
 
-    Without AMX that of what needs none.
+    Without AMX that of what needs none; without ``cpu_flags`` that of a CPU with every ceiling.
     """
     figures = load_figures()
     parts = [
@@ -49,6 +55,7 @@ def run_time(settings: Settings, *, timed: bool = True, with_amx: bool = True) -
         soak_seconds=settings.soak_seconds,
         most_again_seconds=MOST_SECONDS,
         with_amx=with_amx,
+        cpu_flags=cpu_flags,
     )
 
 
@@ -59,6 +66,7 @@ def time_left(
     *,
     timed: bool,
     with_amx: bool,
+    cpu_flags: Collection[str],
     most_again_seconds: float,
 ) -> DesignTime:
     """The design time of these tests, which are those that a run has still to do.
@@ -92,4 +100,5 @@ def time_left(
         soak_seconds=settings.soak_seconds,
         most_again_seconds=most_again_seconds,
         with_amx=with_amx,
+        cpu_flags=cpu_flags,
     )

@@ -15,7 +15,7 @@ __all__ = ["DesignTime", "Figures", "Part", "Span", "TestFigures", "design_time"
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -132,10 +132,13 @@ def design_time(
     soak_seconds: float,
     most_again_seconds: float,
     with_amx: bool,
+    cpu_flags: Collection[str] = (),
 ) -> DesignTime:
     """The time of what comes ``before``, of these parts, and of tests with their engines.
 
-    Without AMX that of the arms and tests which need none. ``soak_seconds`` is the user's;
+    Without AMX that of the arms and tests which need none. An arm whose ceiling needs more than the
+    CPU's flags takes no time; where these are not known every arm counts. ``soak_seconds`` is the
+    user's;
     ``most_again_seconds`` limits all second measurements, of which one that has begun is finished.
     """
     total = before
@@ -147,7 +150,7 @@ def design_time(
         if row is None:
             unknown.append(part.trial.name)
             continue
-        first, second = _trial_seconds(part, row, figures, with_amx=with_amx)
+        first, second = _trial_seconds(part, row, figures, cpu_flags, with_amx=with_amx)
         total += first
         again.append(second)
     for test, engine in tests:
@@ -160,7 +163,12 @@ def design_time(
 
 
 def _trial_seconds(
-    part: Part, row: TrialFigures, figures: Figures, *, with_amx: bool
+    part: Part,
+    row: TrialFigures,
+    figures: Figures,
+    cpu_flags: Collection[str],
+    *,
+    with_amx: bool,
 ) -> tuple[Span, float]:
     """What the trial takes, and the most of its second measurement, 0 if there can be none."""
     trial = part.trial
@@ -168,6 +176,7 @@ def _trial_seconds(
         arm
         for arm in trial.arms
         if (with_amx or not arm.isa.allows_amx)
+        and (not cpu_flags or arm.isa.runs_on(cpu_flags))
         and ENGINES[arm.engine].why_not(arm.workload.mode, arm.precision) is None
     ]
     share = len(arms) / len(row.step)

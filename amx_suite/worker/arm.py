@@ -151,7 +151,6 @@ def prepare_arm(case: RunCase, inputs: Inputs, *, deterministic: bool = False) -
     Raises EngineUnavailableError, NotApplicableError or UsageError.
     """
     model, engine = workload(case.workload.model), engine_for(case.engine, case.precision)
-    engine.require(case.workload.mode, case.precision)
     import torch
 
     training = case.workload.mode is Mode.TRAINING

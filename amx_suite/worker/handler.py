@@ -16,11 +16,12 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from amx_suite.child.channel import ArrayMap, Reply
-from amx_suite.core.case import Mode, Shape
+from amx_suite.core.case import Mode, RunCase, Shape
 from amx_suite.core.evidence import Evidence, Jail, KernelUse
 from amx_suite.core.isa import AMX_FLAGS, Isa
 from amx_suite.core.packages import installed
 from amx_suite.engines import engine_for
+from amx_suite.engines.base import Engine
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.cpuid import read_cpuid
 from amx_suite.host.cpuinfo import read_cpuinfo
@@ -112,7 +113,7 @@ class ArmHandler:
         if not request.inputs.download:
             # Without it transformers looks names of models up online. Read at its import.
             os.environ["HF_HUB_OFFLINE"] = "1"
-        _set_up(case.isa, case.cores)
+        _set_up(engine_for(case.engine, case.precision), case.workload.mode, case)
         self._asked = request
         arm = prepare_arm(case, request.inputs)
         before = thread_seconds()
@@ -202,12 +203,11 @@ def _as(arm: Arm | None, kind: type[_A]) -> _A:
 
 
 def _operate(request: process.Operate, arrays: ArrayMap) -> tuple[process.Operated, ArrayMap]:
-    _set_up(request.isa, request.cores)
-    import torch
-
     precision = request.precision
     engine = engine_for(request.engine, precision)
-    engine.require(Mode.INFERENCE, precision)
+    _set_up(engine, Mode.INFERENCE, request)
+    import torch
+
     built = build_operator(request.operator, precision, arrays, request.settings)
     output: list[Any] = []
     with torch.no_grad():
@@ -231,15 +231,19 @@ def _kernels(text: str, threads: int) -> tuple[KernelUse, ...]:
     return add_up((*onednn_kernels(text), *mkl_kernels(text, threads)))
 
 
-def _set_up(isa: Isa, threads: int) -> None:
-    """Fix what must be fixed before any model is built."""
-    require_vectors(isa)
+def _set_up(engine: Engine, mode: Mode, asked: RunCase | process.Operate) -> None:
+    """Fix what must be fixed before any model is built.
+
+    What the engine or the CPU does not have is said first: PyTorch takes seconds to import.
+    """
+    engine.require(mode, asked.precision)
+    require_vectors(asked.isa)
     require_executable_memory()
     # Libraries announce what their later releases will change.
     logging.disable(logging.WARNING)
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(asked.cores)
     torch.set_float32_matmul_precision("highest")
 
 

@@ -7,6 +7,7 @@ import pytest
 from fake_trial import RESNET, SHAPE, World, full_trial, gate, make_session
 
 from amx_suite.core.case import Mode, Shape, Workload
+from amx_suite.core.isa import Isa
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
@@ -50,7 +51,7 @@ QUIET = 50 + 12 * 2.8
 ONCE = 100 + 150 + 2.8
 
 
-def time_of(*parts, tests=(), figures=FIGURES, again=600.0, with_amx=True):
+def time_of(*parts, tests=(), figures=FIGURES, again=600.0, with_amx=True, cpu_flags=()):
     return design_time(
         parts,
         tests,
@@ -58,6 +59,7 @@ def time_of(*parts, tests=(), figures=FIGURES, again=600.0, with_amx=True):
         soak_seconds=100.0,
         most_again_seconds=again,
         with_amx=with_amx,
+        cpu_flags=cpu_flags,
     )
 
 
@@ -85,6 +87,12 @@ class TestByHand:
     def test_without_amx_rounds_are_few(self):
         found = time_of(part(), tests=[(FIGURES.test[0], "")], with_amx=False)
         assert seconds(found) == (30 + 5 * 1.5, 60 + 5 * 1.5)
+
+    def test_arms_beyond_the_cpu_take_no_time(self):
+        """Of five only FP32 and INT8 under VNNI run."""
+        vnni = ("avx2", "fma", *Isa.AVX512_VNNI.spec.cpu_flags)
+        expected = 50 * 2 / 5 + 12 * 2 * 0.56
+        assert time_of(part(), cpu_flags=vnni).quiet_seconds == pytest.approx(expected)
 
     def test_arm_without_figures_counts_as_the_longest(self):
         more = msgspec.structs.replace(TRIAL.arms[-1], copy=2)

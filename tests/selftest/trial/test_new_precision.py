@@ -1,4 +1,4 @@
-"""AMX-FP16 as an example: two ceilings and a precision are rows, and everything follows."""
+"""AMX-FP8 as an example: two ceilings and a precision are rows, and everything follows."""
 
 import msgspec
 import pytest
@@ -21,14 +21,14 @@ from amx_suite.worker import handler
 
 pytestmark = pytest.mark.selftest
 
-FP16_FLAGS = (*Isa.AVX512_BF16.spec.cpu_flags, "avx512_fp16")
+AVX10_FLAGS = (*Isa.AVX512_BF16.spec.cpu_flags, "avx10_2")
 ROWS = {
-    "avx512_fp16": IsaSpec("AVX512_CORE_FP16", "avx512_fp16", "AVX512_E4", FP16_FLAGS),
-    "amx_fp16": IsaSpec(
-        "DEFAULT",
-        "amx_fp16",
+    "avx10_2": IsaSpec("AVX10_2_512", "avx512_bf16", "AVX512_E3", AVX10_FLAGS),
+    "amx_fp8": IsaSpec(
+        "AVX10_2_512_AMX_2",
+        "amx",
         "AVX512_E5",
-        (*FP16_FLAGS, *AMX_FLAGS, "amx_fp16"),
+        (*AVX10_FLAGS, *AMX_FLAGS, "amx_fp8"),
         tiles=True,
     ),
 }
@@ -36,7 +36,7 @@ GATES = """
 [[gate]]
 mode = "inference"
 model = "resnet50"
-precision = "fp16"
+precision = "fp8"
 versus = ["fp32", "no-amx"]
 shape = "b16x224"
 minimum = 3.0
@@ -56,38 +56,40 @@ def add(monkeypatch, kind, value):
 
 
 @pytest.fixture
-def fp16(monkeypatch):
+def fp8(monkeypatch):
     isas = [add(monkeypatch, Isa, value) for value in ROWS]
     for isa in isas:
         monkeypatch.setitem(ISA_SPECS, isa, ROWS[isa])
-    fp16 = add(monkeypatch, Precision, "fp16")
-    row = PrecisionSpec(*isas, ("f16",), Unit.TILE, autocast="float16", trains=False)
-    monkeypatch.setitem(PRECISIONS, fp16, row)
-    near = Rounding(1e-3, 1e-5, "torch.testing.assert_close, default for float16")
-    tolerances = Tolerances(11, Threshold(45.0, "made up"), rounding=near)
-    monkeypatch.setitem(TOLERANCES, fp16, tolerances)
-    return fp16
+    fp8 = add(monkeypatch, Precision, "fp8")
+    row = PrecisionSpec(*isas, ("f8_e5m2",), Unit.TILE, autocast="float8_e5m2", trains=False)
+    monkeypatch.setitem(PRECISIONS, fp8, row)
+    near = Rounding(0.125, 1e-3, "made up")
+    tolerances = Tolerances(3, Threshold(10.0, "made up"), rounding=near)
+    monkeypatch.setitem(TOLERANCES, fp8, tolerances)
+    return fp8
 
 
 @pytest.fixture
-def result(fp16, make_session, world, tmp_path):
-    """The full trial with gates on FP16, on a machine that has it."""
+def result(fp8, make_session, world, tmp_path):
+    """The full trial with gates on FP8, on a machine that has it."""
     path = tmp_path / "gates.toml"
     path.write_text(GATES)
-    world.seconds.update({"fp16@avx512_fp16": 0.8, "fp16@amx_fp16": 0.16})
+    world.seconds.update({"fp8@avx10_2": 0.8, "fp8@amx_fp8": 0.16})
     return make_session(load_gates(path)).result()
 
 
-def test_arms_and_ceilings_follow_from_rows(fp16):
-    without, with_amx = fp16.spec.isas
-    assert arms_of(Mode.INFERENCE)[-2:] == ((fp16, without), (fp16, with_amx))
-    assert fp16 not in dict(arms_of(Mode.TRAINING))
+def test_arms_and_ceilings_follow_from_rows(fp8):
+    without, with_amx = fp8.spec.isas
+    assert arms_of(Mode.INFERENCE)[-2:] == ((fp8, without), (fp8, with_amx))
+    assert fp8 not in dict(arms_of(Mode.TRAINING))
     assert {without, with_amx} <= set(ceilings())
     assert (without.allows_amx, with_amx.allows_amx) == (False, True)
     for engine in ENGINES.values():
-        assert engine.variables(with_amx)["ATEN_CPU_CAPABILITY"] in ("amx_fp16", "avx512")
-        assert engine.why_not(Mode.INFERENCE, fp16) is None
-        assert "FP16" in engine.why_not(Mode.TRAINING, fp16)
+        assert engine.variables(with_amx)["ATEN_CPU_CAPABILITY"] in ("amx", "avx512")
+        assert "FP8 training" in engine.why_not(Mode.TRAINING, fp8)
+    lacking = {name for name, each in ENGINES.items() if each.why_not(Mode.INFERENCE, fp8)}
+    assert lacking == {"ipex"}
+    assert "no FP8" in ENGINES["ipex"].why_not(Mode.INFERENCE, fp8)
 
 
 def test_stand_in_only_where_cpu_lacks_vnni():
@@ -100,31 +102,31 @@ def test_stand_in_only_where_cpu_lacks_vnni():
     assert avx2 not in arms_of(Mode.TRAINING, ("avx2", "fma"))
 
 
-def test_gates_judge_the_new_arm(fp16, result):
+def test_gates_judge_the_new_arm(fp8, result):
     arms = {facts.case.id: facts.case.arm for facts in result.measurement.arms}
     found = {
         (gate.gate.versus, arms[gate.candidate_id], arms[gate.baseline_id]): gate.verdict
         for gate in result.gates
-        if gate.gate.precision is fp16
+        if gate.gate.precision is fp8
     }
     assert found == {
-        (Versus.FP32, "fp16@amx_fp16", "fp32@no_amx"): Verdict.PASS,
-        (Versus.NO_AMX, "fp16@amx_fp16", "fp16@avx512_fp16"): Verdict.PASS,
+        (Versus.FP32, "fp8@amx_fp8", "fp32@no_amx"): Verdict.PASS,
+        (Versus.NO_AMX, "fp8@amx_fp8", "fp8@avx10_2"): Verdict.PASS,
     }
 
 
 def test_evidence_of_other_precisions_proves_nothing(result):
     arms = {facts.case.arm: facts for facts in result.measurement.arms}
-    fp16, bf16 = arms["fp16@amx_fp16"], arms["bf16@amx"]
-    assert why_unproven(fp16.case, fp16.evidence, 0.5) is None
-    claimed = msgspec.structs.replace(fp16.evidence, kernels=bf16.evidence.kernels)
-    assert "were logged in fp16" in why_unproven(fp16.case, claimed, 0.5).reason
+    fp8, bf16 = arms["fp8@amx_fp8"], arms["bf16@amx"]
+    assert why_unproven(fp8.case, fp8.evidence, 0.5) is None
+    claimed = msgspec.structs.replace(fp8.evidence, kernels=bf16.evidence.kernels)
+    assert "were logged in fp8" in why_unproven(fp8.case, claimed, 0.5).reason
 
 
-def test_a_cpu_without_it_skips_its_arms(fp16, monkeypatch):
-    sapphire_rapids = CpuInfo(flags=(*Isa.AMX.spec.cpu_flags, "avx512_fp16"))
+def test_a_cpu_without_it_skips_its_arms(fp8, monkeypatch):
+    sapphire_rapids = CpuInfo(flags=(*Isa.AMX.spec.cpu_flags, "avx10_2"))
     monkeypatch.setattr(handler, "read_cpuinfo", lambda: sapphire_rapids)
-    without, with_amx = fp16.spec.isas
+    without, with_amx = fp8.spec.isas
     handler.require_vectors(without)
-    with pytest.raises(NotApplicableError, match="lacks amx_fp16"):
+    with pytest.raises(NotApplicableError, match="lacks amx_fp8"):
         handler.require_vectors(with_amx)
