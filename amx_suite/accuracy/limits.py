@@ -103,4 +103,10 @@ TOLERANCES: dict[Precision, Tolerances] = {
         outputs_sqnr_db=Threshold(20.0, "ours: 31 dB seen on ResNet50, 33 on BERT-base"),
         peer_sqnr_db=Threshold(60.0, "ours: integer sums are exact, only FP32 rescaling differs"),
     ),
+    Precision.FP16: Tolerances(
+        bits=11,
+        outputs_sqnr_db=Threshold(45.0, "ours: three bits more than BF16, 18 dB, less 3"),
+        outputs_cosine=Threshold(0.999, "ours: the cosine of 27 dB"),
+        rounding=Rounding(1e-3, 1e-5, "torch.testing.assert_close, default for float16"),
+    ),
 }

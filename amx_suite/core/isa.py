@@ -21,7 +21,9 @@ class Isa(StrEnum):
     AVX512 = "avx512"
     AVX512_VNNI = "avx512_vnni"
     AVX512_BF16 = "avx512_bf16"
+    AVX512_FP16 = "avx512_fp16"
     AMX = "amx"
+    AMX_FP16 = "amx_fp16"
 
     @property
     def spec(self) -> IsaSpec:
@@ -73,6 +75,8 @@ class IsaSpec(msgspec.Struct, frozen=True):
 #: What every CPU with AMX has.
 AMX_FLAGS = ("amx_tile", "amx_bf16", "amx_int8")
 _AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
+_BF16_FLAGS = (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16")
+_FP16_FLAGS = (*_BF16_FLAGS, "avx512_fp16")
 
 _AVX2 = IsaSpec("AVX2", "avx2", "AVX2", ("avx2", "fma"), vectors="avx2")
 
@@ -85,17 +89,15 @@ ISA_SPECS: dict[Isa, IsaSpec] = {
     Isa.AVX512_VNNI: IsaSpec(
         "AVX512_CORE_VNNI", "avx512_vnni", "AVX512_E2", (*_AVX512_FLAGS, "avx512_vnni")
     ),
-    Isa.AVX512_BF16: IsaSpec(
-        "AVX512_CORE_BF16",
-        "avx512_bf16",
-        "AVX512_E3",
-        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16"),
-    ),
-    Isa.AMX: IsaSpec(
-        "DEFAULT",
+    Isa.AVX512_BF16: IsaSpec("AVX512_CORE_BF16", "avx512_bf16", "AVX512_E3", _BF16_FLAGS),
+    # IPEX's level of that name is above its amx, and MKL has FP16 with AMX only.
+    Isa.AVX512_FP16: IsaSpec("AVX512_CORE_FP16", "avx512_bf16", "AVX512_E3", _FP16_FLAGS),
+    Isa.AMX: IsaSpec("DEFAULT", "amx", "AVX512_E4", (*_BF16_FLAGS, *AMX_FLAGS), tiles=True),
+    Isa.AMX_FP16: IsaSpec(
+        "AVX512_CORE_AMX_FP16",
         "amx",
-        "AVX512_E4",
-        (*_AVX512_FLAGS, "avx512_vnni", "avx512_bf16", *AMX_FLAGS),
+        "AVX512_E5",
+        (*_FP16_FLAGS, *AMX_FLAGS, "amx_fp16"),
         tiles=True,
     ),
 }

@@ -24,6 +24,7 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
+    FP16 = "fp16"
 
     @property
     def spec(self) -> PrecisionSpec:
@@ -72,5 +73,9 @@ PRECISIONS: dict[Precision, PrecisionSpec] = {
         # Sums of two products have 16 bits there and saturate (oneDNN, "Nuances of int8
         # computations").
         stand_in=Isa.AVX2,
+    ),
+    # PyTorch's autocast to it is for inference on CPUs (torch.amp, "CPU Op-Specific Behavior").
+    Precision.FP16: PrecisionSpec(
+        Isa.AVX512_FP16, Isa.AMX_FP16, ("f16",), Unit.TILE, autocast="float16", trains=False
     ),
 }

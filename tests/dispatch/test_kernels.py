@@ -33,7 +33,7 @@ def test_evidence_of_one_arm_passes_for_no_other(amx_trial: AmxTrial) -> None:
         try:
             found[arm] = amx_trial.evidence(arm)
         except NotApplicableError as error:
-            why = str(error)
+            why = why or str(error)
     if len(found) < 2:
         raise NotApplicableError(f"no two arms run here that could be mistaken: {why}")
     mistaken = [

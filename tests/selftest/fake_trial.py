@@ -14,6 +14,7 @@ from amx_suite.core.precision import Precision
 from amx_suite.core.quiet import Reading, Reference
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import PER_CYCLE, Unit
+from amx_suite.engines import engine_for
 from amx_suite.errors import NotApplicableError
 from amx_suite.host.topology import Core, Topology
 from amx_suite.trial.session import TrialSession
@@ -45,6 +46,8 @@ class World:
             "bf16@amx": 0.15,
             "int8@avx512_vnni": 0.48,
             "int8@amx": 0.09,
+            "fp16@avx512_fp16": 0.9,
+            "fp16@amx_fp16": 0.15,
         }
         self.peak = 1 * GIB
         self.amx_share = {}
@@ -113,8 +116,8 @@ class FakeWorker:
     def prepare(self, case, inputs):
         self.case = case
         self._do("prepare")
-        refused = self.world.own(self.world.refused, case)
-        if refused is not None:
+        refused = why_lacking(case) or self.world.own(self.world.refused, case)
+        if refused:
             raise NotApplicableError(refused)
         self.world.now += 5
         self.world.live.add(case.id)
@@ -212,7 +215,16 @@ def gate(minimum, versus=Versus.FP32, precision=Precision.BF16):
 
 
 def full_trial(workload=RESNET):
-    return Trial.of(workload, "ipex", SHAPE, cores=2)
+    """Every arm that ipex has."""
+    trial = Trial.of(workload, "ipex", SHAPE, cores=2)
+    arms = [arm for arm in trial.arms if not why_lacking(arm)]
+    return msgspec.structs.replace(trial, arms=tuple(arms))
+
+
+def why_lacking(case):
+    """Why ipex has no such arm; other engines, of whatever version, have each one here."""
+    engine = engine_for(case.engine, case.precision)
+    return case.engine == "ipex" and engine.why_not(case.workload.mode, case.precision)
 
 
 def make_session(world, gates=(), *, trial=None, worker=FakeWorker, seed=0, **more):

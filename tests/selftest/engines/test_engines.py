@@ -36,8 +36,9 @@ def test_fp64_belongs_to_the_reference(name):
 def test_all_arms_with_torch_2_8(engine, installed):
     installed(torch="2.8.0")
     for mode in Mode:
-        for precision, _ in arms_of(mode):
-            assert engine.why_not(mode, precision) is None
+        lacking = {p for p, _ in arms_of(mode) if engine.why_not(mode, p)}
+        fp16_on_ipex = engine is IPEX and mode is Mode.INFERENCE
+        assert lacking == ({Precision.FP16} if fp16_on_ipex else set())
     assert "no INT8 training" in engine.why_not(Mode.TRAINING, Precision.INT8)
 
 

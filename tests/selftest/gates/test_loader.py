@@ -108,7 +108,12 @@ def test_gate_may_have_its_own_share(tmp_path: Path) -> None:
     [
         ('"resnet50"', '"resnet51"', "model", "gemm, resnet50, bert, found 'resnet51'"),
         ('"inference"', '"serving"', "mode", "one of inference, training, found 'serving'"),
-        ('"bf16"', '"fp32"', "precision", "one of bf16, int8 (inference with AMX), found 'fp32'"),
+        (
+            '"bf16"',
+            '"fp32"',
+            "precision",
+            "one of bf16, int8, fp16 (inference with AMX), found 'fp32'",
+        ),
         (
             '"inference"\nprecision = "bf16"',
             '"training"\nprecision = "int8"',

@@ -109,9 +109,9 @@ class TestMeasuredAgain:
         assert done.stdout.count("preparing bf16@amx ") == 2
         assert {gate["lack"] for gate in gates_of(tmp_path)} == {"quiet"}
         assert "the tile unit and left down to 39% of it" in done.stdout
-        assert counts(tmp_path / "junit.xml") == [10, 4, 0]
+        assert counts(tmp_path / "junit.xml") == [12, 6, 0]
 
-    @pytest.mark.parametrize(("method", "prepared"), [("prepare", 6), ("take_slice", 10)])
+    @pytest.mark.parametrize(("method", "prepared"), [("prepare", 8), ("take_slice", 14)])
     def test_ctrl_c_in_it_keeps_the_first(self, run_busy, tmp_path, method, prepared):
         """Known-bad: rounds of the second, still without evidence, took the first one's place."""
         (tmp_path / "stop_second.py").write_text(

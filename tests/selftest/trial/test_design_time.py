@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_trial import RESNET, SHAPE, World, full_trial, gate, make_session
+from fake_trial import RESNET, SHAPE, World, full_trial, gate, make_session, why_lacking
 
 from amx_suite.core.case import Mode, Shape, Workload
 from amx_suite.core.isa import Isa
@@ -175,7 +175,8 @@ class TestShippedTable:
             for (mode, level), shape in workload.shapes.items():
                 trial = Trial.of(Workload(name, mode), "ipex", shape, cores=2)
                 row = rows[str(trial.workload)]
-                assert set(row.step) == {arm.arm for arm in trial.arms}
+                arms = {arm.arm for arm in trial.arms if not why_lacking(arm)}
+                assert set(row.step) == arms
                 assert level > 3 or row.shape == str(shape)
 
     def test_quiet_is_never_longer(self):

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from fake_trial import RESNET, SHAPE
 
 from amx_suite.accuracy.limits import TOLERANCES, Rounding, Tolerances
 from amx_suite.core.agreement import Threshold
@@ -9,7 +10,7 @@ from amx_suite.core.case import Mode
 from amx_suite.core.gate import Versus
 from amx_suite.core.isa import AMX_FLAGS, ISA_SPECS, Isa, IsaSpec
 from amx_suite.core.precision import PRECISIONS, Precision, PrecisionSpec
-from amx_suite.core.trial import arms_of, ceilings
+from amx_suite.core.trial import Trial, arms_of, ceilings
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.engines import ENGINES
@@ -75,7 +76,8 @@ def result(fp8, make_session, world, tmp_path):
     path = tmp_path / "gates.toml"
     path.write_text(GATES)
     world.seconds.update({"fp8@avx10_2": 0.8, "fp8@amx_fp8": 0.16})
-    return make_session(load_gates(path)).result()
+    trial = Trial.of(RESNET, "inductor", SHAPE, cores=2)
+    return make_session(load_gates(path), trial=trial).result()
 
 
 def test_arms_and_ceilings_follow_from_rows(fp8):
