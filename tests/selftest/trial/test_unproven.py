@@ -49,6 +49,10 @@ AMX = case(Precision.BF16, Isa.AMX)
 FP32 = case(Precision.FP32, Isa.NO_AMX)
 VNNI = case(Precision.INT8, Isa.AVX512_VNNI)
 BF16 = case(Precision.BF16, Isa.AVX512_BF16)
+FP16 = case(Precision.FP16, Isa.AVX512_FP16)
+FP16_AMX = case(Precision.FP16, Isa.AMX_FP16)
+#: What oneDNN runs of FP16 where the CPU has AVX-512 FP16 (oneDNN issue 3868).
+VECTOR_FP16 = KernelUse("matmul", "brg_matmul:avx10_1_512", Family.AVX512_FP16, 1, 1, "f16", 100)
 
 GOOD = {
     "bf16 amx": (AMX, {}),
@@ -56,6 +60,8 @@ GOOD = {
     # IPEX computes FP32 linear layers in an MKL of its own, whose log is off.
     "fp32 in mkl": (FP32, {"kernels": ()}),
     "int8 vnni": (VNNI, {"kernels": (kernel(Family.AVX512_VNNI, "u8", kind="matmul"),)}),
+    "fp16 without amx": (FP16, {"kernels": (VECTOR_FP16,)}),
+    "fp16 amx": (FP16_AMX, {"kernels": (kernel(data_type="f16"),)}),
     "at their ceilings": (FP32, {"read_back": {"onednn": "AVX512_CORE", "mkl": "AVX512"}}),
     "without amx on a cpu of today": (
         FP32,
@@ -119,6 +125,35 @@ BAD = {
         "100% of the step's operations were on oneDNN's reference.*convolution ref:any bf16",
     ),
     # Known-bad: such a baseline makes AMX look a hundred times faster than it is.
+    # PyTorch issue 193951: FP16 products of torch 2.14.
+    "fp16 on a reference kernel": (
+        FP16,
+        {"kernels": (kernel(Family.REFERENCE, "f16", kind="matmul"),)},
+        "100% of the step's operations were on oneDNN's reference.*: matmul ref:any f16",
+    ),
+    # PyTorch issue 150514: FP16 convolutions of torch 2.7 on a CPU with AMX-FP16.
+    "fp16 amx on a reference kernel": (
+        FP16_AMX,
+        {"kernels": (kernel(Family.REFERENCE, "f16"),)},
+        "100% of the step's operations were on oneDNN's reference.*convolution ref:any f16",
+    ),
+    "fp16 amx without tiles": (
+        FP16_AMX,
+        {"kernels": (VECTOR_FP16,)},
+        "0% of the step's operations were on AMX.*matmul brg_matmul:avx10_1_512 f16",
+    ),
+    "fp16 as fp32": (
+        FP16,
+        {"kernels": (fp32_kernel(100),)},
+        "0% of the step's operations were logged in fp16.*convolution jit:avx512 f32",
+    ),
+    "fp16 as bf16": (
+        FP16_AMX,
+        {"kernels": (kernel(),)},
+        "logged in others: convolution brgconv:avx10_1_512_amx bf16",
+    ),
+    # Below AVX-512 FP16 PyTorch computes FP16 in loops of its own, which no log sees.
+    "fp16 in loops of pytorch": (FP16, {"kernels": ()}, "logged in others: none logged"),
     "fp32 layer on a reference kernel": (
         FP32,
         {"kernels": (fp32_kernel(98), kernel(Family.REFERENCE, "f32", 2))},

@@ -88,6 +88,46 @@ class TestRecorded:
         )
 
 
+class TestFp16:
+    """Lines of public reports on FP16, and of an Emerald Rapids guest with torch 2.8.0."""
+
+    #: oneDNN issue 3868, an 8592+; its line breaks taken out.
+    REPORTED = (
+        "onednn_verbose,v1,primitive,exec,cpu,matmul,brg_matmul:avx10_1_512,undef,"
+        "src:f16:a:blocked:ab::f0 wei:f16:a:blocked:BA16a64b::f0 dst:f16:a:blocked:ab::f0"
+        ",,,4x14336:14336x4096,0.208008\n"
+    )
+    #: The guest, 2026-11-28: an eager product under autocast.
+    PRODUCT = (
+        "onednn_verbose,v1,primitive,exec,cpu,matmul,brg_matmul:avx10_1_512,undef,"
+        "src:f16::blocked:ab::f0 wei:f16::blocked:ab::f0 dst:f16::blocked:ab::f0,"
+        "attr-scratchpad:user,,2048x2048:2048x2048,63.6001\n"
+    )
+    #: PyTorch issue 193951: the same product with torch 2.14.0 (oneDNN 3.12.3); it leaves out what
+    #: stands between the kernel and the sizes.
+    FELL_BACK = PRODUCT.replace("brg_matmul:avx10_1_512", "ref:any").replace("63.6001", "15527")
+    #: PyTorch issue 150514, a Granite Rapids with torch 2.7.
+    GRANITE_RAPIDS = (
+        "onednn_verbose,v1,info,cpu,isa:Intel AVX-512 with float16, Intel DL Boost and bfloat16 "
+        "support and Intel AMX with bfloat16, float16 and 8-bit integer support\n"
+    )
+
+    @pytest.mark.parametrize(
+        ("line", "family", "operations"),
+        [
+            (REPORTED, Family.AVX512_FP16, 2 * 4 * 14336 * 4096),
+            (PRODUCT, Family.AVX512_FP16, 2 * 2048**3),
+            (FELL_BACK, Family.REFERENCE, 2 * 2048**3),
+        ],
+    )
+    def test_kernel_and_type_are_told(self, line, family, operations):
+        (use,) = kernels(line)
+        assert (use.family, use.data_type, use.operations) == (family, "f16", operations)
+
+    def test_granite_rapids_announces_amx(self):
+        assert onednn_level(announced_isa(self.GRANITE_RAPIDS)) == "AMX"
+
+
 class TestFormats:
     @pytest.mark.parametrize(
         "before",
@@ -165,6 +205,9 @@ class TestDamage:
         ("brgconv_1x1:avx10_1_512_amx", Family.AMX),
         ("brg_matmul:avx10_1_512_amx_fp16", Family.AMX),
         ("brg_matmul:avx10_2_512_amx_2", Family.AMX),
+        # oneDNN pull request 4888: FP16 on Diamond Rapids.
+        ("brg_matmul:avx10_2_amx_2", Family.AMX),
+        ("brg_conv_fwd:avx10_1_512", Family.AVX512_FP16),
         ("brg_conv_bwd:avx10_1_512_amx+brgconv_1x1:avx10_1_512_amx", Family.AMX),
         ("brg_matmul:avx512_core_fp16", Family.AVX512_FP16),
         ("brg_matmul:avx10_1_512", Family.AVX512_FP16),
