@@ -1,5 +1,7 @@
 """AMX-FP8 as an example: two ceilings and a precision are rows, and everything follows."""
 
+import sys
+
 import msgspec
 import pytest
 from fake_trial import RESNET, SHAPE
@@ -7,6 +9,7 @@ from fake_trial import RESNET, SHAPE
 from amx_suite.accuracy.limits import TOLERANCES, Rounding, Tolerances
 from amx_suite.core.agreement import Threshold
 from amx_suite.core.case import Mode
+from amx_suite.core.evidence import Jail
 from amx_suite.core.gate import Versus
 from amx_suite.core.isa import AMX_FLAGS, ISA_SPECS, Isa, IsaSpec
 from amx_suite.core.precision import PRECISIONS, Precision, PrecisionSpec
@@ -14,11 +17,15 @@ from amx_suite.core.trial import Trial, arms_of, ceilings
 from amx_suite.core.units import Unit
 from amx_suite.core.verdict import Verdict
 from amx_suite.engines import ENGINES
+from amx_suite.engines.eager import Eager
 from amx_suite.errors import NotApplicableError
 from amx_suite.gates.loader import load_gates
 from amx_suite.host.cpuinfo import CpuInfo
 from amx_suite.trial.unproven import why_unproven
+from amx_suite.trial.whole_machine import whole_machine_cases
 from amx_suite.worker import handler
+from amx_suite.worker.process import Prepare
+from amx_suite.workloads import WORKLOADS
 
 pytestmark = pytest.mark.selftest
 
@@ -132,3 +139,21 @@ def test_a_cpu_without_it_skips_its_arms(fp8, monkeypatch):
     handler.require_vectors(without)
     with pytest.raises(NotApplicableError, match="lacks amx_fp8"):
         handler.require_vectors(with_amx)
+
+
+def test_what_is_lacking_is_told_without_torch(fp8, monkeypatch):
+    """PyTorch takes seconds to import, in each child of an arm that cannot run."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(handler, "read_cpuinfo", lambda: CpuInfo(flags=Isa.AMX.spec.cpu_flags))
+    monkeypatch.setattr(Eager, "why_unavailable", lambda self: None)
+    trial = Trial.of(RESNET, "eager", SHAPE, cores=1)
+    case = next(arm for arm in trial.arms if arm.precision is fp8)
+    with pytest.raises(NotApplicableError, match="lacks avx10_2"):
+        handler.ArmHandler(Jail.HELD).handle(Prepare(case), {})
+
+
+def test_whole_machine_keeps_to_precisions_of_every_amx(fp8):
+    workload = WORKLOADS["resnet50"]
+    shape = workload.shapes[Mode.INFERENCE, 4]
+    cases = whole_machine_cases([Trial.of(RESNET, "inductor", shape, cores=1)])
+    assert {case.precision for case in cases} == {Precision.BF16, Precision.INT8}

@@ -116,13 +116,23 @@ def test_sigill_of_an_amx_arm_accuses_nobody(start_fake):
 @pytest.mark.parametrize(
     ("flags", "ceiling"),
     [
+        (Isa.AMX_FP16.spec.cpu_flags, Isa.AVX512_FP16),
+        ((*Isa.AMX.spec.cpu_flags, "avx512_fp16"), Isa.AVX512_FP16),
         (Isa.AMX.spec.cpu_flags, Isa.AVX512_BF16),
         ((*Isa.AVX512_VNNI.spec.cpu_flags, "gfni"), Isa.AVX512_VNNI),
         (Isa.AVX512.spec.cpu_flags, Isa.AVX512),
         (("avx", "avx2", "fma"), Isa.AVX2),
         ((), Isa.AVX2),
     ],
-    ids=["sapphire rapids", "ice lake", "skylake", "zen 3", "unknown"],
+    ids=[
+        "granite rapids",
+        "sapphire rapids",
+        "fp16 masked",
+        "ice lake",
+        "skylake",
+        "zen 3",
+        "unknown",
+    ],
 )
 def test_without_amx_is_the_best_of_each_cpu(flags, ceiling):
     assert Isa.NO_AMX.on(frozenset((*flags, "avx2", "fma"))) is ceiling
