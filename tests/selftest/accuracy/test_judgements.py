@@ -176,6 +176,15 @@ def test_least_error_is_below_that_of_rounding(precision):
     assert tolerances.least_error < share < 2 * tolerances.least_error
 
 
+def test_errors_of_bf16_fail_fp16():
+    """Known-bad: BF16 in FP16's place, in one operator and in a network's outputs."""
+    fp16, right = limits.TOLERANCES[Precision.FP16], REFERENCE.astype(np.float32)
+    assert judge.close(judge.rounded(right, fp16.bits), right, fp16.rounding).passed
+    assert not judge.close(judge.rounded(right, BF16.bits), right, fp16.rounding).passed
+    assert judge.signal_to_noise(NEAR, REFERENCE, BF16.outputs_sqnr_db).passed
+    assert not judge.signal_to_noise(NEAR, REFERENCE, fp16.outputs_sqnr_db).passed
+
+
 def test_reruns_agree_to_the_last_bit():
     losses = np.array([2.3, 2.2, 2.1])
     assert judge.exact(losses, losses.copy(), limits.RERUN).passed
