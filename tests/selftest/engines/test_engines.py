@@ -42,6 +42,15 @@ def test_all_arms_with_torch_2_8(engine, installed):
     assert "no INT8 training" in engine.why_not(Mode.TRAINING, Precision.INT8)
 
 
+@pytest.mark.parametrize("engine", [EAGER, INDUCTOR], ids=["eager", "inductor"])
+def test_fp16_on_reference_kernels_is_refused(engine, installed):
+    for version, lacks in (("2.13.0", False), ("2.14.0+cpu", True), ("2.15.0", False)):
+        installed(torch=version)
+        reason = engine.why_not(Mode.INFERENCE, Precision.FP16)
+        assert ("reference kernel" in (reason or "")) is lacks
+        assert engine.why_not(Mode.INFERENCE, Precision.BF16) is None
+
+
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 def test_unavailable_without_torch(engine, installed):
     installed(intel_extension_for_pytorch="2.8.0")
