@@ -266,6 +266,13 @@ class TestFaults:
         assert "NOT_APPLICABLE: no INT8 in this version" in done.stdout
         assert "7 passed, 5 skipped" in done.stdout
 
+    def test_arm_beyond_the_cpu_decides_nothing(self, run_suite):
+        lacking = {"fp16@amx_fp16": "this CPU lacks amx_fp16"}
+        done = run_suite("-rs", machine={"engines": ["eager"], "refused": lacking})
+        assert done.returncode == 0, done.stdout
+        assert "NOT_APPLICABLE: this CPU lacks amx_fp16" in done.stdout
+        assert re.search(r"fp16@avx512_fp16 +900\.0 .*no AMX: jail held", done.stdout)
+
     def test_arm_beyond_its_ceiling_fails(self, run_suite):
         done = run_suite("-rf", machine={"faults": {"bf16@avx512_bf16 prepare": "beyond"}})
         assert done.returncode == 1
