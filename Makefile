@@ -12,11 +12,11 @@ endif
 ifeq ($(ENV),ipex)
 VENV := .venv
 CONSTRAINTS := constraints.txt
-EXTRAS := ipex,dev
+EXTRAS := ipex,fleet,dev
 else ifeq ($(ENV),stock)
 VENV := .venv-stock
 CONSTRAINTS := constraints-stock.txt
-EXTRAS := stock,dev
+EXTRAS := stock,fleet,dev
 else
 $(error ENV=$(ENV) is none of the environments: ipex (the default) or stock)
 endif

@@ -6,10 +6,12 @@ __all__ = ["SUBCOMMANDS", "configure", "run"]
 
 import argparse
 
-from amx_suite.cli import fleet_report
+from amx_suite.cli import fleet_path, fleet_report, fleet_run
 
 #: Each subcommand: its one line of help, and its module, which has ``configure`` and ``run``.
 SUBCOMMANDS = {
+    "run": ("run qualify on every node, one job each, through ReFrame", fleet_run),
+    "path": ("print where the ReFrame test or the health check is", fleet_path),
     "report": ("make one page about many machines from their results.json", fleet_report),
 }
 

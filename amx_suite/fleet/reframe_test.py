@@ -1,0 +1,107 @@
+"""The ReFrame test of the fleet: ``amx-suite qualify`` on a node, its results kept by node.
+
+ReFrame loads this file, the package never does. Its settings are the variables of the test, set by
+``-S``, such as ``-S level=3``; docs/fleet.md has them all.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import reframe
+from reframe.core.builtins import run_after, run_before, sanity_function, variable
+from reframe.core.exceptions import SanityError
+from reframe.core.logging import getlogger
+from reframe.utility.sanity import make_performance_function
+
+from amx_suite.fleet.node_result import EXIT_LINE, NODE_LINE, judge_node, node_name
+
+#: In the folder of a node, where ``amx-suite fleet report`` finds them.
+_RESULTS, _OUTPUT = "results.json", "qualify.txt"
+#: Where the job leaves its results: below its stage folder, which every backend brings back.
+_LEFT = "amx-results"
+#: Folders are relative to where ReFrame was started; it changes the working folder.
+_STARTED = Path.cwd()
+
+
+@reframe.simple_test
+class AmxQualify(reframe.RunOnlyRegressionTest):
+    """Runs ``amx-suite qualify`` on one node."""
+
+    #: The level of qualify.
+    level = variable(int, value=2)
+    #: More arguments for qualify, such as ``--engine ipex``.
+    arguments = variable(str, value="")
+    #: The folder that gets a folder for each node.
+    results = variable(str, value="amx-fleet")
+    #: The suite's command on the nodes.
+    command = variable(str, value=f"{shlex.quote(sys.executable)} -m amx_suite")
+
+    descr = "Is Intel AMX present, exact, used, accurate and fast on this node?"
+    valid_systems = ["*"]
+    valid_prog_environs = ["*"]
+    num_tasks = 1
+    num_tasks_per_node = 1
+    # Beside another job nothing can be measured.
+    exclusive_access = True
+
+    @run_before("run")
+    def _say_what_to_run(self) -> None:
+        self.executable = self.command
+        options = f"qualify --level {self.level} --output {_LEFT} {self.arguments} 2>&1"
+        self.executable_opts = [options]
+        self.prerun_cmds = [f'echo "{NODE_LINE}${{SLURMD_NODENAME:-$(hostname -s)}}"']
+        # The job itself ends well: of one that does not, ssh brings nothing back.
+        self.postrun_cmds = [f'echo "{EXIT_LINE}$?"']
+
+    @run_before("run")
+    def _expect_the_node(self) -> None:
+        if self._pinned:
+            said = "no result came back: the job never ran, or ReFrame did not see its end"
+            Path(self._renewed(self._pinned), _OUTPUT).write_text(f"amx-suite: {said}\n")
+
+    @run_after("run")
+    def _keep_results(self) -> None:
+        stage = Path(self.stagedir)
+        output = (stage / str(self.job.stdout)).read_text(errors="replace")
+        folder = self._renewed(self._pinned or node_name(output) or self.unique_name)
+        if (stage / _LEFT).is_dir():
+            # Moved: a copy left here would be a second result of the node.
+            for path in (stage / _LEFT).iterdir():
+                shutil.move(path, folder / path.name)
+        (folder / _OUTPUT).write_text(output)
+        self._result = judge_node(output, folder / _RESULTS)
+        for message in self._result.messages:
+            getlogger().warning(f"{folder.name}: {message}")
+
+    @sanity_function
+    def _counts(self) -> bool:
+        if self._result.fault:
+            raise SanityError(self._result.fault)
+        return True
+
+    @run_before("performance")
+    def _compare_with_gates(self) -> None:
+        speedups = self._result.speedups
+        self.perf_variables = {
+            name: make_performance_function(lambda ratio=ratio: ratio, "x")
+            for name, (ratio, _) in speedups.items()
+        }
+        lowest = {name: (minimum, 0, None, "x") for name, (_, minimum) in speedups.items()}
+        self.reference = {"*": lowest}
+
+    @property
+    def _pinned(self) -> str:
+        """The node that ``--distribute`` chose, empty without it."""
+        return next(iter(getattr(self, ".nid", [])), "")
+
+    def _renewed(self, name: str) -> Path:
+        """The node's folder, without what an earlier run left there."""
+        folder = _STARTED / self.results / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (_RESULTS, _OUTPUT):
+            (folder / each).unlink(missing_ok=True)
+        return folder
