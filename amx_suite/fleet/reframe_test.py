@@ -100,7 +100,7 @@ class AmxQualify(reframe.RunOnlyRegressionTest):
 
     def _renewed(self, name: str) -> Path:
         """The node's folder, without what an earlier run left there."""
-        folder = _STARTED / self.results / name
+        folder: Path = _STARTED / self.results / name
         folder.mkdir(parents=True, exist_ok=True)
         for each in (_RESULTS, _OUTPUT):
             (folder / each).unlink(missing_ok=True)
