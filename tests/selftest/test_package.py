@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -54,3 +55,8 @@ def test_template_of_the_report_is_carried(built):
     for name in ("report.html.j2", "report.css"):
         carried = built.parent / "report" / name
         assert carried.read_bytes() == (ROOT / "amx_suite/report" / name).read_bytes()
+
+
+def test_what_other_programs_run_is_carried(built):
+    assert (built.parent / "fleet" / "reframe_test.py").is_file()
+    assert os.access(built.parent / "fleet" / "health-check.sh", os.X_OK)

@@ -34,7 +34,7 @@ PAGES = {
 EACH_COMMAND = (*(COMMANDS.keys() - {"fleet"}), *(f"fleet {name}" for name in SUBCOMMANDS))
 each_page = pytest.mark.parametrize("page", PAGES)
 
-#: Options of pip, docker, wsl, rasdaemon, Bencher and of the scripts in benchmarks/.
+#: Options of pip, docker, wsl, rasdaemon, Bencher, ReFrame, Slurm and of scripts in benchmarks/.
 OTHERS_OPTIONS = {
     *(
         "no-index",
@@ -59,6 +59,8 @@ OTHERS_OPTIONS = {
         # TODO-AB: those of `amx-suite ab`, to remove with the command below.
         "base",
         "new",
+        # ReFrame's and Slurm's.
+        *("distribute", "exec-policy", "prefix", "system", "exclusive"),
     )
 }
 
