@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "reframe",
         metavar="ARGUMENT",
         nargs="*",
-        help="after --: arguments for ReFrame, such as -C SITE.py --exec-policy=serial",
+        help="after --: arguments for ReFrame, such as -C site.py",
     )
 
 

@@ -60,13 +60,18 @@ class AmxQualify(reframe.RunOnlyRegressionTest):
     @run_before("run")
     def _expect_the_node(self) -> None:
         if self._pinned:
-            said = "no result came back: the job never ran, or ReFrame did not see its end"
-            Path(self._renewed(self._pinned), _OUTPUT).write_text(f"amx-suite: {said}\n")
+            said = "nothing came back: the job never ran, or ReFrame did not see its end"
+            (self._renewed(self._pinned) / _OUTPUT).write_text(f"{said}\n")
 
     @run_after("run")
     def _keep_results(self) -> None:
         stage = Path(self.stagedir)
-        output = (stage / str(self.job.stdout)).read_text(errors="replace")
+        printed = stage / str(self.job.stdout)
+        if not printed.is_file():
+            # Cancelled while it waited; the node's folder says so already.
+            self._result = judge_node("", printed)
+            return
+        output = printed.read_text(errors="replace")
         folder = self._renewed(self._pinned or node_name(output) or self.unique_name)
         if (stage / _LEFT).is_dir():
             # Moved: a copy left here would be a second result of the node.

@@ -120,8 +120,20 @@ def test_drained_node_is_named(fleet, slurm):
         code, said, found = fleet.run("max_pending_time=5s")
     assert code == 4
     assert found["n1"].qualification == "QUALIFIED"
-    assert "no result came back" in found["n2"]
+    assert "the job never ran" in found["n2"]
     assert "1 QUALIFIED, 1 without a result" in said
+    assert "ReqNodeNotAvail, UnavailableNodes:n2" in said
+
+
+def test_job_that_waits_is_given_up(fleet, slurm):
+    fleet.returns("n1", runs.QUALIFIED, 0)
+    slurm.call("sbatch", "--nodelist=n2", "--exclusive", "--output=/dev/null", "--wrap=sleep 60")
+    code, said, found = fleet.run("max_pending_time=3s")
+    slurm.call("scancel", "--me")
+    assert code == 4
+    assert found["n1"].qualification == "QUALIFIED"
+    assert "the job never ran" in found["n2"]
+    assert "sanity error: qualify did not end, the job was killed or never ran" in said
 
 
 def test_killed_job_is_named(fleet, slurm):
