@@ -23,8 +23,6 @@ from amx_suite.fleet.node_result import EXIT_LINE, NODE_LINE, judge_node, node_n
 _RESULTS, _OUTPUT = "results.json", "qualify.txt"
 #: Where the job leaves its results: below its stage folder, which every backend brings back.
 _LEFT = "amx-results"
-#: Folders are relative to where ReFrame was started; it changes the working folder.
-_STARTED = Path.cwd()
 
 
 @reframe.simple_test
@@ -47,6 +45,11 @@ class AmxQualify(reframe.RunOnlyRegressionTest):
     num_tasks = None
     # Beside another job nothing can be measured.
     exclusive_access = True
+
+    @run_after("init")
+    def _find_folder(self) -> None:
+        # Later, and while it loads this file, ReFrame may be in another folder.
+        self._folder = Path(self.results).absolute()
 
     @run_before("run")
     def _say_what_to_run(self) -> None:
@@ -105,7 +108,7 @@ class AmxQualify(reframe.RunOnlyRegressionTest):
 
     def _renewed(self, name: str) -> Path:
         """The node's folder, without what an earlier run left there."""
-        folder: Path = _STARTED / self.results / name
+        folder: Path = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
         for each in (_RESULTS, _OUTPUT):
             (folder / each).unlink(missing_ok=True)
