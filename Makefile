@@ -46,7 +46,7 @@ check: $(STAMP) ## format, lint, types, import contract, selftests
 	$(BIN)/python -m pytest tests/selftest --quiet --numprocesses=auto --dist=worksteal
 
 clean: ## remove the set-up, caches and results
-	rm -rf .venv .venv-stock *.egg-info build amx-results .benchmarks
+	rm -rf .venv .venv-stock .venv-otava *.egg-info build amx-results .benchmarks
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
