@@ -19,8 +19,8 @@ from amx_suite.fleet.reframe_run import reframe_command
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
-        "Exit codes: 0 every node qualified, 1 a node failed, 2 usage, 3 AMX is not usable on a "
-        "node, 4 a node is undecided or returned nothing."
+        "Exit codes: 0 every node qualified, 1 a node failed or is an outlier, 2 usage, or no job "
+        "ran, 3 AMX is not usable on a node, 4 a node is undecided or returned nothing."
     )
     parser.add_argument(
         "--output",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+import time
 
 import msgspec
 import pytest
@@ -84,6 +88,29 @@ def test_earlier_results_are_refused(fleet, tmp_path):
     code, said = fleet({"n2": runs.QUALIFIED})
     assert code == 2
     assert "is not empty; name a new folder" in said
+
+
+def test_interrupt_reaches_reframe_once(tmp_path):
+    ready, seen = tmp_path / "ready", tmp_path / "seen"
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def note(*_): open(sys.argv[2], 'a').write('x'); time.sleep(0.2); sys.exit()\n"
+        "signal.signal(signal.SIGINT, note)\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "time.sleep(60)\n"
+    )
+
+    def interrupt():
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        fleet_run._run_reframe([sys.executable, "-c", program, str(ready), str(seen)])
+    sender.join()
+    assert seen.read_text() == "x"
 
 
 def test_users_arguments_reach_reframe_last(tmp_path, monkeypatch):

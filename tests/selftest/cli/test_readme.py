@@ -60,7 +60,7 @@ OTHERS_OPTIONS = {
         "base",
         "new",
         # ReFrame's and Slurm's.
-        *("distribute", "exec-policy", "prefix", "system", "exclusive"),
+        *("distribute", "exec-policy", "prefix", "system", "exclusive", "mem"),
     )
 }
 
