@@ -188,7 +188,8 @@ class Cluster:
 
 
 def last_line(path):
-    return [*path.read_text(errors="replace").splitlines(), "it said nothing"][-2:][0]
+    lines = path.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def free_ports(count):
