@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--expect",
         metavar="FILE",
         type=Path,
-        help="names of all nodes, one a line, as `sinfo -N -h -o %%n` prints them: those without a "
+        help="names of all nodes, one a line, as `sinfo -N -h -o %%N` prints them: those without a "
         "result are named",
     )
 

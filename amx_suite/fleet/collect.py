@@ -77,7 +77,7 @@ def read_expected(path: Path) -> tuple[str, ...]:
 
     def refuse(fault: str) -> UsageError:
         return UsageError(
-            f"--expect: {path} {fault}; expected one node a line, as `sinfo -N -h -o %n` prints"
+            f"--expect: {path} {fault}; expected one node a line, as `sinfo -N -h -o %N` prints"
         )
 
     names: dict[str, None] = {}
