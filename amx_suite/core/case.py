@@ -55,7 +55,8 @@ class RunCase(msgspec.Struct, frozen=True):
 
     ``cores`` counts the physical cores of the instance that it runs on, with one compute thread on
     each. ``weights`` is ``random`` (seeded) or the user's file, folder or name. In an A/A control
-    two arms measure the same case, and ``copy`` tells them apart.
+    two arms measure the same case, and ``copy`` tells them apart. Where two builds are compared,
+    ``side`` is ``base`` or ``new``.
     """
 
     workload: Workload
@@ -67,6 +68,7 @@ class RunCase(msgspec.Struct, frozen=True):
     seed: Natural = 0
     weights: str = "random"
     copy: Count = 1
+    side: str = ""
 
     @property
     def name(self) -> str:
@@ -75,14 +77,14 @@ class RunCase(msgspec.Struct, frozen=True):
 
     @property
     def arm(self) -> str:
-        """The name inside its trial, such as ``bf16@amx`` or ``bf16@amx#2``."""
-        return f"{self.precision}@{self.isa}{self._number}"
+        """The name inside its trial, such as ``bf16@amx``, ``bf16@amx#2`` or ``bf16@amx:new``."""
+        return f"{self.precision}@{self.isa}{self._tail}"
 
     @property
     def id(self) -> str:
-        """The full identity: the name, then shape, cores, seed, weights and copy."""
+        """The full identity: the name, then shape, cores, seed, weights, side and copy."""
         weights = "" if self.weights == "random" else f"-w:{self.weights}"
-        return f"{self.name}-{self.shape}-c{self.cores}-s{self.seed}{weights}{self._number}"
+        return f"{self.name}-{self.shape}-c{self.cores}-s{self.seed}{weights}{self._tail}"
 
     @property
     def is_copy(self) -> bool:
@@ -96,8 +98,9 @@ class RunCase(msgspec.Struct, frozen=True):
         return {name: str(getattr(self, name)) for name in names}
 
     @property
-    def _number(self) -> str:
-        return f"#{self.copy}" if self.is_copy else ""
+    def _tail(self) -> str:
+        side = f":{self.side}" if self.side else ""
+        return f"{side}#{self.copy}" if self.is_copy else side
 
 
 #: A run case inside a trial, in a process of its own.

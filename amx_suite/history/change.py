@@ -14,6 +14,10 @@
 5. Worse or better: the interval excludes no change, and the change exceeds the margin. Unchanged:
    neither, and the interval excludes every change of twice the margin.
 6. Anything else is inconclusive.
+
+Where both sides take turns in the same rounds (``amx_suite.ab``), each launch has a ratio of its
+own (``change_over``): the change is the mean of their logs. Their scatter is the spread between
+launches, pooled and with the assumption as in 3; if all rounds together scatter more, that counts.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ __all__ = [
     "Estimate",
     "Spread",
     "change_between",
+    "change_over",
     "spread_between",
     "verdict_on",
 ]
@@ -77,11 +82,16 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Estimate(NamedTuple):
-    """The new speedup over the base's, with its interval."""
+    """The new speedup (or speed) over the base's, with its interval."""
 
     ratio: float
     low: float
     high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval, as a share: 0.03 means up to 3 % more or less."""
+        return math.sqrt(self.high / self.low) - 1
 
 
 def spread_between(gates: Iterable[Sequence[Speedup]]) -> Spread:
@@ -107,11 +117,29 @@ def change_between(bases: Sequence[Speedup], new: Speedup, spread: Spread) -> Es
     if spread.degrees is None:
         variance = of_launch * (1 + 1 / len(bases))
         variance += _variance(new) + sum(map(_variance, bases)) / len(bases) ** 2
+    else:
+        variance = of_launch / len(bases) + max(of_launch, _variance(new))
+    return _estimate(log, variance, spread)
+
+
+def change_over(launches: Sequence[Speedup], rounds: Speedup, spread: Spread) -> Estimate:
+    """The change that launches measured in which both sides took turns.
+
+    ``launches`` are the speedups of new over base, one for each launch; ``rounds`` is that of all
+    their rounds together, and needs its interval.
+    """
+    log = statistics.fmean(math.log(launch.ratio) for launch in launches)
+    variance = max(spread.deviation**2 / 2 / len(launches), _variance(rounds))
+    return _estimate(log, variance, spread)
+
+
+def _estimate(log: float, variance: float, spread: Spread) -> Estimate:
+    """The change with this log and the variance of it."""
+    if spread.degrees is None:
         quantile = _NORMAL_QUANTILE
     else:
         from scipy.special import stdtrit
 
-        variance = of_launch / len(bases) + max(of_launch, _variance(new))
         quantile = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2))
     half = quantile * math.sqrt(variance)
     return Estimate(math.exp(log), math.exp(log - half), math.exp(log + half))

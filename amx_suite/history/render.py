@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["render_markdown", "render_terminal"]
+__all__ = ["STYLES", "render_markdown", "render_terminal"]
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from amx_suite.history.change import ASSUMED_SPREAD, Change
 from amx_suite.history.compare import Comparison, GateChange
 from amx_suite.report.table import Column, Table, bullets, plain
 
-_STYLES = {
+STYLES = {
     Change.WORSE: "bold red",
     Change.BETTER: "green",
     Change.UNCHANGED: "green",
@@ -109,7 +109,7 @@ def _row(gate: GateChange) -> tuple[str | Text, ...]:
         "-" if gate.new is None else f"{gate.new:.2f}x",
         change,
         ", ".join(map(str, (*gate.base_rounds, gate.new_rounds))),
-        Text(gate.change, _STYLES[gate.change]),
+        Text(gate.change, STYLES[gate.change]),
     )
 
 

@@ -11,7 +11,16 @@ time.
 
 from __future__ import annotations
 
-__all__ = ["DesignTime", "Figures", "Part", "Span", "TestFigures", "design_time", "load_figures"]
+__all__ = [
+    "DesignTime",
+    "Figures",
+    "Part",
+    "Span",
+    "TestFigures",
+    "design_time",
+    "launches_time",
+    "load_figures",
+]
 
 import functools
 import math
@@ -159,6 +168,27 @@ def design_time(
             total += Span(soak_seconds, soak_seconds) if test.soak else _NOTHING
     if again:
         total += Span(0.0, min(sum(again), most_again_seconds + max(again)))
+    return DesignTime(total.quiet, total.most, tuple(unknown))
+
+
+def launches_time(
+    trials: Iterable[Trial], figures: Figures, *, launches: int, rounds: int
+) -> DesignTime:
+    """The time of so many launches of each trial, of a number of rounds that wait for nothing."""
+    total, unknown = figures.start, []
+    rows = {row.workload: row for row in figures.trial}
+    for trial in trials:
+        row = rows.get(str(trial.workload))
+        if row is None:
+            unknown.append(trial.name)
+            continue
+        scale = _scale(trial, row, figures)
+        for arm in trial.arms:
+            share = launches / len(row.step)
+            engine = figures.engines.get(arm.engine, _ONCE)
+            step = row.step.get(f"{arm.precision}@{arm.isa}", max(row.step.values()))
+            timed = launches * rounds * _slice(step * scale)
+            total += row.prepare * engine * Span(share, share) + Span(timed, timed)
     return DesignTime(total.quiet, total.most, tuple(unknown))
 
 

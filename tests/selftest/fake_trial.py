@@ -77,8 +77,9 @@ class World:
         return value() if callable(value) else value
 
     def own(self, table, case, default=None):
-        """The table's value for this engine's arm, the arm, or the arm that it copies."""
-        names = (f"{case.engine}:{case.arm}", case.arm, case.arm.partition("#")[0])
+        """The table's value for this engine's arm, the arm, that which it copies, or of no side."""
+        plain = case.arm.partition("#")[0]
+        names = (f"{case.engine}:{case.arm}", case.arm, plain, plain.partition(":")[0])
         return next((table[name] for name in names if name in table), default)
 
 

@@ -12,6 +12,7 @@ from amx_suite.history.change import (
     Estimate,
     Spread,
     change_between,
+    change_over,
     spread_between,
     verdict_on,
 )
@@ -92,3 +93,21 @@ def test_noisier_new_run_widens_the_interval():
 def test_verdict_needs_size_and_certainty(log, half_width, change):
     estimate = Estimate(*map(math.exp, (log, log - half_width, log + half_width)))
     assert verdict_on(estimate, 0.05) is change
+
+
+def test_change_over_launches_is_their_mean():
+    launches = [speedup(log) for log in (-0.1, -0.2, -0.15, -0.11)]
+    found = change_over(launches, speedup(-0.1, 0.001), Spread(0.02, 8))
+    assert math.log(found.ratio) == pytest.approx(-0.14)
+    # A launch has half the variance of a difference of two.
+    assert half(found) == pytest.approx(T8 * 0.02 / math.sqrt(2 * 4), rel=1e-3)
+    assert found.half_width == pytest.approx(math.exp(half(found)) - 1)
+
+
+def test_scattered_rounds_widen_the_change_over_launches():
+    launches = [speedup(0.0)] * 4
+    found = change_over(launches, speedup(0.0, 0.05), Spread(0.02, 8))
+    assert half(found) == pytest.approx(T8 * 0.05, rel=1e-3)
+    assert half(change_over(launches, speedup(0.0, 0.001), Spread(0.02))) == pytest.approx(
+        Z * 0.02 / math.sqrt(8), rel=1e-3
+    )
