@@ -172,23 +172,24 @@ def design_time(
 
 
 def launches_time(
-    trials: Iterable[Trial], figures: Figures, *, launches: int, rounds: int
+    parts: Iterable[Part], figures: Figures, *, launches: int, rounds: int
 ) -> DesignTime:
-    """The time of so many launches of each trial, of a number of rounds that wait for nothing."""
+    """The time of so many launches of each trial, of that many rounds, which wait for nothing."""
     total, unknown = figures.start, []
     rows = {row.workload: row for row in figures.trial}
-    for trial in trials:
-        row = rows.get(str(trial.workload))
-        if row is None:
+    for part in parts:
+        trial, row = part.trial, rows.get(str(part.trial.workload))
+        if row is None or part.budget_seconds is None:
             unknown.append(trial.name)
             continue
-        scale = _scale(trial, row, figures)
+        scale, share = _scale(trial, row, figures), launches / len(row.step)
+        round_ = 0.0
         for arm in trial.arms:
-            share = launches / len(row.step)
-            engine = figures.engines.get(arm.engine, _ONCE)
+            total += row.prepare * figures.engines.get(arm.engine, _ONCE) * Span(share, share)
             step = row.step.get(f"{arm.precision}@{arm.isa}", max(row.step.values()))
-            timed = launches * rounds * _slice(step * scale)
-            total += row.prepare * engine * Span(share, share) + Span(timed, timed)
+            round_ += _slice(step * scale)
+        timed = launches * _launch(round_, part.budget_seconds, rounds).quiet
+        total += Span(timed, timed)
     return DesignTime(total.quiet, total.most, tuple(unknown))
 
 
@@ -240,7 +241,7 @@ def _slice(step_seconds: float) -> float:
     return step_seconds * max(1, math.ceil(SLICE_SECONDS / step_seconds))
 
 
-def _launch(round_: float, budget: float) -> Span:
+def _launch(round_: float, budget: float, rounds: int = ROUNDS) -> Span:
     """A launch: quiet until it has its rounds, at most until no rule of ``trial.measure`` goes on.
 
     It looks at the clock before a slice, so that up to a round is finished beyond the limit.
@@ -250,7 +251,7 @@ def _launch(round_: float, budget: float) -> Span:
         """Beyond its budget it goes on only while nothing but time is missing."""
         return max(budget, min(seconds, MOST_BUDGETS * budget))
 
-    quiet = min(ROUNDS * round_, limit(LEAST_ROUNDS * round_))
+    quiet = min(rounds * round_, limit(LEAST_ROUNDS * round_))
     return Span(quiet, limit(LEAST_ROUNDS * round_ / (1.0 - MOST_LOST)) + round_)
 
 

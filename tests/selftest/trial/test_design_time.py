@@ -11,7 +11,14 @@ from amx_suite.core.isa import Isa
 from amx_suite.core.trial import Trial
 from amx_suite.core.units import Unit
 from amx_suite.engines import ENGINES
-from amx_suite.trial.design_time import Figures, Part, Span, design_time, load_figures
+from amx_suite.trial.design_time import (
+    Figures,
+    Part,
+    Span,
+    design_time,
+    launches_time,
+    load_figures,
+)
 from amx_suite.workloads import WORKLOADS
 
 pytestmark = pytest.mark.selftest
@@ -98,6 +105,17 @@ class TestByHand:
         more = msgspec.structs.replace(TRIAL.arms[-1], copy=2)
         trial = msgspec.structs.replace(TRIAL, arms=(*TRIAL.arms, more))
         assert time_of(part(trial)).quiet_seconds == pytest.approx(60 + 12 * 6 * 0.56)
+
+    def test_launches_of_two_sides(self):
+        """A round is 2 slices of 0.5 s; the side does not hide the figures of an arm."""
+        arm = TRIAL.arms[2]
+        both = tuple(msgspec.structs.replace(arm, side=side) for side in ("base", "new"))
+        pair = part(msgspec.structs.replace(TRIAL, arms=both))
+        found = launches_time([pair], FIGURES, launches=4, rounds=24)
+        assert seconds(found) == (3 + 4 * (20 + 24), 4 + 4 * (40 + 24))
+        short = part(pair.trial, budget=8.0)
+        found = launches_time([short], FIGURES, launches=4, rounds=24)
+        assert found.quiet_seconds == pytest.approx(3 + 4 * (20 + 10))
 
     def test_only_second_measurement_left(self):
         assert seconds(time_of(part(again=True))) == (QUIET, 2 * ONCE)
