@@ -32,8 +32,8 @@ LAUNCHES = 4
 #: Rounds of a launch, or at least ``trial.decide.LEAST_ROUNDS`` if its budget is spent before. They
 #: wait for no quiet: both sides use the same units, in random order, so a neighbour widens the
 #: interval and favours none. Source: simulation (benchmarks/simulate_ab.py). Beside one who comes
-#: and goes every 3 s, 10 % slower is found in 45 % of runs with 6 rounds and in 97 % with 12; 24 are
-#: for one who does so every second, and take no longer than the launch itself.
+#: and goes every 3 s, 10 % slower is found in 45 % of runs with 6 rounds, in 97 % with 12; 24 are
+#: for one who does so every second, and take no longer than the preparation.
 ROUNDS = 24
 
 
