@@ -2,8 +2,7 @@
 
 Runs the real launches on the fake machines of tests/selftest/simulated.py, whose neighbour comes
 and goes, and judges them, N times (default 200) for each row, from fixed seeds. A launch of each
-arm is off by a factor of its own, as real launches are. Prints a Markdown table with what each row
-has to reach.
+arm is off by a factor of its own, as real launches are. Prints the table of docs/verdicts.md.
 """
 
 from __future__ import annotations
@@ -57,11 +56,6 @@ class Row(NamedTuple):
     host: str
     slower: float
     comparisons: str
-
-    @property
-    def right(self) -> Change:
-        """The verdict that is right."""
-        return Change.WORSE if self.slower > 1 else Change.UNCHANGED
 
 
 ROWS = [
@@ -123,7 +117,7 @@ def compare(row: Row, seed: int) -> tuple[Pair, ...]:
     trial = full_trial()
     for comparison in pairs_of(trial, trial, base_arm=_ARMS[row.comparisons]):
         measurer.measure(comparison)
-    return judge(measurer.measured, _MARGIN)[1]
+    return judge(measurer.measured, _MARGIN).pairs
 
 
 def _outcome(task: tuple[Row, int]) -> list[tuple[Change, float, float]]:

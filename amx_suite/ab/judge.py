@@ -7,10 +7,11 @@ control's launches help to measure the spread, because they are launches of the 
 
 from __future__ import annotations
 
-__all__ = ["Pair", "Report", "judge"]
+__all__ = ["Judged", "Pair", "Report", "judge"]
 
 import statistics
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,8 +48,8 @@ class Pair(msgspec.Struct, frozen=True):
 
     ``ratio`` is below 1 where new is slower, with its interval ``low`` to ``high``.
     ``base_seconds`` and ``new_seconds`` are medians of a step. ``control`` is the base over itself,
-    and ``floor`` the least change, as a share, that this run would have called: both None without
-    a control.
+    and ``noise`` the share that a change must exceed here, whatever the margin: both None without a
+    control.
     Each is None where it was not measured. ``kernels`` says how the kernels changed, empty if they
     did not; ``launches`` are the raw rounds.
     """
@@ -62,7 +63,7 @@ class Pair(msgspec.Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     control: Estimate | None = None
-    floor: float | None = None
+    noise: float | None = None
     kernels: str = ""
     accuracy: Accuracy | None = None
     launches: tuple[Measurement, ...] = ()
@@ -110,6 +111,14 @@ class Report(msgspec.Struct, frozen=True):
         return sum(each is not None and each.verdict is verdict for each in found)
 
 
+class Judged(NamedTuple):
+    """The spread between launches of a run, its verdicts, and why others were skipped."""
+
+    spread: Spread
+    pairs: tuple[Pair, ...]
+    skipped: dict[str, str]
+
+
 class _Ratios(msgspec.Struct, frozen=True):
     """Speed of a candidate over its baseline: by launch, and over all rounds together."""
 
@@ -128,14 +137,28 @@ class _Ratios(msgspec.Struct, frozen=True):
         return change_over(self.launches, self.rounds, spread)
 
 
-def judge(measured: Sequence[Measured], margin: float) -> tuple[Spread, tuple[Pair, ...]]:
-    """The spread between launches of this run, and the verdict on each comparison."""
+def judge(found: Sequence[Measured], margin: float) -> Judged:
+    """Judge all comparisons of a run together."""
+    skipped = {each.comparison.name: why for each in found if (why := _why_skipped(each))}
+    measured = [each for each in found if each.comparison.name not in skipped]
     ratios = [_ratios(each, each.comparison.new) for each in measured]
     controls = [_control(each) for each in measured]
     samples = [each.launches for each in (*ratios, *controls) if each is not None and each.enough]
     spread = spread_between(samples)
-    found = zip(measured, ratios, controls, strict=True)
-    return spread, tuple(_pair(*each, spread, margin) for each in found)
+    each = zip(measured, ratios, controls, strict=True)
+    return Judged(spread, tuple(_pair(*one, spread, margin) for one in each), skipped)
+
+
+def _why_skipped(measured: Measured) -> str:
+    """Why a side cannot run its arm, where that is no loss; else empty.
+
+    It is a loss where the base has the arm and new had the same one.
+    """
+    comparison, missing = measured.comparison, measured.missing
+    optional = [comparison.base]
+    if comparison.base.name != comparison.new.name:
+        optional.append(comparison.new)
+    return "; ".join(f"{arm.arm}: {missing[arm.id]}" for arm in optional if arm.id in missing)
 
 
 def _ratios(measured: Measured, candidate: Arm) -> _Ratios:
@@ -155,11 +178,11 @@ def _pair(
 ) -> Pair:
     comparison = measured.comparison
     estimate = ratios.change(spread) if ratios.enough else None
-    noise = control.change(spread) if control is not None and control.enough else None
+    itself = control.change(spread) if control is not None and control.enough else None
     ended = (
         measured.ended
         or _unproven(measured)
-        or _noisy(noise, margin)
+        or _noisy(itself, margin)
         or _by_speed(ratios, estimate, margin)
     )
     return Pair(
@@ -169,8 +192,8 @@ def _pair(
         base_seconds=_seconds(measured, comparison.base),
         new_seconds=_seconds(measured, comparison.new),
         **(estimate._asdict() if estimate else {}),
-        control=noise,
-        floor=None if noise is None or estimate is None else _floor(noise, estimate, margin),
+        control=itself,
+        noise=max(itself.half_width, estimate.half_width) if itself and estimate else None,
         kernels=_kernels(measured),
         accuracy=measured.accuracy,
         launches=measured.launches,
@@ -178,12 +201,11 @@ def _pair(
 
 
 def _unproven(measured: Measured) -> Ended | None:
-    """Whether an arm is missing or not proven; the base first, without which new says nothing."""
-    comparison = measured.comparison
-    for arm, change in ((comparison.base, Change.INCONCLUSIVE), (comparison.new, Change.WORSE)):
-        if arm.id in measured.missing:
-            lost = Change.VANISHED if arm is comparison.new else Change.INCONCLUSIVE
-            return Ended(lost, f"{arm.arm}: {measured.missing[arm.id]}")
+    """Whether new lacks the arm, or one side is not proven, the base before new."""
+    base, new = measured.comparison.base, measured.comparison.new
+    if new.id in measured.missing:
+        return Ended(Change.VANISHED, f"{new.arm}: {measured.missing[new.id]}")
+    for arm, change in ((base, Change.INCONCLUSIVE), (new, Change.WORSE)):
         for launch in measured.launches:
             decision = _why_unproven(arm, launch)
             if decision is not None:
@@ -220,11 +242,6 @@ def _by_speed(ratios: _Ratios, estimate: Estimate | None, margin: float) -> Ende
         )
     change = verdict_on(estimate, margin)
     return Ended(change, _TOO_WIDE if change is Change.INCONCLUSIVE else "")
-
-
-def _floor(control: Estimate, estimate: Estimate, margin: float) -> float:
-    """The least change that would have been called: beyond the margin and the wider interval."""
-    return max(margin, control.half_width, estimate.half_width)
 
 
 def _seconds(measured: Measured, arm: Arm) -> float | None:

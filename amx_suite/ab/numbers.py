@@ -41,7 +41,7 @@ class Accuracy(msgspec.Struct, frozen=True):
         """A few characters for a table."""
         if self.agreement is None:
             return "-" if self.verdict is Verdict.NOT_APPLICABLE else "undecided"
-        figure = self.agreement.figure_text
+        figure = "equal" if self.agreement.figure is None else self.agreement.figure_text
         return figure if self.agreement.passed else f"FAIL: {figure}"
 
 

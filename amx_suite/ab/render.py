@@ -112,7 +112,7 @@ def _row(pair: Pair, *, with_control: bool) -> tuple[str | Text, ...]:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1e3 * seconds:.3g}"
+    return "-" if seconds is None else f"{1e3 * seconds:.1f}"
 
 
 def _change(ratio: float | None, low: float | None, high: float | None) -> str:
@@ -123,17 +123,18 @@ def _change(ratio: float | None, low: float | None, high: float | None) -> str:
 
 def _remarks(report: Report) -> list[str]:
     return [
-        *(line for pair in report.pairs for line in _pair_remarks(pair)),
+        *(line for pair in report.pairs for line in _pair_remarks(pair, report.margin)),
         *(f"{name}: skipped: {reason}" for name, reason in report.skipped.items()),
     ]
 
 
-def _pair_remarks(pair: Pair) -> Iterator[str]:
+def _pair_remarks(pair: Pair, margin: float) -> Iterator[str]:
     if pair.reason:
         yield f"{pair.name}: {pair.reason}"
     if pair.kernels:
         yield f"{pair.name}: other kernels: {pair.kernels}"
     if pair.accuracy is not None and pair.accuracy.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         yield f"{pair.name}: accuracy {pair.accuracy.verdict}: {pair.accuracy.reason}"
-    if pair.floor is not None:
-        yield f"{pair.name}: a change must exceed {pair.floor:.1%} here"
+    if pair.noise is not None:
+        floor = max(margin, pair.noise)
+        yield f"{pair.name}: a change must exceed {floor:.1%} here (noise: {pair.noise:.1%})"

@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": "say what changed since one or more earlier runs of qualify, gate by gate",
     "export": "write results for Apache Otava or Prometheus",
     "fleet": "judge many machines together, from the results.json of each",
+    "ab": "time two builds in turns, and say what changed",
     "baseline": "make a gate table from the results of accepted machines",
     "replay": "run a wrong tile result again that an instruction test stored",
 }

@@ -258,16 +258,24 @@ def test_changed_machine_decides_nothing(bench, error):
     assert str(error) in pair.reason
 
 
-@pytest.mark.parametrize(
-    ("side", "change"), [("new", Change.VANISHED), ("base", Change.INCONCLUSIVE)]
-)
-def test_arm_that_a_side_lacks(bench, side, change):
-    bench.world.refused[f"bf16@amx:{side}"] = "there is none"
+def test_arm_that_new_lost_has_vanished(bench):
+    bench.world.refused[NEW] = "there is none"
     report = bench.run()
-    assert report.pairs[0].change is change
-    assert f"bf16@amx:{side}: there is none" in report.pairs[0].reason
+    assert report.pairs[0].change is Change.VANISHED
+    assert f"{NEW}: there is none" in report.pairs[0].reason
     assert len(report.pairs[0].launches) == 1
     assert report.exit_code is ExitCode.UNDECIDED
+
+
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_arm_that_need_not_be_is_skipped(bench, side):
+    arm = {"base": "int8@amx", "new": "bf16@avx512_bf16"}[side]
+    bench.world.refused[f"{arm}:{side}"] = "there is none"
+    bench.measure(ArmName(Precision.INT8, Isa.AMX), new_arm=VECTORS)
+    report = bench.run()
+    assert [pair.change for pair in report.pairs] == [Change.UNCHANGED]
+    assert list(report.skipped.values()) == [f"{arm}:{side}: there is none"]
+    assert report.exit_code is ExitCode.OK
 
 
 @pytest.mark.parametrize(("launches", "change"), [(2, "inconclusive"), (3, "worse")])
@@ -301,10 +309,19 @@ def test_nothing_measured_is_never_ok(bench):
 def test_control_shows_the_noise_floor(bench):
     pair = bench.pair(control=True)
     assert pair.control.ratio == pytest.approx(1.0)
-    assert pair.floor >= 0.05
+    assert 0 < pair.noise < 0.05
     text = render_terminal(bench.report(), width=150)
-    assert f"a change must exceed {pair.floor:.1%} here" in text
+    assert f"a change must exceed 5.0% here (noise: {pair.noise:.1%})" in text
     assert "control" in text
+
+
+def test_noise_raises_what_a_change_must_exceed(bench):
+    draw = random.Random(0)
+    bench.world.seconds["bf16@amx"] = lambda: draw.choice([0.15, 0.3])
+    pair = bench.pair(control=True)
+    assert pair.noise > 0.1
+    text = render_terminal(bench.report(), width=150)
+    assert f"a change must exceed {pair.noise:.1%} here" in text
 
 
 def test_control_that_differs_decides_nothing(bench):
