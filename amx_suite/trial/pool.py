@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from amx_suite.core.case import Arm
 from amx_suite.core.measurement import ArmFacts
 from amx_suite.core.quiet import Reading
@@ -151,6 +153,16 @@ class WorkerPool:
             if case not in self._workers:
                 with contextlib.suppress(NotApplicableError, CeilingIgnoredError):
                     self._prepare(case)
+
+    def align_slices(self, cases: Sequence[Arm]) -> None:
+        """Let arms of the same name, two sides or an A/A control, take slices of as many steps.
+
+        The first step of a slice finds the caches as another arm left them, so that it counts for
+        less in a longer slice.
+        """
+        for case in cases:
+            same = (self.facts[other].iterations for other in cases if other.name == case.name)
+            self.facts[case] = msgspec.structs.replace(self.facts[case], iterations=max(same))
 
     def release_all(self) -> None:
         """Free every worker's prepared model, to make room for another."""

@@ -259,6 +259,7 @@ class TrialSession:
         say = functools.partial(self._say, seldom=True)
         launch = Launch(self._pool, self._reference, budget, self._wanted, say)
         arms, seed = self._pool.living(group), self.trial.seed + number
+        self._pool.align_slices(arms)
         for round_ in launch.rounds(arms, number=number, seed=seed, first=len(self._rounds)):
             self._rounds.append(round_)
 

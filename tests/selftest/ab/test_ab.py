@@ -71,6 +71,20 @@ def test_launches_are_fresh_and_ordered_anew(bench):
     assert not bench.world.live
 
 
+def test_sides_take_slices_of_as_many_steps(bench):
+    """Else the caches favour the side with the longer slices."""
+
+    class Worker(bench.worker):
+        def prepare(self, case, inputs):
+            prepared = super().prepare(case, inputs)
+            return msgspec.structs.replace(prepared, iterations=1 + (case.side == "new"))
+
+    bench.worker = Worker
+    pair = bench.pair(control=True)
+    steps = {p.iterations for m in pair.launches for r in m.rounds for p in r.slices}
+    assert steps == {2}
+
+
 def test_all_arms_are_compared(bench):
     report = bench.run(None)
     assert len({pair.name for pair in report.pairs}) == len(full_trial().arms)
