@@ -34,6 +34,7 @@ from amx_suite.trial.interval import CONFIDENCE
 from amx_suite.trial.session import TrialSession
 from amx_suite.worker.process import IsaWorker
 from amx_suite.worker.unit_probe import UnitProbe
+from amx_suite.workloads import WORKLOADS
 from amx_suite.workloads.base import Inputs
 
 _OPTIONS = ("level", "engine", "wait", "cores", "seed", "budget", "data", "download", "weights")
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     engines = engines_of(arguments, settings, sides)
     comparisons = _comparisons(arguments, settings, sides, engines)
     changes.check_files(arguments)
+    for model, weights in settings.weights:
+        WORKLOADS[model].check_weights(weights)
     facts, support = detect()
     lacking = {c.name: c for c in comparisons if _needs_amx(c) and not support.usable}
     measurable = [c for c in comparisons if c.name not in lacking]

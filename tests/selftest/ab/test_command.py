@@ -131,6 +131,7 @@ def test_files_hold_the_comparison(machine, capsys):
         (["--control", "--margin", "0"], "--margin: got '0'"),
         (["--control", "--level", "1"], "level 1"),
         (["--control", "--json", "."], "is a folder"),
+        (["--control", "--weights", "resnet50=/nowhere.pth"], "/nowhere.pth"),
     ],
 )
 def test_unusable_options_are_refused(machine, capsys, words, fault):
