@@ -7,6 +7,7 @@ __all__ = ["Sides", "engines_of"]
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -22,17 +23,15 @@ from amx_suite.plugin.options import Settings
 
 
 class Sides(msgspec.Struct, frozen=True):
-    """The interpreters of both sides by side, and this process's own."""
+    """The interpreters of both sides, by side."""
 
-    own: Interpreter
     by_name: dict[str, Interpreter]
 
     @classmethod
     def read(cls, arguments: argparse.Namespace) -> Self:
         """Inspect those that the user named; raises UsageError."""
-        own = Interpreter.inspect(sys.executable)
         named = {side: getattr(arguments, side) for side in (BASE, NEW)}
-        return cls(own, {s: Interpreter.inspect(p) if p else own for s, p in named.items()})
+        return cls({s: Interpreter.inspect(p or sys.executable) for s, p in named.items()})
 
     @property
     def same(self) -> bool:
@@ -42,7 +41,7 @@ class Sides(msgspec.Struct, frozen=True):
     def other(self, side: str) -> Interpreter | None:
         """The Python of a side, None if it is this process's own."""
         found = self.by_name[side]
-        return None if found.path == self.own.path else found
+        return None if found.path == str(Path(sys.executable).absolute()) else found
 
     def why_unavailable(self, side: str, engine: str) -> str | None:
         """Why a side cannot use an engine, None if it can."""
