@@ -7,6 +7,7 @@ __all__ = ["Sides", "engines_of"]
 import argparse
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -45,13 +46,18 @@ class Sides(msgspec.Struct, frozen=True):
 
     def why_unavailable(self, side: str, engine: str) -> str | None:
         """Why a side cannot use an engine, None if it can."""
-        with installed_in(getattr(self.other(side), "packages", None)):
+        with self._packages_of(side):
             return ENGINES[engine].why_unavailable()
 
     def why_not(self, arm: Arm) -> str | None:
         """Why the engine of an arm's side does not have the arm, None if it does."""
-        with installed_in(getattr(self.other(arm.side), "packages", None)):
+        with self._packages_of(arm.side):
             return ENGINES[arm.engine].why_not(arm.workload.mode, arm.precision)
+
+    def _packages_of(self, side: str) -> AbstractContextManager[None]:
+        """Within it engines speak of a side's packages."""
+        other = self.other(side)
+        return installed_in(other.packages if other else None)
 
 
 def engines_of(
