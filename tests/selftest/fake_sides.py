@@ -42,6 +42,7 @@ class Bench:
     """A fake machine on which arms are compared; ``run`` gives the report."""
 
     worker = SideWorker
+    budget_seconds = 600.0
 
     def __init__(self, world=None):
         self.world = world or World()
@@ -55,6 +56,7 @@ class Bench:
             seed=trial.seed,
             worker=self.worker,
             reference=None,
+            budget_seconds=self.budget_seconds,
             rounds=ROUNDS,
         )
 

@@ -59,6 +59,15 @@ def test_noise_is_inconclusive(bench):
     assert report.exit_code is ExitCode.UNDECIDED
 
 
+def test_too_few_rounds_decide_nothing(bench):
+    bench.budget_seconds = 0.1
+    bench.world.seconds[NEW] = 0.3
+    pair = bench.pair()
+    assert (pair.change, pair.ratio) == (Change.INCONCLUSIVE, None)
+    assert "4 of 4 launches were measured, in 4 rounds" in pair.reason
+    assert "--budget" in pair.reason
+
+
 def test_launches_are_fresh_and_ordered_anew(bench):
     bench.measure()
     (measured,) = bench.measurer.measured
