@@ -255,6 +255,7 @@ class _Progress:
         self._stream = sys.stderr if quiet else sys.stdout
         self._is_live = not quiet and can_rewrite(sys.stdout.isatty())
         self._line = LiveLine()
+        self._launch = ""
         if comparisons:
             count = f"{len(comparisons)} comparison{'s' * (len(comparisons) > 1)}"
             self.say(
@@ -276,19 +277,20 @@ class _Progress:
     def begin(self, comparison: Comparison, number: int) -> None:
         """Say which launch begins."""
         place = self._comparisons.index(comparison)
+        self._launch = f"launch {number + 1} of {LAUNCHES}"
         if number == 0:
             left = self._time(self._comparisons[place:])
             where = f"comparison {place + 1} of {len(self._comparisons)}"
             self.say(f"{where}: {comparison.name} {comparison.base.shape}, about {left} left")
         elif not self._is_live:
-            self.say(f"  launch {number + 1} of {LAUNCHES}")
+            self.say(f"  {self._launch}")
 
     def show(self, text: str, *, seldom: bool = False, keep: bool = False) -> None:
         """What a session shows; ``seldom`` is for the live line alone."""
         if keep:
             self.say(text)
         elif self._is_live:
-            self._line.show(text)
+            self._line.show(f"{self._launch}: {text}")
 
     def _time(self, comparisons: Sequence[Comparison]) -> str:
         trials = [comparison.trial() for comparison in comparisons]

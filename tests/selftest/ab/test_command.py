@@ -96,6 +96,16 @@ def test_equal_builds_pass(machine, capsys):
     assert len(machine.started) == 2 * LAUNCHES + 2
 
 
+def test_live_line_names_launch_and_arm(machine, monkeypatch):
+    shown = []
+    monkeypatch.setattr(ab, "can_rewrite", lambda isatty: True)
+    monkeypatch.setattr(ab.LiveLine, "show", lambda self, text: shown.append(text))
+    run("--control", "--base-arm", "bf16@amx")
+    name = "gemm-inference-bf16-amx-eager b16x128"
+    assert f"launch 1 of 4: {name}: preparing bf16@amx:base (1 of 3)" in shown
+    assert any(text.startswith(f"launch 4 of 4: {name}: measuring: 23 of 24") for text in shown)
+
+
 def test_control_needs_one_build_only(machine, capsys):
     assert run("--control", "--base-arm", "bf16@amx") == 0
     assert "a change must exceed" in capsys.readouterr().out
