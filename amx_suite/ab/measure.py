@@ -92,8 +92,6 @@ class Measurer:
         """
         self.measured.append(Measured(comparison))
         try:
-            # Before the launches: memory need not hold these workers beside the arms.
-            self._check_model(comparison)
             for number in range(LAUNCHES):
                 self._begin(comparison, number)
                 if not self._launch(comparison, number):
@@ -111,6 +109,9 @@ class Measurer:
 
     def _launch(self, comparison: Comparison, number: int) -> bool:
         """One launch; False if no other is needed, because an arm cannot run."""
+        if number == 0:
+            # Before the session: memory need not hold these workers beside the arms.
+            self._check_model(comparison)
         session = self._open(comparison.trial(number))
         try:
             measurement = _without_versions(session.result().measurement)
