@@ -96,9 +96,7 @@ class Measurer:
                 self._begin(comparison, number)
                 if not self._launch(comparison, number):
                     return
-        except MachineChangedError as error:
-            self._end(Change.INCONCLUSIVE, str(error))
-        except (NotApplicableError, EngineUnavailableError) as error:
+        except (MachineChangedError, NotApplicableError, EngineUnavailableError) as error:
             self._end(Change.INCONCLUSIVE, str(error))
         except ChildError as error:
             # What a limit ended, or the base, says nothing of the new side.
