@@ -41,8 +41,12 @@ class Accuracy(msgspec.Struct, frozen=True):
         """A few characters for a table."""
         if self.agreement is None:
             return "-" if self.verdict is Verdict.NOT_APPLICABLE else "undecided"
-        figure = "equal" if self.agreement.figure is None else self.agreement.figure_text
-        return figure if self.agreement.passed else f"FAIL: {figure}"
+        found, figure = self.agreement, self.agreement.figure
+        if figure is None:
+            text = "equal" if found.passed else found.note
+        else:
+            text = f"{figure:.3g} {found.unit}" if found.unit else f"gap {figure:.3g}"
+        return text if found.passed else f"FAIL: {text}"
 
 
 def model_case(arm: Arm) -> Arm:

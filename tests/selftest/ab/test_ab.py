@@ -205,6 +205,7 @@ def test_losses_are_compared_in_training(bench, training, factor, verdict):
     pair = bench.pair(workload=training)
     assert pair.accuracy.verdict is verdict
     assert "loss gap" in pair.accuracy.agreement.measure
+    assert f"gap {factor - 1:.3g}" in pair.accuracy.text
 
 
 def test_other_model_has_no_accuracy_verdict(bench):
@@ -233,6 +234,13 @@ def test_int8_of_own_weights_is_not_judged(bench):
     report = bench.report()
     assert report.pairs[0].accuracy.verdict is Verdict.NOT_APPLICABLE
     assert report.exit_code is ExitCode.OK
+
+
+def test_not_a_number_fails(bench):
+    bench.world.numbers[NEW] = float("nan")
+    report = bench.run()
+    assert report.exit_code is ExitCode.FAILED
+    assert "FAIL: 200 of the result's 200 elements" in report.pairs[0].accuracy.text
 
 
 # Faults
