@@ -13,7 +13,8 @@ import msgspec
 class Isa(StrEnum):
     """A ceiling: the most capable instruction set a process may use.
 
-    NO_AMX is all that a CPU has but AMX, so it is another one on each CPU (``on``), under one name.
+    NO_AMX is all that a CPU has for FP32 but AMX, so it is another one on each CPU (``on``), under
+    one name.
     """
 
     NO_AMX = "no_amx"
@@ -31,16 +32,16 @@ class Isa(StrEnum):
         return ISA_SPECS[self]
 
     def on(self, cpu_flags: Collection[str]) -> Isa:
-        """Itself, and for NO_AMX the highest ceiling without tiles that a CPU with the flags has.
+        """Itself, and for NO_AMX the highest that a CPU with the flags has.
 
-        AVX2 if it has none.
+        That is of those without tiles that are ``for_fp32``; AVX2 if it has none.
         """
         if self is not Isa.NO_AMX:
             return self
         found = [
             isa
             for isa, spec in ISA_SPECS.items()
-            if not spec.tiles and isa is not self and isa.runs_on(cpu_flags)
+            if not spec.tiles and spec.for_fp32 and isa is not self and isa.runs_on(cpu_flags)
         ]
         return found[-1] if found else Isa.AVX2
 
@@ -61,7 +62,8 @@ class IsaSpec(msgspec.Struct, frozen=True):
     knows only ``default``, ``avx2`` and ``avx512``); ``mkl`` oneMKL developer guide,
     MKL_ENABLE_INSTRUCTIONS (E4 includes AMX, E3 is BF16 without, E2 is VNNI). ``vectors`` is the
     nearest level that stock PyTorch has a name for. ``cpu_flags`` are the flags in /proc/cpuinfo
-    that the ceiling needs, and ``tiles`` says whether tile instructions may run under it.
+    that the ceiling needs, and ``tiles`` says whether tile instructions may run under it. NO_AMX is
+    FP32's, and ``for_fp32`` says whether it may be this one.
     """
 
     onednn: str
@@ -70,6 +72,7 @@ class IsaSpec(msgspec.Struct, frozen=True):
     cpu_flags: tuple[str, ...]
     vectors: str = "avx512"
     tiles: bool = False
+    for_fp32: bool = True
 
 
 #: What every CPU with AMX has.
@@ -90,8 +93,11 @@ ISA_SPECS: dict[Isa, IsaSpec] = {
         "AVX512_CORE_VNNI", "avx512_vnni", "AVX512_E2", (*_AVX512_FLAGS, "avx512_vnni")
     ),
     Isa.AVX512_BF16: IsaSpec("AVX512_CORE_BF16", "avx512_bf16", "AVX512_E3", _BF16_FLAGS),
-    # IPEX's level of that name is above its amx, and MKL has FP16 with AMX only.
-    Isa.AVX512_FP16: IsaSpec("AVX512_CORE_FP16", "avx512_bf16", "AVX512_E3", _FP16_FLAGS),
+    # IPEX's level of that name is above its amx, and MKL has FP16 with AMX only. So IPEX gives its
+    # own oneDNN another level than PyTorch's. In FP32 oneDNN runs the same kernels as below it.
+    Isa.AVX512_FP16: IsaSpec(
+        "AVX512_CORE_FP16", "avx512_bf16", "AVX512_E3", _FP16_FLAGS, for_fp32=False
+    ),
     Isa.AMX: IsaSpec("DEFAULT", "amx", "AVX512_E4", (*_BF16_FLAGS, *AMX_FLAGS), tiles=True),
     Isa.AMX_FP16: IsaSpec(
         "AVX512_CORE_AMX_FP16",
