@@ -84,9 +84,9 @@ def test_worse_build_fails_the_command(machine, capsys):
     assert run("--new", OTHER) == 1
     said = capsys.readouterr().out
     first, *_, last = said.splitlines()
-    assert "5 comparisons, 4 launches of 24 rounds each, about" in first
-    assert "comparison 3 of 5: gemm-inference-bf16-amx-eager b16x128, about" in said
-    assert last == "amx-suite: WORSE (exit code 1): 1 worse, 4 unchanged"
+    assert "7 comparisons, 4 launches of 24 rounds each, about" in first
+    assert "comparison 3 of 7: gemm-inference-bf16-amx-eager b16x128, about" in said
+    assert last == "amx-suite: WORSE (exit code 1): 1 worse, 6 unchanged"
     assert f"new: eager in {OTHER}: Python 3.12.4, torch 2.8.1" in said
 
 
@@ -154,7 +154,7 @@ def test_without_amx_the_rest_is_compared(machine, capsys):
     machine.support = NO_AMX
     assert run("--new", OTHER) == 0
     said = capsys.readouterr().out
-    assert "3 unchanged, 2 skipped" in said
+    assert "4 unchanged, 3 skipped" in said
     assert "bf16-amx-eager: skipped: no-silicon: No AMX here" in said
 
 

@@ -56,9 +56,6 @@ OTHERS_OPTIONS = {
         "threshold-max-sample-size",
         "threshold-upper-boundary",
         "err",
-        # TODO-AB: those of `amx-suite ab`, to remove with the command below.
-        "base",
-        "new",
         # ReFrame's and Slurm's.
         *("distribute", "exec-policy", "prefix", "system", "exclusive", "mem"),
     )
@@ -140,8 +137,7 @@ def test_options_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_exist(page: str) -> None:
     text = code(PAGES[page])
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    # TODO-AB: it comes with a change of its own.
-    assert commands_in(text) - {"ab"} <= set(COMMANDS)
+    assert commands_in(text) <= set(COMMANDS)
     assert set(re.findall(r"(?:^|\s|`)make ([a-z]+)", text)) <= targets
 
 
