@@ -31,6 +31,11 @@ read -r code < "$CALLS/code"
 cat "$CALLS/text"
 exit "$code"
 """
+#: Simulated nights last less than a second, so the clock would give two of them one name.
+DATE = """#!/bin/sh
+echo >> "$CALLS/nights"
+printf '2026-01-%02dT020000\\n' "$(wc -l < "$CALLS/nights")"
+"""
 FAST, SLOWER = {"bf16@amx": 0.12}, {"bf16@amx": 0.135}
 
 
@@ -47,7 +52,11 @@ class Job:
         for pipe in ("request", "code"):
             os.mkfifo(self.calls / pipe)
         (script,) = SCRIPT
-        for name, text in {"nightly.sh": script, "bin/amx-suite": COMMAND}.items():
+        for name, text in {
+            "nightly.sh": script,
+            "bin/amx-suite": COMMAND,
+            "bin/date": DATE,
+        }.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
