@@ -40,7 +40,10 @@ from amx_suite.trial.unproven import why_beyond_ceiling, why_unproven
 _SCHEMA_VERSION = 1
 #: Launches without which nothing is decided: two give only one difference.
 _LEAST_LAUNCHES = 3
-_TOO_WIDE = "the interval is too wide to tell a change from none; run it where it is quieter"
+_TOO_WIDE = (
+    "the interval is too wide to tell a change from none; take more launches with --launches, or "
+    "run it where it is quieter"
+)
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -74,7 +77,8 @@ class Report(msgspec.Struct, frozen=True):
 
     ``skipped`` are the comparisons that a side cannot run, by name, with the reasons;
     ``lacks_amx`` says that all of these lack AMX. ``margin`` is the share that a change must
-    exceed, ``ended_by`` the signal that ended the run early, empty if none did.
+    exceed, ``launches`` how many were asked for, ``ended_by`` the signal that ended the run early,
+    empty if none did.
     """
 
     base: Side
@@ -88,6 +92,7 @@ class Report(msgspec.Struct, frozen=True):
     skipped: dict[str, str] = {}
     lacks_amx: bool = False
     ended_by: str = ""
+    launches: int = LAUNCHES
     schema_version: int = _SCHEMA_VERSION
 
     @property
@@ -236,9 +241,9 @@ def _by_speed(ratios: _Ratios, estimate: Estimate | None, margin: float) -> Ende
         rounds = 0 if ratios.rounds is None else ratios.rounds.pairs
         return Ended(
             Change.INCONCLUSIVE,
-            f"{len(ratios.launches)} of {LAUNCHES} launches were measured, in {rounds} rounds, and "
-            f"{_LEAST_LAUNCHES} launches are needed; give them more time with --budget, and let "
-            "it run to its end",
+            f"{len(ratios.launches)} launches were measured, in {rounds} rounds, and "
+            f"{_LEAST_LAUNCHES} launches of some rounds are needed; give them more time with "
+            "--budget, and let it run to its end",
         )
     change = verdict_on(estimate, margin)
     return Ended(change, _TOO_WIDE if change is Change.INCONCLUSIVE else "")

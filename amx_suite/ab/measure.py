@@ -26,8 +26,8 @@ from amx_suite.trial.pool import StartWorker
 from amx_suite.trial.session import TrialSession
 from amx_suite.workloads.base import Inputs
 
-#: Launches of each comparison. Two launches of the same thing differ by more than their rounds
-#: show, so that rounds cannot stand in for them.
+#: Launches of each comparison, unless the user asks for more. Two launches of the same thing differ
+#: by more than their rounds show, so that rounds cannot stand in for them.
 LAUNCHES = 4
 #: Rounds of a launch, or at least ``trial.decide.LEAST_ROUNDS`` if its budget is spent before. They
 #: wait for no quiet: both sides use the same units, in random order, so a neighbour widens the
@@ -74,12 +74,14 @@ class Measurer:
         inputs: Inputs,
         *,
         same_build: bool,
+        launches: int = LAUNCHES,
         begin: Callable[[Comparison, int], None] = lambda comparison, number: None,
     ) -> None:
         self._open = open_session
         self._start = start
         self._inputs = inputs
         self._same_build = same_build
+        self._launches = launches
         self._begin = begin
         #: Why the sides' models differ, by model; empty where they do not.
         self._models: dict[str, str] = {}
@@ -92,7 +94,7 @@ class Measurer:
         """
         self.measured.append(Measured(comparison))
         try:
-            for number in range(LAUNCHES):
+            for number in range(self._launches):
                 self._begin(comparison, number)
                 if not self._launch(comparison, number):
                     return

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from amx_suite.ab.judge import Pair, Report
-from amx_suite.ab.measure import LAUNCHES, ROUNDS
+from amx_suite.ab.measure import ROUNDS
 from amx_suite.core.run import ExitCode
 from amx_suite.core.verdict import Verdict
 from amx_suite.history.change import Change
@@ -76,7 +76,7 @@ def _facts(report: Report) -> list[str]:
     return [
         f"base: {report.base}",
         f"new: {report.new}",
-        f"{LAUNCHES} launches of {ROUNDS} rounds",
+        f"{report.launches} launches of at most {ROUNDS} rounds",
         f"margin: {report.margin:.1%}, confidence: {report.confidence:.0%}",
         spread,
     ]

@@ -25,6 +25,7 @@ from amx_suite.host.facts import HostFacts
 from amx_suite.host.fingerprint import host_traits
 from amx_suite.host.lock import MachineLock
 from amx_suite.host.support import detect
+from amx_suite.plugin.option_values import whole_number
 from amx_suite.plugin.options import Settings, add_options
 from amx_suite.plugin.outcome import why_not_usable
 from amx_suite.plugin.progress import LiveLine, can_rewrite
@@ -37,6 +38,8 @@ from amx_suite.worker.unit_probe import UnitProbe
 from amx_suite.workloads import WORKLOADS
 from amx_suite.workloads.base import Inputs
 
+#: More would take hours, and each has a process for each side.
+_MOST_LAUNCHES = 100
 _OPTIONS = ("level", "engine", "wait", "cores", "seed", "budget", "data", "download", "weights")
 _SAME = (
     "both sides are the same: name another Python with --base or --new, another engine with "
@@ -82,6 +85,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="time the base against itself, too, and say what a change must exceed",
     )
+    parser.add_argument(
+        "--launches",
+        metavar="N",
+        default=str(LAUNCHES),
+        help=f"launches of each comparison, in fresh processes; more of them find smaller changes. "
+        f"Default: {LAUNCHES}.",
+    )
     changes.declare(parser)
     add_options(parser.add_argument, "", _OPTIONS)
 
@@ -90,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare the sides, print the table, and write the files that were asked for."""
     margin = changes.margin_of(arguments)
     settings = Settings.read(arguments)
+    launches = whole_number(LAUNCHES, _MOST_LAUNCHES)(arguments.launches, "--launches")
     sides = Sides.read(arguments)
     engines = engines_of(arguments, settings, sides)
     comparisons = _comparisons(arguments, settings, sides, engines)
@@ -100,9 +111,10 @@ def run(arguments: argparse.Namespace) -> int:
     lacking = {c.name: c for c in comparisons if _needs_amx(c) and not support.usable}
     measurable = [c for c in comparisons if c.name not in lacking]
     measured: list[Measured] = []
+    quiet = changes.goes_to_stdout(arguments)
     started, ended_by = datetime.now(UTC).isoformat(timespec="seconds"), ""
-    with _Progress(measurable, settings, quiet=changes.goes_to_stdout(arguments)) as progress:
-        measurer = _measurer(settings, sides, facts, progress)
+    with _Progress(measurable, settings, launches, quiet=quiet) as progress:
+        measurer = _measurer(settings, sides, facts, progress, launches)
         if measurable:
             with MachineLock().acquire(settings.wait, progress.say):
                 ended_by = _measure(measurer, measurable, sides, facts)
@@ -128,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
         skipped={**judged.skipped, **without_amx},
         lacks_amx=bool(lacking) and not measurable,
         ended_by=ended_by,
+        launches=launches,
     )
     changes.publish(arguments, report, render_terminal, render_markdown)
     return report.exit_code
@@ -215,7 +228,9 @@ def _missing(comparison: Comparison, sides: Sides, facts: HostFacts) -> Iterator
             yield arm.id, reason
 
 
-def _measurer(settings: Settings, sides: Sides, facts: HostFacts, progress: _Progress) -> Measurer:
+def _measurer(
+    settings: Settings, sides: Sides, facts: HostFacts, progress: _Progress, launches: int
+) -> Measurer:
     cpus, inputs = settings.instance.cpus, _inputs(settings)
 
     def start(case: Arm) -> IsaWorker:
@@ -237,7 +252,14 @@ def _measurer(settings: Settings, sides: Sides, facts: HostFacts, progress: _Pro
             show=progress.show,
         )
 
-    return Measurer(open_session, start, inputs, same_build=sides.same, begin=progress.begin)
+    return Measurer(
+        open_session,
+        start,
+        inputs,
+        same_build=sides.same,
+        launches=launches,
+        begin=progress.begin,
+    )
 
 
 def _inputs(settings: Settings) -> Inputs:
@@ -248,10 +270,11 @@ class _Progress:
     """A live line on a terminal, else a line for each launch; to standard error if ``quiet``."""
 
     def __init__(
-        self, comparisons: Sequence[Comparison], settings: Settings, *, quiet: bool
+        self, comparisons: Sequence[Comparison], settings: Settings, launches: int, *, quiet: bool
     ) -> None:
         self._comparisons = comparisons
         self._settings = settings
+        self._launches = launches
         self._stream = sys.stderr if quiet else sys.stdout
         self._is_live = not quiet and can_rewrite(sys.stdout.isatty())
         self._line = LiveLine()
@@ -259,7 +282,7 @@ class _Progress:
         if comparisons:
             count = f"{len(comparisons)} comparison{'s' * (len(comparisons) > 1)}"
             self.say(
-                f"amx-suite: {count}, {LAUNCHES} launches of {ROUNDS} rounds each, about "
+                f"amx-suite: {count}, {launches} launches of at most {ROUNDS} rounds each, about "
                 f"{self._time(comparisons)} by design"
             )
 
@@ -277,7 +300,7 @@ class _Progress:
     def begin(self, comparison: Comparison, number: int) -> None:
         """Say which launch begins."""
         place = self._comparisons.index(comparison)
-        self._launch = f"launch {number + 1} of {LAUNCHES}"
+        self._launch = f"launch {number + 1} of {self._launches}"
         if number == 0:
             left = self._time(self._comparisons[place:])
             where = f"comparison {place + 1} of {len(self._comparisons)}"
@@ -295,4 +318,4 @@ class _Progress:
     def _time(self, comparisons: Sequence[Comparison]) -> str:
         trials = [comparison.trial() for comparison in comparisons]
         parts = [Part(trial, self._settings.budget_of(level_of(trial))) for trial in trials]
-        return str(launches_time(parts, load_figures(), launches=LAUNCHES, rounds=ROUNDS))
+        return str(launches_time(parts, load_figures(), launches=self._launches, rounds=ROUNDS))

@@ -84,7 +84,7 @@ def test_worse_build_fails_the_command(machine, capsys):
     assert run("--new", OTHER) == 1
     said = capsys.readouterr().out
     first, *_, last = said.splitlines()
-    assert "7 comparisons, 4 launches of 24 rounds each, about" in first
+    assert "7 comparisons, 4 launches of at most 24 rounds each, about" in first
     assert "comparison 3 of 7: gemm-inference-bf16-amx-eager b16x128, about" in said
     assert last == "amx-suite: WORSE (exit code 1): 1 worse, 6 unchanged"
     assert f"new: eager in {OTHER}: Python 3.12.4, torch 2.8.1" in said
@@ -94,6 +94,17 @@ def test_equal_builds_pass(machine, capsys):
     assert run("--new", OTHER, "--workload", "gemm", "--new-arm", "bf16@amx") == 0
     assert "NOTHING GOT WORSE (exit code 0): 1 unchanged" in capsys.readouterr().out
     assert len(machine.started) == 2 * LAUNCHES + 2
+
+
+def test_more_launches_are_taken(machine, capsys):
+    assert run("--control", "--base-arm", "bf16@amx", "--launches", "6") == 0
+    assert "6 launches of at most 24 rounds" in capsys.readouterr().out
+    assert len(machine.started) == 3 * 6
+
+
+def test_too_few_launches_are_refused(machine, capsys):
+    assert run("--control", "--launches", "3") == 2
+    assert "--launches: got '3', expected a whole number from 4 to 100" in capsys.readouterr().err
 
 
 def test_live_line_names_launch_and_arm(machine, monkeypatch):
