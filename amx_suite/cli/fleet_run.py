@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from amx_suite.core.run import LEVELS, Qualification
+from amx_suite.core.run import LEVELS
 from amx_suite.errors import AmxSuiteError, UsageError
 from amx_suite.files import ensure_writable
 from amx_suite.fleet.reframe_run import reframe_command
@@ -57,18 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"ReFrame (exit code {ended}) ran no job; its own message is above")
     from amx_suite.fleet.collect import collect
     from amx_suite.fleet.report import judge_fleet
+    from amx_suite.fleet.report_rows import counts_text
 
     fleet = judge_fleet(*collect([output]))
     for lost in fleet.no_result:
         print(f"  {lost.name}: {lost.fault}")
-    counts = [
-        f"{len(found)} {answer}"
-        for answer in Qualification
-        if (found := fleet.machines_that_are(answer))
-    ]
-    if fleet.no_result:
-        counts.append(f"{len(fleet.no_result)} without a result")
-    print(f"amx-suite: {', '.join(counts)}; next: amx-suite fleet report {output}")
+    print(f"amx-suite: {counts_text(fleet)}; next: amx-suite fleet report {output}")
     if ended and fleet.exit_code == 0:
         raise AmxSuiteError(
             f"every node qualified, but ReFrame ended with {ended}; its own message is above"

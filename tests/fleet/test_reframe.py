@@ -63,7 +63,7 @@ def test_fleet_run_uses_this_machine(call, command, tmp_path):
     words = ("fleet", "run", "--level", "3", "--", "-C", "site.py", "--system=local", "-S", command)
     code, said = call(sys.executable, "-m", "amx_suite", *words)
     assert code == 0, said
-    assert "amx-suite: 1 QUALIFIED; next: amx-suite fleet report amx-fleet" in said
+    assert "amx-suite: 1 machine: 1 QUALIFIED; next: amx-suite fleet report amx-fleet" in said
     (printed,) = tmp_path.glob("amx-fleet/*/qualify.txt")
     assert "with qualify --level 3 --output amx-results" in printed.read_text()
 

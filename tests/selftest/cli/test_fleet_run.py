@@ -55,7 +55,7 @@ def leave(output, nodes):
 def test_all_nodes_qualified_is_zero(fleet):
     code, said = fleet({"n1": runs.QUALIFIED, "n2": runs.QUALIFIED})
     assert code == 0
-    assert "amx-suite: 2 QUALIFIED; next: amx-suite fleet report" in said
+    assert "amx-suite: 2 machines: 2 QUALIFIED; next: amx-suite fleet report" in said
 
 
 def test_node_without_results_is_never_zero(fleet):
