@@ -30,7 +30,7 @@ NO_AMX = {"usable": False}
 #: The folder in which results are that found no room in their own.
 SECOND = "tmp/amx-results-*"
 QUALIFIED = r"^amx-suite: QUALIFIED \(exit code 0\)"
-NO_ROOM_FOR_ARMS = ("INCONCLUSIVE: cannot write in tmp", "9 of 10 checks could not be decided")
+NO_ROOM_FOR_ARMS = ("INCONCLUSIVE: cannot write in tmp", "11 of 12 checks could not be decided")
 CANNOT_WRITE = r"cannot write in \S+/amx-results: "
 
 

@@ -105,10 +105,15 @@ def test_interrupt_reaches_reframe_once(tmp_path):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A shell lets its background jobs ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     sender = threading.Thread(target=interrupt)
     sender.start()
-    with pytest.raises(KeyboardInterrupt):
-        fleet_run._run_reframe([sys.executable, "-c", program, str(ready), str(seen)])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fleet_run._run_reframe([sys.executable, "-c", program, str(ready), str(seen)])
+    finally:
+        signal.signal(signal.SIGINT, before)
     sender.join()
     assert seen.read_text() == "x"
 
