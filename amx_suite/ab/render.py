@@ -14,8 +14,8 @@ from amx_suite.ab.measure import ROUNDS
 from amx_suite.core.run import ExitCode
 from amx_suite.core.verdict import Verdict
 from amx_suite.history.change import Change
-from amx_suite.history.render import STYLES
-from amx_suite.report.table import Column, Table, bullets, plain
+from amx_suite.history.render import STYLES, Page
+from amx_suite.report.table import Column, Table
 
 _ANSWERS = {
     ExitCode.OK: "NOTHING GOT WORSE",
@@ -33,27 +33,23 @@ _LEGEND = (
 
 def render_terminal(report: Report, *, width: int, colour: bool = False) -> str:
     """The table, reasons and notes, and the answer in the last line."""
-    lines = [
-        *_facts(report),
-        "",
-        _table(report).terminal(width=width, colour=colour),
-        *_remarks(report),
-        f"amx-suite: {_answer(report)}",
-    ]
-    return "\n".join(lines) + "\n"
+    return _page(report).terminal(width=width, colour=colour)
 
 
 def render_markdown(report: Report) -> str:
     """The same as a page of GitHub-flavoured markdown, ending in a newline."""
-    blocks = [
-        "# Intel AMX conformance: two builds, one trial",
-        f"**{plain(_answer(report))}**",
-        bullets(_facts(report)),
-        _table(report).markdown(),
-        bullets(_remarks(report)),
+    return _page(report).markdown()
+
+
+def _page(report: Report) -> Page:
+    return Page(
+        "two builds, one trial",
+        _answer(report),
+        _facts(report),
+        (_table(report),),
+        _remarks(report),
         _LEGEND,
-    ]
-    return "\n\n".join(filter(None, blocks)) + "\n"
+    )
 
 
 def _answer(report: Report) -> str:

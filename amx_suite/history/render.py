@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["STYLES", "render_markdown", "render_terminal"]
+__all__ = ["STYLES", "Page", "render_markdown", "render_terminal"]
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -29,29 +30,59 @@ _LEGEND = (
 _ANSWERS = {0: "NOTHING GOT WORSE", 1: "WORSE", 4: "INCONCLUSIVE"}
 
 
+class Page(NamedTuple):
+    """What a command that finds changes shows, in the order of the page."""
+
+    title: str
+    answer: str
+    facts: Sequence[str]
+    tables: Sequence[Table]
+    remarks: Sequence[str]
+    legend: str
+
+    def terminal(self, *, width: int, colour: bool) -> str:
+        """The facts, tables and remarks, and the answer in the last line."""
+        lines = [
+            *self.facts,
+            "",
+            *(table.terminal(width=width, colour=colour) for table in self.tables),
+            *self.remarks,
+            f"amx-suite: {self.answer}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def markdown(self) -> str:
+        """The answer first, and the legend last, ending in a newline."""
+        blocks = [
+            f"# Intel AMX conformance: {self.title}",
+            f"**{plain(self.answer)}**",
+            bullets(self.facts),
+            *(table.markdown() for table in self.tables),
+            bullets(self.remarks),
+            self.legend,
+        ]
+        return "\n\n".join(filter(None, blocks)) + "\n"
+
+
 def render_terminal(comparison: Comparison, *, width: int, colour: bool = False) -> str:
     """The table, reasons and notes, and the answer in the last line."""
-    lines = [
-        *_facts(comparison),
-        "",
-        *(table.terminal(width=width, colour=colour) for table in _tables(comparison)),
-        *_remarks(comparison),
-        f"amx-suite: {_answer(comparison)}",
-    ]
-    return "\n".join(lines) + "\n"
+    return _page(comparison).terminal(width=width, colour=colour)
 
 
 def render_markdown(comparison: Comparison) -> str:
     """The same as a page of GitHub-flavoured markdown, ending in a newline."""
-    blocks = [
-        "# Intel AMX conformance: what changed",
-        f"**{plain(_answer(comparison))}**",
-        bullets(_facts(comparison)),
-        *(table.markdown() for table in _tables(comparison)),
-        bullets(_remarks(comparison)),
+    return _page(comparison).markdown()
+
+
+def _page(comparison: Comparison) -> Page:
+    return Page(
+        "what changed",
+        _answer(comparison),
+        _facts(comparison),
+        tuple(_tables(comparison)),
+        _remarks(comparison),
         _LEGEND,
-    ]
-    return "\n\n".join(filter(None, blocks)) + "\n"
+    )
 
 
 def _answer(comparison: Comparison) -> str:
